@@ -1,0 +1,204 @@
+/**
+ * The credential as issued: an access token, the refresh token that came with it, and the two instants between which
+ * it lives.
+ *
+ * A platform answers with a {@link TokenResponse} (RFC 6749 §5.1), which says for how long a token lives. The engine
+ * stamps it with the clock and makes an {@link AccessToken}, which says until when.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type * as SchemaIssue from "effect/SchemaIssue"
+import { MalformedResponse } from "./TokenError.ts"
+
+const secret = (label: string) => Schema.Redacted(Schema.NonEmptyString, { label, disallowJsonEncode: true })
+
+/**
+ * A bearer token that a platform issued (RFC 6750), with its lifetime on this machine's clock.
+ *
+ * Both secrets are `Redacted`: they print as `<redacted:…>` and the schema refuses to encode them as JSON.
+ * Instants are milliseconds since the Unix epoch.
+ *
+ * **Example** (Reading a token)
+ *
+ * ```ts
+ * import { Effect, Redacted } from "effect"
+ * import { TokenService } from "effect-video-auth"
+ *
+ * export const header = Effect.gen(function*() {
+ *   const tokens = yield* TokenService.TokenService
+ *   const token = yield* tokens.get
+ *   return `${token.tokenType} ${Redacted.value(token.accessToken)}`
+ * })
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class AccessToken extends Schema.Class<AccessToken>("effect-video-auth/AccessToken")({
+  /** The bearer token itself. */
+  accessToken: secret("access_token"),
+  /** The refresh token of the same answer, if there was one and it has not been used. */
+  refreshToken: Schema.optional(secret("refresh_token")),
+  /** Always `Bearer`: any case of it is accepted from a server, anything else is refused. */
+  tokenType: Schema.Literal("Bearer"),
+  /** When it was issued: `expiresAt` less the lifetime. */
+  issuedAt: Schema.Finite,
+  /** Wall time at the answer, less what the exchange took on the monotonic clock, plus the lifetime. */
+  expiresAt: Schema.Finite,
+  /** When the refresh token expires, where the platform says so. */
+  refreshExpiresAt: Schema.optional(Schema.Finite),
+  /** Counts the renewals of one identity: a newer credential has a higher one. */
+  generation: Schema.Int,
+  /** What a platform says beyond RFC 6749, never a secret (movingimage: `validForVideoManager`, `videoManagerList`). */
+  extra: Schema.optional(Schema.Record(Schema.String, Schema.Json))
+}) {}
+
+/**
+ * What one exchange with a platform yields: RFC 6749 §5.1, decoded. A custom `TokenProvider` returns one of these.
+ *
+ * `expiresIn` must be positive: zero, negative or `NaN` is a `MalformedResponse`; more than 365 days counts as 365 days.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TokenResponse {
+  readonly accessToken: Redacted.Redacted
+  readonly refreshToken?: Redacted.Redacted | undefined
+  /** Lifetime of the access token from the moment of issue. */
+  readonly expiresIn: Duration.Input
+  /** Lifetime of the refresh token, where the platform says so. */
+  readonly refreshExpiresIn?: Duration.Input | undefined
+  readonly extra?: Readonly<Record<string, Schema.Json>> | undefined
+}
+
+/** A longer lifetime is taken for this one: 365 days, in milliseconds. */
+const longestLifetime = 365 * 24 * 60 * 60 * 1000
+
+const lifetimeMillis = (input: Duration.Input): number | undefined => {
+  const millis = Duration.toMillis(Duration.fromInputUnsafe(input))
+  return millis > 0 ? Math.min(millis, longestLifetime) : undefined
+}
+
+/**
+ * Stamps a token response with the clock. `answeredAt` is wall time at the answer and `elapsed` what the exchange took
+ * on the monotonic clock, both in milliseconds: the lifetime counts from when the request left, even where the wall
+ * clock was stepped while it was under way.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromResponse = (
+  response: TokenResponse,
+  issue: { readonly answeredAt: number; readonly elapsed: number; readonly generation: number }
+): Effect.Effect<AccessToken, MalformedResponse> => {
+  const lifetime = lifetimeMillis(response.expiresIn)
+  if (lifetime === undefined) return Effect.fail(new MalformedResponse({ problem: "expires_in is not positive" }))
+  const issuedAt = answered(issue)
+  const refreshLifetime =
+    response.refreshExpiresIn === undefined ? undefined : lifetimeMillis(response.refreshExpiresIn)
+  return Effect.succeed(
+    new AccessToken({
+      accessToken: response.accessToken,
+      refreshToken: response.refreshToken,
+      tokenType: "Bearer",
+      issuedAt,
+      expiresAt: issuedAt + lifetime,
+      refreshExpiresAt: refreshLifetime === undefined ? undefined : issuedAt + refreshLifetime,
+      generation: issue.generation,
+      extra: response.extra
+    })
+  )
+}
+
+const answered = (issue: { readonly answeredAt: number; readonly elapsed: number }) =>
+  issue.answeredAt - Math.max(0, issue.elapsed)
+
+/**
+ * Whether two tokens carry the same credential, whatever their generation.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isSameCredential = (self: AccessToken, that: AccessToken): boolean =>
+  self === that || Redacted.value(self.accessToken) === Redacted.value(that.accessToken)
+
+// RFC 6750 §2.1 allows fewer characters; these are what a header can carry without being split.
+const headerSafe = Schema.String.check(Schema.isPattern(/^[\x21-\x7e]+$/))
+
+const seconds = Schema.Union([Schema.Finite, Schema.FiniteFromString]).pipe(Schema.check(Schema.isGreaterThan(0)))
+
+const Wire = Schema.Struct({
+  access_token: headerSafe,
+  refresh_token: Schema.optional(Schema.NullOr(Schema.String)),
+  token_type: Schema.optional(Schema.NullOr(Schema.String.check(Schema.isPattern(/^bearer$/i)))),
+  expires_in: Schema.optional(Schema.NullOr(seconds)),
+  refresh_expires_in: Schema.optional(Schema.NullOr(Schema.Union([Schema.Finite, Schema.FiniteFromString])))
+})
+
+const Claims = Schema.fromJsonString(Schema.Struct({ iat: Schema.Finite, exp: Schema.Finite }))
+
+/**
+ * The lifetime that a JWT claims: `exp − iat`, which may be floats. It is only asked where the answer itself names none,
+ * for `expires_in` is what the server promises now and claims are what it wrote down. `None` for an opaque token.
+ */
+const claimedLifetime = (accessToken: string): Option.Option<Duration.Duration> => {
+  const payload = accessToken.split(".")[1]
+  if (payload === undefined) return Option.none()
+  return Option.liftThrowable(() => atob(payload.replaceAll("-", "+").replaceAll("_", "/")))().pipe(
+    Option.flatMap(Schema.decodeUnknownOption(Claims)),
+    Option.map(({ exp, iat }) => Duration.seconds(exp - iat))
+  )
+}
+
+/** Names the offending field of {@link Wire} and nothing that the server sent: neither a value nor a name of its own. */
+const problemOf = (issue: SchemaIssue.Issue): string => {
+  let current: SchemaIssue.Issue | undefined = issue
+  while (current !== undefined) {
+    if (current._tag === "Pointer") {
+      const field = Object.keys(Wire.fields).find((name) => name === (current as SchemaIssue.Pointer).path[0])
+      return field === undefined ? "not a token response" : `${field} is missing or invalid`
+    }
+    current = "issues" in current ? current.issues[0] : "issue" in current ? current.issue : undefined
+  }
+  return "not a token response"
+}
+
+/**
+ * Decodes a token answer as RFC 6749 §5.1 and api.video write it: `access_token`, `token_type`, `expires_in` in seconds,
+ * `refresh_token`.
+ *
+ * Tolerated: any case of `bearer` or no `token_type`, numeric strings, no refresh token, unknown fields. Where
+ * `expires_in` is missing, a JWT's `exp − iat` stands in. Anything else is a `MalformedResponse` that names the field and
+ * never its value.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const decodeResponse = (body: unknown): Effect.Effect<TokenResponse, MalformedResponse> =>
+  Schema.decodeUnknownEffect(Wire)(body).pipe(
+    Effect.mapError((error) => new MalformedResponse({ problem: problemOf(error.issue) })),
+    Effect.flatMap((wire) => {
+      const expiresIn =
+        typeof wire.expires_in === "number"
+          ? Option.some(Duration.seconds(wire.expires_in))
+          : claimedLifetime(wire.access_token)
+      return Option.match(expiresIn, {
+        onNone: () => Effect.fail(new MalformedResponse({ problem: "expires_in is missing" })),
+        onSome: (expiresIn) =>
+          Effect.succeed({
+            accessToken: Redacted.make(wire.access_token, { label: "access_token" }),
+            refreshToken: wire.refresh_token
+              ? Redacted.make(wire.refresh_token, { label: "refresh_token" })
+              : undefined,
+            expiresIn,
+            refreshExpiresIn:
+              typeof wire.refresh_expires_in === "number" ? Duration.seconds(wire.refresh_expires_in) : undefined
+          })
+      })
+    })
+  )

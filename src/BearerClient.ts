@@ -1,0 +1,218 @@
+/**
+ * An `HttpClient` that carries a bearer token and recovers from a 401.
+ *
+ * The token is attached at the last moment, when the final URL of each attempt and of each redirect hop is known, and
+ * only where that URL's origin is one the token is meant for. So it does not matter what is composed around the client:
+ * a limiter that waits, a retry or a mapped URL gets a token that is valid then, and no other origin ever sees one.
+ *
+ * One order matters: `HttpClient.withScope` goes inside (on the client given to {@link make}), because it recognises a
+ * request by identity and a request with a token is another object.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Redacted from "effect/Redacted"
+import type { AccessToken } from "./AccessToken.ts"
+import { isSecureOrigin, originOf } from "./internal/origin.ts"
+import { ConfigurationInvalid, TokenError } from "./TokenError.ts"
+import { Observers } from "./TokenEvent.ts"
+import type { TokenService } from "./TokenService.ts"
+
+/**
+ * What a client is made of.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options<E = never> {
+  /** Origins that may see the token, as in `https://ws.api.video`: https, or http on loopback. */
+  readonly origins: ReadonlyArray<string>
+  /**
+   * Requests that go without a token though their origin may see it, and whose 401 means something else (an upload that
+   * carries a token of its own).
+   */
+  readonly anonymous?: ((request: HttpClientRequest.HttpClientRequest) => boolean) | undefined
+  /**
+   * What becomes of a 401 that a fresh token did not heal, or that could not be repeated.
+   * @default the response as it is
+   */
+  readonly unhealed?:
+    | ((
+        response: HttpClientResponse.HttpClientResponse,
+        token: AccessToken
+      ) => Effect.Effect<HttpClientResponse.HttpClientResponse, E>)
+    | undefined
+}
+
+/**
+ * How long a token must stay valid for the requests made within: for a long upload, the time it may take. Longer than the
+ * platform's tokens last is `LifetimeTooShort`.
+ *
+ * **Example** (Uploading for twenty minutes)
+ *
+ * ```ts
+ * import { Duration, Effect } from "effect"
+ * import { BearerClient } from "effect-video-auth"
+ *
+ * export const longUpload = <A, E, R>(upload: Effect.Effect<A, E, R>) =>
+ *   Effect.provideService(upload, BearerClient.MinimumValidity, Duration.minutes(20))
+ * ```
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const MinimumValidity: Context.Reference<Duration.Duration> = Context.Reference(
+  "effect-video-auth/BearerClient/MinimumValidity",
+  { defaultValue: () => Duration.zero }
+)
+
+/** Reading what is left of a refused answer frees its connection; a body that does not end is left behind. */
+const drain = (response: HttpClientResponse.HttpClientResponse) =>
+  Effect.timeoutOption(Effect.exit(response.arrayBuffer), "1 second")
+
+/** Whether a body can be sent twice. A stream is gone once it was read. */
+const isReplayable = ({ body }: HttpClientRequest.HttpClientRequest): boolean => {
+  switch (body._tag) {
+    case "Empty":
+    case "Uint8Array":
+    case "FormData":
+      return true
+    case "Stream":
+      return false
+    case "Raw":
+      return (
+        typeof body.body === "string" ||
+        body.body instanceof Uint8Array ||
+        body.body instanceof ArrayBuffer ||
+        body.body instanceof URLSearchParams ||
+        body.body instanceof Blob ||
+        body.body instanceof FormData
+      )
+  }
+}
+
+/** RFC 6750 §3.1: a token of too little scope is a good token, and another of its kind would not help. */
+const isAboutScope = (response: HttpClientResponse.HttpClientResponse): boolean =>
+  /\berror\s*=\s*"?insufficient_scope/i.test(response.headers["www-authenticate"] ?? "")
+
+/** The 401 behind the error of a client that makes errors of statuses (`filterStatusOk`). */
+const unauthorized = (error: unknown): HttpClientResponse.HttpClientResponse | undefined =>
+  HttpClientError.isHttpClientError(error) && error.response?.status === 401 ? error.response : undefined
+
+/**
+ * Makes a client carry the service's token to `origins`, and recover once from a 401 there: it tells the service that
+ * the token was refused, gets a newer one and sends the request again. The service sees to it that fifty 401s make one
+ * renewal.
+ *
+ * A body that can be sent only once (a stream) is not sent again: the service renews, and the original 401 is the
+ * answer. A request that has an `Authorization` header already keeps it and is left alone. A 401 from another origin, to
+ * a request of another token, or about scope (`insufficient_scope`) never renews anything; neither does a 403.
+ *
+ * Fails with `TokenError` where no token can be had, and with `ConfigurationInvalid` on the first request where an origin
+ * is not one.
+ *
+ * **Example** (A client for an origin of your own)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { HttpClient } from "effect/http"
+ * import { BearerClient, TokenService } from "effect-video-auth"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const tokens = yield* TokenService.TokenService
+ *   const client = BearerClient.make(tokens, { origins: ["https://video.example.com"] })(yield* HttpClient.HttpClient)
+ *   return yield* client.get("https://video.example.com/reports")
+ * })
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <E1 = never>(service: TokenService["Service"], options: Options<E1>) => {
+  const origins = options.origins.map((origin) => originOf(origin))
+  const invalid = options.origins.find((origin) => !isSecureOrigin(origin))
+  const anonymous = options.anonymous ?? (() => false)
+  const tokenFor = (validity: Duration.Duration) =>
+    Duration.isZero(validity) ? service.get : service.getValidFor(validity)
+
+  const isOurs = (url: string): boolean =>
+    // Most URLs begin with the origin to the letter, and after the slash nothing can change it any more.
+    origins.some((origin) => url.startsWith(origin) && url[origin.length] === "/") || origins.includes(originOf(url))
+
+  return <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E | E1 | TokenError, R> => {
+    type Response = Effect.Effect<HttpClientResponse.HttpClientResponse, E | E1 | TokenError, R>
+
+    /** Sends with a token. A 401 is handed to `refused`, also where the client inside makes an error of it. */
+    const send = (
+      request: HttpClientRequest.HttpClientRequest,
+      token: AccessToken,
+      refused: (response: HttpClientResponse.HttpClientResponse, asItWas: Response) => Response
+    ): Response =>
+      Effect.matchEffect(self.postprocess(Effect.succeed(HttpClientRequest.bearerToken(request, token.accessToken))), {
+        onSuccess: (response) =>
+          isRefusal(response, token) ? refused(response, Effect.succeed(response)) : Effect.succeed(response),
+        onFailure: (error) => {
+          const response = unauthorized(error)
+          return response !== undefined && isRefusal(response, token)
+            ? refused(response, Effect.fail(error))
+            : Effect.fail(error)
+        }
+      })
+
+    /** A 401 whose own request, the last hop of it, went to an origin of ours with this very token. */
+    const isRefusal = (response: HttpClientResponse.HttpClientResponse, token: AccessToken): boolean =>
+      response.status === 401 &&
+      isOurs(response.request.url) &&
+      response.request.headers["authorization"] === `Bearer ${Redacted.value(token.accessToken)}` &&
+      !isAboutScope(response)
+
+    const giveUp = (token: AccessToken) => (response: HttpClientResponse.HttpClientResponse, asItWas: Response) =>
+      options.unhealed === undefined ? asItWas : options.unhealed(response, token)
+
+    const recover =
+      (request: HttpClientRequest.HttpClientRequest, token: AccessToken) =>
+      (response: HttpClientResponse.HttpClientResponse, asItWas: Response): Response => {
+        if (!isReplayable(request)) {
+          return Effect.andThen(Effect.exit(service.reject(token)), giveUp(token)(response, asItWas))
+        }
+        return drain(response).pipe(
+          Effect.andThen(service.reject(token)),
+          Effect.tap(replayed),
+          Effect.flatMap((fresh) => send(request, fresh, giveUp(fresh)))
+        )
+      }
+
+    return HttpClient.makeWith(
+      Effect.flatMap((request: HttpClientRequest.HttpClientRequest): Response => {
+        if (invalid !== undefined) return Effect.fail(insecure(invalid))
+        const carries = request.headers["authorization"] === undefined && isOurs(request.url) && !anonymous(request)
+        if (!carries) return self.postprocess(Effect.succeed(request))
+        return Effect.withFiber((fiber) =>
+          Effect.flatMap(tokenFor(fiber.getRef(MinimumValidity)), (token) =>
+            send(request, token, recover(request, token))
+          )
+        )
+      }),
+      self.preprocess
+    )
+  }
+}
+
+const replayed = Effect.withFiber((fiber) =>
+  Effect.forEach(fiber.getRef(Observers), (observer) => Effect.exit(observer({ _tag: "Replayed" })), { discard: true })
+)
+
+const insecure = (origin: string) =>
+  new TokenError({
+    provider: "BearerClient",
+    reason: new ConfigurationInvalid({
+      option: "origins",
+      problem: `an origin must be https, or http on loopback, as in https://ws.api.video; got ${originOf(origin) || "no URL"}`
+    })
+  })

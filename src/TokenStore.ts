@@ -1,0 +1,225 @@
+/**
+ * Where the credential lives, and the lease around the exchange that replaces it.
+ *
+ * Refresh tokens rotate, so two processes that refresh the same one break each other. A store makes one of them the
+ * holder of a lease; the others wait and adopt what it commits. A backend is a handful of atomic statements
+ * ({@link Backend}); the protocol on top, {@link transact}, is written once.
+ *
+ * A service without a store of its own keeps the credential in memory. To share one, provide a layer of
+ * {@link TokenStore} beneath the service.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type { AccessToken } from "./AccessToken.ts"
+import type { StoreUnavailable } from "./TokenError.ts"
+
+/**
+ * What asking for the lease gives.
+ *
+ * - `Newer`: the store holds a newer credential than the one seen; adopt it
+ * - `Busy`: another holder is at it; ask again within `retryAfter` milliseconds
+ * - `Lease`: yours. `orphaned` says that an earlier holder may have sent the stored refresh token without telling what
+ *   became of it, so log in
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Acquired =
+  | { readonly _tag: "Newer"; readonly stored: AccessToken }
+  | { readonly _tag: "Busy"; readonly retryAfter: number }
+  | {
+      readonly _tag: "Lease"
+      readonly stored: Option.Option<AccessToken>
+      readonly fence: number
+      readonly orphaned: boolean
+    }
+
+/**
+ * What a backend implements: atomic statements on the store's own clock, each with its own call timeout (2 s), and a
+ * wake-up hint that may get lost.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Backend {
+  /** Takes the lease for `ttl` milliseconds unless a newer credential is there or somebody else holds it. */
+  readonly acquire: (
+    identity: string,
+    options: { readonly owner: string; readonly seen: number; readonly ttl: number }
+  ) => Effect.Effect<Acquired, StoreUnavailable>
+  /** Stores the credential and gives the lease back. `false`: the lease was lost to another holder, nothing stored. */
+  readonly commit: (
+    identity: string,
+    options: { readonly owner: string; readonly fence: number; readonly stored: AccessToken }
+  ) => Effect.Effect<boolean, StoreUnavailable>
+  /** Gives the lease back without a new credential. `spent`: the stored refresh token was sent; whoever comes next logs in. */
+  readonly release: (
+    identity: string,
+    options: { readonly owner: string; readonly fence: number; readonly spent: boolean }
+  ) => Effect.Effect<void, StoreUnavailable>
+  /** Forgets the credential and ends any lease. The next generation is still higher than the forgotten one. */
+  readonly clear: (identity: string) => Effect.Effect<void, StoreUnavailable>
+  /** Completes when the credential may have changed. A hint: it may come late or never. */
+  readonly changed: (identity: string) => Effect.Effect<void, StoreUnavailable>
+}
+
+/**
+ * The store that a `TokenService` keeps its credential in. Optional: without it, a service uses memory of its own.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class TokenStore extends Context.Service<TokenStore, Backend>()("effect-video-auth/TokenStore") {}
+
+/**
+ * A lease in hand. Whoever sends its refresh token says so first, by setting `spent`: then nobody sends it again, even if
+ * this process dies.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Lease {
+  readonly stored: Option.Option<AccessToken>
+  readonly orphaned: boolean
+  /** The highest generation known: the new credential has the next one. */
+  readonly generation: number
+  spent: boolean
+}
+
+/** Where no hint arrives, the lease is asked for again after this many milliseconds at the latest. */
+const pollInterval = 250
+
+/**
+ * One renewal through a store: take the lease, adopt what is newer, else exchange, commit and give the lease back.
+ *
+ * It is one attempt: retries, cool-downs and the exchange's timeout are the caller's, and `ttl` must outlive the worst
+ * attempt. Waiting and `exchange` can be interrupted; the store's own calls, which are short, and an answer in hand are
+ * finished first. Where the store fails to commit, the token is returned all the same, as `shared: false`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const transact = Effect.fnUntraced(function* <E>(
+  backend: Backend,
+  identity: string,
+  options: {
+    readonly owner: string
+    /** Generation of the credential to replace; 0 for none. */
+    readonly seen: number
+    /** Milliseconds. */
+    readonly ttl: number
+    readonly exchange: (lease: Lease) => Effect.Effect<AccessToken, E>
+  }
+): Effect.fn.Return<{ readonly token: AccessToken; readonly shared: boolean }, E | StoreUnavailable> {
+  const { owner, seen, ttl } = options
+  while (true) {
+    const acquired = yield* backend.acquire(identity, { owner, seen, ttl })
+    if (acquired._tag === "Newer") return { token: acquired.stored, shared: true }
+    if (acquired._tag === "Busy") {
+      const poll = Effect.sleep(Math.min(acquired.retryAfter, pollInterval))
+      yield* Effect.interruptible(Effect.raceFirst(backend.changed(identity), poll))
+      continue
+    }
+    const { fence, orphaned, stored } = acquired
+    const generation = Math.max(seen, Option.isSome(stored) ? stored.value.generation : 0) + 1
+    const lease: Lease = { stored, orphaned, generation, spent: orphaned }
+    const release = Effect.suspend(() => Effect.exit(backend.release(identity, { owner, fence, spent: lease.spent })))
+    const token = yield* Effect.onError(Effect.interruptible(options.exchange(lease)), () => release)
+    const committed = yield* Effect.exit(backend.commit(identity, { owner, fence, stored: token }))
+    if (Exit.isFailure(committed)) return { token, shared: false }
+    // A holder whose lease was taken over meanwhile discards its own token and takes what the other one got.
+    if (committed.value) return { token, shared: true }
+  }
+}, Effect.uninterruptible)
+
+/**
+ * A store in this process' memory, for several services that share an identity, and for tests.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeMemory: Effect.Effect<Backend> = Effect.gen(function* () {
+  const clock = yield* Clock.Clock
+  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  const records = new Map<string, MemoryRecord>()
+  const recordOf = (identity: string) => {
+    let record = records.get(identity)
+    if (record === undefined) {
+      record = { stored: undefined, spent: false, fence: 0, lease: undefined, changed: Deferred.makeUnsafe() }
+      records.set(identity, record)
+    }
+    return record
+  }
+  const change = (record: MemoryRecord) => {
+    const { changed } = record
+    record.changed = Deferred.makeUnsafe()
+    Deferred.doneUnsafe(changed, Exit.void)
+  }
+  const holds = (record: MemoryRecord, by: { readonly owner: string; readonly fence: number }) =>
+    record.fence === by.fence && record.lease?.owner === by.owner
+
+  return {
+    acquire: (identity, { owner, seen, ttl }) =>
+      Effect.sync((): Acquired => {
+        const record = recordOf(identity)
+        const { lease, stored } = record
+        if (stored !== undefined && stored.generation > seen) return { _tag: "Newer", stored }
+        if (lease !== undefined && now() < lease.until) return { _tag: "Busy", retryAfter: lease.until - now() }
+        const orphaned = record.spent || lease !== undefined
+        record.fence += 1
+        record.lease = { owner, until: now() + ttl }
+        return { _tag: "Lease", stored: Option.fromUndefinedOr(stored), fence: record.fence, orphaned }
+      }),
+    commit: (identity, { fence, owner, stored }) =>
+      Effect.sync(() => {
+        const record = recordOf(identity)
+        if (!holds(record, { owner, fence })) return false
+        record.stored = stored
+        record.spent = false
+        record.lease = undefined
+        change(record)
+        return true
+      }),
+    release: (identity, { fence, owner, spent }) =>
+      Effect.sync(() => {
+        const record = recordOf(identity)
+        if (!holds(record, { owner, fence })) return
+        record.spent = spent
+        record.lease = undefined
+        change(record)
+      }),
+    clear: (identity) =>
+      Effect.sync(() => {
+        const record = recordOf(identity)
+        record.stored = undefined
+        record.spent = false
+        record.fence += 1
+        record.lease = undefined
+        change(record)
+      }),
+    changed: (identity) => Effect.suspend(() => Deferred.await(recordOf(identity).changed))
+  }
+})
+
+interface MemoryRecord {
+  stored: AccessToken | undefined
+  spent: boolean
+  fence: number
+  lease: { readonly owner: string; readonly until: number } | undefined
+  changed: Deferred.Deferred<void>
+}
+
+/**
+ * Provides {@link makeMemory}: every service built beneath it with the same identity shares one credential.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMemory: Layer.Layer<TokenStore> = Layer.effect(TokenStore, makeMemory)

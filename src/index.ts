@@ -1,0 +1,8 @@
+export * as AccessToken from "./AccessToken.ts"
+export * as BearerClient from "./BearerClient.ts"
+export * as RenewalPolicy from "./RenewalPolicy.ts"
+export * as TokenError from "./TokenError.ts"
+export * as TokenEvent from "./TokenEvent.ts"
+export * as TokenProvider from "./TokenProvider.ts"
+export * as TokenService from "./TokenService.ts"
+export * as TokenStore from "./TokenStore.ts"

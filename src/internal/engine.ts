@@ -1,0 +1,528 @@
+/**
+ * The engine behind `TokenService`: when to renew, who waits, and what a failure means. What one attempt does is
+ * `exchange.ts`.
+ *
+ * One actor fibre per identity, forked in the layer's scope with the layer's context, makes every exchange. Callers only
+ * signal it and wait. Everything else is plain state, changed synchronously, so nothing can be seen half done.
+ *
+ * Instants (expiry) are read on the wall clock and on the monotonic clock, and the earlier one counts; durations
+ * (cool-downs, timeouts, the storm window) are read on the monotonic clock only.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as AccessToken from "../AccessToken.ts"
+import * as RenewalPolicy from "../RenewalPolicy.ts"
+import * as TokenError from "../TokenError.ts"
+import { Observers, type TokenEvent, type Trigger } from "../TokenEvent.ts"
+import type { Options, State, TokenService } from "../TokenService.ts"
+import * as TokenStore from "../TokenStore.ts"
+import * as Exchange from "./exchange.ts"
+
+/** A longer sleep would notice a suspended machine or a stepped clock too late. Milliseconds. */
+const tick = 30_000
+
+/** Renewals caused by rejections are counted over this window. Milliseconds. */
+const stormWindow = 30_000
+
+/** After a failure that no retry can help, the schedule tries again this rarely; a caller may ask earlier. */
+const fatalPause = 5 * 60_000
+
+/** The credential in hand. Windows are milliseconds before expiry. */
+interface Held {
+  readonly token: AccessToken.AccessToken
+  readonly exit: Exit.Exit<AccessToken.AccessToken>
+  /** Expiry on the monotonic clock. */
+  readonly deadline: number
+  readonly advisory: number
+  readonly mandatory: number
+  /** Got without the store, which did not answer. */
+  readonly isPrivate: boolean
+  /** The API refused it, or a refresh under way is killing it: `get` waits for the renewal, while there is one. */
+  suspect: boolean
+}
+
+/** A renewal that somebody wants: attempts are made until it is settled. */
+interface Round {
+  readonly done: Deferred.Deferred<AccessToken.AccessToken, TokenError.TokenError>
+  readonly trigger: Trigger
+  /** No attempt before this monotonic instant. */
+  notBefore: number
+  /** Those who wait without a valid token are told by this monotonic instant. */
+  patience: number | undefined
+  awaited: boolean
+  nextDelay: ((now: number, reason: TokenError.RenewalReason) => Effect.Effect<number | undefined>) | undefined
+}
+
+export const make = Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<TokenService["Service"], TokenError.TokenError, Scope.Scope> {
+  const { provider } = options
+  const toError = (reason: TokenError.Reason, validUntil?: number) =>
+    new TokenError.TokenError({ provider: provider.name, reason, validUntil })
+  const policy = yield* Effect.mapError(RenewalPolicy.make(options.policy), (reason) => toError(reason))
+  const identity = yield* Effect.mapError(provider.identity, (reason) => toError(reason))
+  const clock = yield* Clock.Clock
+  const random = yield* Random.Random
+  const observers = yield* Observers
+  const store =
+    Option.getOrElse(yield* Effect.serviceOption(TokenStore.TokenStore), () => undefined) ??
+    (yield* TokenStore.makeMemory)
+  const exchangeOnce = yield* Exchange.make(provider, policy, identity, store)
+
+  const wallNow = () => clock.currentTimeMillisUnsafe()
+  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  const keepFresh = policy.whenIdle === "keep-fresh"
+  const jitter = (millis: number) => millis * (0.8 + 0.4 * random.nextDoubleUnsafe())
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // State. Only synchronous code below touches it.
+  // ---------------------------------------------------------------------------------------------------------------
+
+  let held: Held | undefined
+  let generation = 0
+  /** Wall time before which `get` need not think: the held token is beyond doubt. */
+  let quietUntil = -Infinity
+  let round: Round | undefined
+  let exchanging: Fiber.Fiber<unknown> | undefined
+  let signOut: Deferred.Deferred<void, TokenError.TokenError> | undefined
+  let closed = false
+
+  /** Consecutive failures, when the last one was, and how long it is left alone, valid token or not. */
+  let failures = 0
+  let failedAt = -Infinity
+  let longPause = 0
+  let shortPause = 0
+  let lastFailure: TokenError.TokenError | undefined
+  /** Answered from memory until this monotonic instant: a fatal failure, or what the platform asked us to wait. */
+  let blocked: { readonly until: number; readonly error: TokenError.TokenError; readonly fatal: boolean } | undefined
+  /** Monotonic instants of renewals that rejections caused. */
+  let rejections: Array<number> = []
+  /** A fresh token lasts no longer than this many milliseconds, which was too short for somebody. */
+  let longest: number | undefined
+
+  let version = Deferred.makeUnsafe<void>()
+  const signal = Latch.makeUnsafe()
+
+  // Waking a latch or a deferred runs its waiters at once, so this comes last in whatever calls it.
+  const changed = () => {
+    const previous = version
+    version = Deferred.makeUnsafe()
+    signal.openUnsafe()
+    Deferred.doneUnsafe(previous, Exit.void)
+  }
+
+  const remaining = (held: Held) => Math.min(held.token.expiresAt - wallNow(), held.deadline - now())
+  const valid = (): Held | undefined => (held !== undefined && remaining(held) > 0 ? held : undefined)
+
+  /**
+   * Milliseconds until another attempt may follow a failed one, by how much it is needed: `none` where no token is of
+   * use, `urgent` where one is about to expire, `early` otherwise.
+   */
+  const pause = (need: "none" | "urgent" | "early"): number => {
+    const own = failedAt + (need === "early" ? longPause : shortPause)
+    if (blocked === undefined) return own - now()
+    return Math.max(own, blocked.fatal && need !== "none" ? failedAt + fatalPause : blocked.until) - now()
+  }
+
+  const blockedBy = (): TokenError.TokenError | undefined =>
+    blocked !== undefined && now() < blocked.until ? blocked.error : undefined
+
+  const hold = (token: AccessToken.AccessToken, isPrivate: boolean) => {
+    const lifetime = token.expiresAt - token.issuedAt
+    const left = Math.min(token.expiresAt - wallNow(), lifetime)
+    const windows = RenewalPolicy.windows(policy, lifetime, random.nextDoubleUnsafe())
+    held = { token, exit: Exit.succeed(token), deadline: now() + left, ...windows, isPrivate, suspect: false }
+    generation = Math.max(generation, token.generation)
+    if (longest !== undefined && lifetime > longest) longest = undefined
+    failures = 0
+    failedAt = -Infinity
+    lastFailure = undefined
+    blocked = undefined
+  }
+
+  const forget = () => {
+    held = undefined
+    failures = 0
+    failedAt = -Infinity
+    lastFailure = undefined
+    blocked = undefined
+    longest = undefined
+    quietUntil = -Infinity
+  }
+
+  /** Re-reads both clocks: a stepped wall clock moves the instant up to which `get` need not think. */
+  const settleQuiet = () => {
+    const sure = keepFresh && held !== undefined && !held.suspect
+    quietUntil = sure ? wallNow() + remaining(held!) - held!.advisory : -Infinity
+  }
+
+  const settle = (exit: Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>) => {
+    const settled = round
+    round = undefined
+    if (held !== undefined) held.suspect = false
+    settleQuiet()
+    changed()
+    if (settled !== undefined) Deferred.doneUnsafe(settled.done, exit)
+  }
+
+  /** Joins the renewal under way, or starts one. */
+  const demand = (trigger: Trigger, at: "now" | "when-due"): Round => {
+    const patience = valid() === undefined ? now() + policy.acquireTimeout : undefined
+    if (round === undefined) {
+      round = {
+        done: Deferred.makeUnsafe(),
+        trigger,
+        notBefore: -Infinity,
+        patience,
+        awaited: false,
+        nextDelay: undefined
+      }
+      if (at === "when-due") round.notBefore = now() + pause("none")
+    } else {
+      if (at === "now") round.notBefore = -Infinity
+      round.patience ??= patience
+    }
+    changed()
+    return round
+  }
+
+  /** Milliseconds until the schedule wants a renewal by itself; `Infinity` if it does not. */
+  const untilScheduled = (): number => {
+    if (!keepFresh) return Infinity
+    if (held === undefined) return failures === 0 ? Infinity : pause("urgent")
+    const left = remaining(held)
+    if (left <= held.mandatory) return pause("urgent")
+    const retry = pause("early")
+    return Math.max(left - held.advisory, blocked === undefined ? Math.min(retry, left - held.mandatory) : retry)
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // The exchange: one attempt, made by the actor.
+  // ---------------------------------------------------------------------------------------------------------------
+
+  const observe = (event: TokenEvent) =>
+    Effect.exit(Effect.forEach(observers, (observer) => observer(event), { discard: true }))
+
+  const succeed = (token: AccessToken.AccessToken, isPrivate: boolean) => {
+    if (round?.trigger === "rejected") rejections.push(now())
+    hold(token, isPrivate)
+    settle(Exit.succeed(token))
+  }
+
+  /** Books the failure and decides: another attempt of the same round, or its end. */
+  const fail = Effect.fnUntraced(function* (cause: Cause.Cause<TokenError.RenewalReason>) {
+    if (Cause.hasInterruptsOnly(cause)) {
+      // Signed out: whoever waits gets a login of its own. Closed: whoever waits is interrupted.
+      if (round?.awaited !== true) settle(Exit.interrupt())
+      return undefined
+    }
+    const reason = Option.getOrUndefined(Cause.findErrorOption(cause))
+    const holding = valid()
+    failures += 1
+    failedAt = now()
+    longPause = jitter(policy.coolDown)
+    shortPause = jitter(Math.min(10_000, 1_000 * 2 ** (failures - 1)))
+    if (reason === undefined) {
+      settle(Exit.failCause(Cause.map(cause, (reason) => toError(reason))))
+      return undefined
+    }
+    const error = toError(reason, holding?.token.expiresAt)
+    lastFailure = error
+    const retryAfter = error.retryAfter === undefined ? 0 : Duration.toMillis(error.retryAfter)
+    blocked = !error.isRetryable
+      ? { until: now() + policy.fatalFor * (1 + random.nextDoubleUnsafe()), error, fatal: true }
+      : retryAfter > 0
+        ? { until: now() + retryAfter, error, fatal: false }
+        : undefined
+    const current = round
+    if (current?.patience !== undefined && error.isRetryable && holding === undefined) {
+      current.nextDelay ??= yield* delays(policy.retry)
+      const delay = yield* current.nextDelay(now(), reason)
+      if (delay !== undefined) {
+        const at = now() + Math.max(delay, retryAfter)
+        if (at < current.patience) {
+          current.notBefore = at
+          changed()
+          return error
+        }
+      }
+    }
+    settle(Exit.fail(error))
+    return error
+  })
+
+  const attempt = Effect.suspend(() => {
+    const start = now()
+    const about = { provider: provider.name, identity, trigger: round?.trigger ?? "scheduled" }
+    const age = held === undefined ? undefined : wallNow() - held.token.issuedAt
+    let by: "login" | "refresh" | "adopted" = "adopted"
+    const sending = (operation: "login" | "refresh") => {
+      by = operation
+      if (operation === "login" || held === undefined || provider.traits.oldTokenSurvivesRefresh) return
+      held.suspect = true
+      settleQuiet()
+    }
+    const own = held?.isPrivate === true ? Option.some(held.token) : Option.none()
+    return exchangeOnce({ seen: generation, own, sending }).pipe(
+      Effect.matchCauseEffect({
+        onSuccess: ({ isPrivate, token }) => {
+          const { expiresAt, generation } = token
+          const duration = now() - start
+          succeed(token, isPrivate)
+          return observe({ _tag: "Renewed", ...about, by, generation, duration, age, expiresAt })
+        },
+        onFailure: (cause) => {
+          const duration = now() - start
+          return Effect.flatMap(fail(cause), (error) =>
+            error === undefined ? Effect.void : observe({ _tag: "RenewalFailed", ...about, duration, error })
+          )
+        }
+      }),
+      Effect.uninterruptible,
+      Effect.ensuring(
+        Effect.sync(() => {
+          exchanging = undefined
+          changed()
+        })
+      )
+    )
+  })
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // The actor: starts attempts, watches the clock, ends with the scope.
+  // ---------------------------------------------------------------------------------------------------------------
+
+  const actor = Effect.gen(function* () {
+    while (true) {
+      signal.closeUnsafe()
+      settleQuiet()
+      if (signOut !== undefined) {
+        const done = signOut
+        if (exchanging !== undefined) yield* Fiber.interrupt(exchanging)
+        forget()
+        const cleared = yield* Effect.exit(Effect.mapError(store.clear(identity), (reason) => toError(reason)))
+        signOut = undefined
+        changed()
+        Deferred.doneUnsafe(done, cleared)
+        continue
+      }
+      if (round === undefined && untilScheduled() <= 0) demand("scheduled", "now")
+      if (round?.patience !== undefined && round.patience <= now()) {
+        const late = lastFailure?.reason ?? new TokenError.ProviderUnavailable({ failure: "timeout" })
+        settle(Exit.fail(toError(late)))
+        continue
+      }
+      if (round !== undefined && exchanging === undefined && round.notBefore <= now()) {
+        exchanging = yield* Effect.forkDetach(attempt)
+        continue
+      }
+      const wakeUp = Math.min(
+        round === undefined || exchanging !== undefined ? Infinity : round.notBefore - now(),
+        round?.patience === undefined ? Infinity : round.patience - now(),
+        round === undefined ? untilScheduled() : Infinity,
+        keepFresh && held !== undefined ? tick : Infinity
+      )
+      yield* wakeUp === Infinity
+        ? signal.await
+        : Effect.raceFirst(signal.await, Effect.sleep(Math.max(1, Math.ceil(wakeUp))))
+    }
+  })
+
+  yield* Effect.acquireRelease(
+    Effect.forkDetach(actor),
+    Effect.fnUntraced(function* (fiber) {
+      closed = true
+      quietUntil = -Infinity
+      yield* Fiber.interrupt(fiber)
+      if (exchanging !== undefined) {
+        if (provider.login === undefined) {
+          yield* Effect.timeoutOption(Fiber.await(exchanging), policy.shutdownGrace)
+        }
+        if (exchanging !== undefined) yield* Fiber.interrupt(exchanging)
+      }
+      settle(Exit.interrupt())
+      if (signOut !== undefined) Deferred.doneUnsafe(signOut, Exit.interrupt())
+    })
+  )
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // What callers do: look at the state, signal, wait.
+  // ---------------------------------------------------------------------------------------------------------------
+
+  type Get = Effect.Effect<AccessToken.AccessToken, TokenError.TokenError>
+
+  /** Waits for a renewal. `get` looks again afterwards: time has passed and clocks may have been stepped. */
+  const join = (
+    joined: Round,
+    then: (outcome: Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>) => Get
+  ): Get => {
+    joined.awaited = true
+    const waiting = Effect.flatMap(Effect.exit(Deferred.await(joined.done)), then)
+    if (observers.length === 0) return waiting
+    const start = now()
+    const waited = Effect.suspend(() =>
+      observe({ _tag: "Waited", provider: provider.name, identity, duration: now() - start })
+    )
+    return Effect.tap(waiting, waited)
+  }
+
+  const expired = (error: TokenError.TokenError): TokenError.TokenError =>
+    held === undefined || error.reason._tag === "TokenExpired"
+      ? error
+      : toError(new TokenError.TokenExpired({ expiredAt: held.token.expiresAt, renewal: error.reason }))
+
+  const failExpired = (outcome: Exit.Failure<AccessToken.AccessToken, TokenError.TokenError>): Get =>
+    Effect.failCause(Cause.map(outcome.cause, expired))
+
+  /** `get`, where there is something to think about. `tries` bounds a platform that issues tokens already dead. */
+  const look = (tries: number): Get => {
+    if (closed) return Effect.interrupt
+    const current = valid()
+    if (current === undefined) {
+      const failure = round === undefined ? blockedBy() : undefined
+      if (failure !== undefined && (blocked?.fatal === true || pause("none") >= policy.acquireTimeout)) {
+        return Effect.fail(expired(failure))
+      }
+      return join(demand("demand", "when-due"), (outcome) =>
+        Exit.isFailure(outcome)
+          ? serveOr(outcome)
+          : tries > 1
+            ? Effect.suspend(() => look(tries - 1))
+            : (valid()?.exit ??
+              Effect.fail(toError(new TokenError.MalformedResponse({ problem: "each new token had already expired" }))))
+      )
+    }
+    if (current.suspect && round !== undefined) return join(round, serveOr)
+    const left = remaining(current)
+    if (left > current.advisory) return current.exit
+    const urgent = left <= current.mandatory
+    if (round === undefined && pause(urgent ? "urgent" : "early") > 0) return current.exit
+    const renewal = round ?? demand("early", "now")
+    return urgent ? join(renewal, serveOr) : current.exit
+  }
+
+  /** A failed renewal fails nobody while the held token is valid. */
+  const serveOr = (outcome: Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>): Get => {
+    if (closed) return Effect.interrupt
+    const current = valid()
+    if (current !== undefined) return current.exit
+    return Exit.isFailure(outcome) ? failExpired(outcome) : Effect.suspend(() => look(1))
+  }
+
+  const get: Get = Effect.suspend(() =>
+    held !== undefined && clock.currentTimeMillisUnsafe() < quietUntil ? held.exit : look(3)
+  )
+
+  const renew: Get = Effect.suspend(() => {
+    if (closed) return Effect.interrupt
+    const failure = blockedBy()
+    return failure === undefined ? join(demand("renew", "now"), (outcome) => outcome) : Effect.fail(failure)
+  })
+
+  const getValidFor = (duration: Duration.Input): Get =>
+    Effect.suspend(() => {
+      const wanted = Duration.toMillis(Duration.fromInputUnsafe(duration))
+      const lasts = (current: Held | undefined) =>
+        current !== undefined && !current.suspect && remaining(current) >= wanted
+      const tooShort = () => {
+        const lifetime = held === undefined ? 0 : held.token.expiresAt - held.token.issuedAt
+        longest = Math.max(longest ?? 0, lifetime)
+        const [requested, available] = [Duration.millis(wanted), Duration.millis(longest)]
+        return Effect.fail(toError(new TokenError.LifetimeTooShort({ requested, available }), valid()?.token.expiresAt))
+      }
+      const current = valid()
+      if (current !== undefined && lasts(current)) return current.exit
+      if (longest !== undefined && wanted > longest) return tooShort()
+      const fresh = current === undefined ? get : renewGently
+      return Effect.flatMap(fresh, () => (lasts(held) ? held!.exit : tooShort()))
+    })
+
+  /** `renew` for a caller who may come often: it waits out a cool-down by failing. */
+  const renewGently: Get = Effect.suspend(() => {
+    if (round === undefined && pause("urgent") > 0 && lastFailure !== undefined) return Effect.fail(lastFailure)
+    return renew
+  })
+
+  const reject = (token: AccessToken.AccessToken): Get =>
+    Effect.suspend(() => {
+      if (closed) return Effect.interrupt
+      const current = valid()
+      if (current === undefined || !AccessToken.isSameCredential(current.token, token)) return get
+      if (round === undefined && pause("none") > 0 && lastFailure !== undefined) return Effect.fail(lastFailure)
+      const time = now()
+      rejections = rejections.filter((at) => time - at < stormWindow)
+      if (round === undefined && rejections.length >= policy.stormLimit) {
+        const retryAfter = Duration.millis(rejections[0]! + stormWindow - time)
+        const storm = new TokenError.RenewalStorm({ renewals: rejections.length, retryAfter })
+        return Effect.fail(toError(storm, current.token.expiresAt))
+      }
+      current.suspect = true
+      quietUntil = -Infinity
+      return join(demand("rejected", "now"), (outcome) => (Exit.isSuccess(outcome) ? serveOr(outcome) : outcome))
+    })
+
+  const snapshot = (): State => {
+    const current = valid()
+    const busy = exchanging !== undefined
+    const due = untilScheduled()
+    return {
+      phase: closed
+        ? "closed"
+        : current !== undefined
+          ? busy
+            ? "renewing"
+            : "valid"
+          : busy
+            ? "acquiring"
+            : lastFailure !== undefined
+              ? "failed"
+              : "empty",
+      generation,
+      expiresAt: held?.token.expiresAt,
+      renewAt: due === Infinity || closed ? undefined : wallNow() + Math.max(0, due),
+      lastFailure,
+      degraded: held?.isPrivate === true
+    }
+  }
+  const differs = (a: State, b: State) =>
+    a.phase !== b.phase || a.generation !== b.generation || a.lastFailure !== b.lastFailure || a.degraded !== b.degraded
+
+  const awaitChange = (seen: State): Effect.Effect<State> =>
+    Effect.suspend(() => {
+      const state = snapshot()
+      return differs(state, seen)
+        ? Effect.succeed(state)
+        : Effect.flatMap(Deferred.await(version), () => awaitChange(seen))
+    })
+
+  const invalidate = Effect.suspend(() => {
+    if (closed) return Effect.interrupt
+    signOut ??= Deferred.makeUnsafe()
+    const done = signOut
+    forget()
+    signal.openUnsafe()
+    return Deferred.await(done)
+  })
+
+  return { get, getValidFor, renew, reject, state: Effect.sync(snapshot), awaitChange, invalidate }
+})
+
+/** A schedule, one delay at a time; `undefined` when it is over. */
+const delays = (schedule: Schedule.Schedule<unknown, TokenError.RenewalReason>) =>
+  Effect.map(
+    Schedule.toStep(schedule),
+    (step) => (now: number, reason: TokenError.RenewalReason) =>
+      Effect.map(Effect.exit(step(now, reason)), (exit) =>
+        Exit.isSuccess(exit) ? Duration.toMillis(exit.value[1]) : undefined
+      )
+  )

@@ -1,0 +1,158 @@
+/**
+ * What one attempt at a renewal does: take the lease, refresh or log in, give back a stamped token. When to attempt, and
+ * what a failure means for those who wait, is `engine.ts`.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Result from "effect/Result"
+import * as AccessToken from "../AccessToken.ts"
+import type { RenewalPolicy } from "../RenewalPolicy.ts"
+import * as TokenError from "../TokenError.ts"
+import type { TokenProvider } from "../TokenProvider.ts"
+import * as TokenStore from "../TokenStore.ts"
+
+/** What an attempt ended with. `isPrivate`: the store does not have it, because it did not answer. */
+export interface Outcome {
+  readonly token: AccessToken.AccessToken
+  readonly isPrivate: boolean
+}
+
+/** What an attempt is told: what to replace, and where to say which exchange it makes just before it is sent. */
+export interface Attempt {
+  /** Generation of the credential to replace; 0 for none. */
+  readonly seen: number
+  /** The credential in hand, if it is this process' own: got without the store. */
+  readonly own: Option.Option<AccessToken.AccessToken>
+  readonly sending: (operation: "login" | "refresh") => void
+}
+
+/** Nothing left this machine: a refresh token in the request is still good. */
+const neverSent = (reason: TokenError.RenewalReason) => reason._tag === "ProviderUnavailable" && !reason.sent
+
+/** The platform answered that it cannot answer: another exchange at once would not help. */
+const overloaded = (reason: TokenError.RenewalReason) =>
+  reason._tag === "RateLimited" || (reason._tag === "ProviderUnavailable" && reason.failure === "status")
+
+/** The store's lease outlives the worst attempt: a refresh and a login that both time out, and a commit. */
+const leaseTime = (policy: RenewalPolicy) => 2 * policy.exchangeTimeout + 5_000
+
+/** Makes the function that makes one attempt. It is run uninterruptibly: what may be interrupted says so itself. */
+export const make = Effect.fnUntraced(function* (
+  provider: TokenProvider,
+  policy: RenewalPolicy,
+  identity: string,
+  store: TokenStore.Backend
+) {
+  const clock = yield* Clock.Clock
+  const owner = `${yield* Random.nextInt}.${yield* Random.nextInt}`
+  const { login, refresh, traits } = provider
+
+  /** One exchange with the platform: bounded, stamped, one span. */
+  const timed = (
+    operation: "login" | "refresh",
+    request: Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason>,
+    lease: TokenStore.Lease
+  ) =>
+    Effect.suspend(() => {
+      const start = clock.monotonicTimeNanosUnsafe()
+      const late =
+        operation === "refresh"
+          ? new TokenError.AmbiguousExchange({ failure: "timeout" })
+          : new TokenError.ProviderUnavailable({ failure: "timeout" })
+      return request.pipe(
+        Effect.timeoutOrElse({ duration: policy.exchangeTimeout, orElse: () => Effect.fail(late) }),
+        Effect.flatMap((response) =>
+          AccessToken.fromResponse(response, {
+            answeredAt: clock.currentTimeMillisUnsafe(),
+            elapsed: Number(clock.monotonicTimeNanosUnsafe() - start) / 1e6,
+            generation: lease.generation
+          })
+        ),
+        Effect.withSpan(`TokenService.${operation}`, { root: true, attributes: { provider: provider.name } })
+      )
+    })
+
+  /** The refresh token that this lease may send, with the credential it belongs to. */
+  const refreshable = (lease: TokenStore.Lease): AccessToken.AccessToken | undefined => {
+    const current = Option.getOrUndefined(lease.stored)
+    if (current?.refreshToken === undefined || (traits.renewWith === "login" && login !== undefined)) return undefined
+    if (traits.rotatesRefreshToken && lease.spent) return undefined
+    const { refreshExpiresAt } = current
+    return refreshExpiresAt === undefined || clock.currentTimeMillisUnsafe() < refreshExpiresAt ? current : undefined
+  }
+
+  /**
+   * Refreshes if there is a refresh token that may be sent, and logs in if that fails or there is none. A refresh token
+   * is marked as spent before it is sent; the mark is taken back only if it was not sent, or the platform answered that
+   * it cannot answer and the token either does not rotate or is all there is.
+   */
+  const exchange = Effect.fnUntraced(function* (
+    lease: TokenStore.Lease,
+    sending: Attempt["sending"]
+  ): Effect.fn.Return<AccessToken.AccessToken, TokenError.RenewalReason> {
+    const current = refreshable(lease)
+    let refused: TokenError.RenewalReason | undefined
+    if (refresh !== undefined && current !== undefined) {
+      const once = Effect.result(timed("refresh", refresh(current), lease))
+      lease.spent = true
+      sending("refresh")
+      let answer = yield* once
+      // Without a login the answer is worth a second try, where trying again cannot break anything.
+      const again = login === undefined && !traits.rotatesRefreshToken
+      if (again && Result.isFailure(answer) && answer.failure._tag === "AmbiguousExchange") answer = yield* once
+      if (Result.isSuccess(answer)) return keepRefreshToken(answer.success, current)
+      refused = answer.failure
+      const keeps = login === undefined || !traits.rotatesRefreshToken
+      if (neverSent(refused) || (overloaded(refused) && keeps)) lease.spent = false
+      if (neverSent(refused) || overloaded(refused) || refused._tag === "AccountSuspended") {
+        return yield* Effect.fail(refused)
+      }
+    }
+    if (login === undefined) {
+      const answered = refused !== undefined && "status" in refused ? { status: refused.status } : {}
+      return yield* Effect.fail(new TokenError.InteractionRequired(answered))
+    }
+    sending("login")
+    return yield* timed("login", login, lease)
+  })
+
+  /** RFC 6749 §6: an answer without a refresh token leaves the old one in force, unless it rotates. */
+  const keepRefreshToken = (token: AccessToken.AccessToken, previous: AccessToken.AccessToken) =>
+    token.refreshToken !== undefined || traits.rotatesRefreshToken
+      ? token
+      : new AccessToken.AccessToken({
+          ...token,
+          refreshToken: previous.refreshToken,
+          refreshExpiresAt: previous.refreshExpiresAt
+        })
+
+  /** Past a store that does not answer: a credential of our own, which claims no generation of the store's. */
+  const privately = ({ own, seen, sending }: Attempt) =>
+    Effect.map(
+      Effect.interruptible(exchange({ stored: own, orphaned: false, generation: seen, spent: false }, sending)),
+      (token): Outcome => ({ token, isPrivate: true })
+    )
+
+  return Effect.fnUntraced(function* (attempt: Attempt): Effect.fn.Return<Outcome, TokenError.RenewalReason> {
+    let { seen } = attempt
+    while (true) {
+      const outcome = yield* TokenStore.transact(store, identity, {
+        owner,
+        seen,
+        ttl: leaseTime(policy),
+        exchange: (lease) => exchange(lease, attempt.sending)
+      }).pipe(
+        Effect.map(({ shared, token }): Outcome => ({ token, isPrivate: !shared })),
+        Effect.catchTag("StoreUnavailable", (failure) =>
+          login === undefined ? Effect.fail(failure) : privately(attempt)
+        )
+      )
+      const { expiresAt, generation } = outcome.token
+      // Adopted but expired: what somebody else's credential is good for is its refresh token.
+      if (generation <= seen || clock.currentTimeMillisUnsafe() < expiresAt) return outcome
+      seen = generation
+    }
+  })
+})
