@@ -1,0 +1,141 @@
+/**
+ * What the sandboxed server saw: counts, and one entry per request, free of secrets.
+ */
+
+/** One request as received. Neither bodies nor credentials nor query values are kept. */
+export interface Entry {
+  /** Arrival, epoch milliseconds on the Clock of the layer. */
+  readonly at: number
+  readonly method: string
+  /** Path without query; upload tokens and every secret the server knows are replaced. */
+  readonly path: string
+  /** Names of the query parameters, in order. */
+  readonly query: ReadonlyArray<string>
+  /** Status given; undefined while unanswered and for answers never sent. */
+  readonly status: number | undefined
+  /** Kind of the injected fault that was served. */
+  readonly fault: string | undefined
+  /** `bearer #n` for the n-th access token issued, `basic`, `unknown bearer`, `malformed` or `none`. */
+  readonly credential: string
+  readonly hadAuthorization: boolean
+  /** Selected headers (`recordedHeaders`), lower-case names, secrets replaced. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** A snapshot. Counts cover everything since the layer was built; `entries` keeps the latest `entryLimit`. */
+export interface Ledger {
+  /** Requests to the API: neither `/auth/*` nor CORS preflights. */
+  readonly requests: number
+  /** `POST /auth/api-key` received. */
+  readonly logins: number
+  /** `POST /auth/refresh` received. */
+  readonly refreshes: number
+  /** Logins that issued tokens, whether or not the answer arrived. */
+  readonly loginsAccepted: number
+  /** Refreshes that issued tokens, whether or not the answer arrived. */
+  readonly refreshesAccepted: number
+  /** 401 answers to API requests. */
+  readonly unauthorized: number
+  /** Answers by status, `/auth/*` included. */
+  readonly responses: Readonly<Record<number, number>>
+  /** Labels of refresh tokens received more than once, also when a fault ate the answer. */
+  readonly refreshTokensSentTwice: ReadonlyArray<string>
+  /** API requests whose access token was past its own `exp` on the server's clock. */
+  readonly expiredTokensReceived: number
+  /** Most `/auth/*` exchanges unanswered at one time. */
+  readonly peakConcurrentExchanges: number
+  readonly entries: ReadonlyArray<Entry>
+}
+
+/** Headers that an entry keeps: what a client says about itself, never a credential. */
+export const recordedHeaders: ReadonlyArray<string> = [
+  "accept",
+  "av-origin-app",
+  "av-origin-client",
+  "av-origin-sdk",
+  "b3",
+  "content-range",
+  "content-type",
+  "origin",
+  "traceparent",
+  "user-agent"
+]
+
+/** Entries kept: a sandbox that runs for days must not grow without end. */
+export const entryLimit = 50_000
+
+/** An entry under construction; whoever answers the request fills it in. */
+export interface OpenEntry {
+  at: number
+  method: string
+  path: string
+  query: ReadonlyArray<string>
+  status: number | undefined
+  fault: string | undefined
+  credential: string
+  hadAuthorization: boolean
+  headers: Readonly<Record<string, string>>
+}
+
+/** The writing side. Synchronous, so that a count is never half made. */
+export const make = () => {
+  const counts = {
+    requests: 0,
+    logins: 0,
+    refreshes: 0,
+    loginsAccepted: 0,
+    refreshesAccepted: 0,
+    unauthorized: 0,
+    expiredTokensReceived: 0,
+    peakConcurrentExchanges: 0
+  }
+  const responses: Record<number, number> = {}
+  const sentTwice = new Set<string>()
+  const secrets = new Set<string>()
+  let entries: Array<OpenEntry> = []
+  let exchanges = 0
+
+  const scrub = (text: string): string => {
+    let clean = text
+    for (const secret of secrets) {
+      // Words are looked up below; only keys with blanks and the like need a search of the text, and those are few.
+      if (/[^\w.-]/.test(secret)) clean = clean.replaceAll(secret, "<redacted>")
+    }
+    return clean.replace(/[\w.-]+/g, (word) => (secrets.has(word) ? "<redacted>" : word))
+  }
+
+  return {
+    counts,
+    scrub,
+    /** Remembers a value that no entry may show. */
+    conceal: (secret: string) => {
+      if (secret !== "") secrets.add(secret)
+    },
+    open: (entry: OpenEntry) => {
+      entries.push(entry)
+      if (entries.length > entryLimit + 1_000) entries = entries.slice(-entryLimit)
+    },
+    answered: (entry: OpenEntry, status: number) => {
+      entry.status = status
+      responses[status] = (responses[status] ?? 0) + 1
+    },
+    sentTwice: (label: string) => {
+      sentTwice.add(label)
+    },
+    exchangeStarted: () => {
+      counts.peakConcurrentExchanges = Math.max(counts.peakConcurrentExchanges, ++exchanges)
+    },
+    exchangeEnded: () => {
+      exchanges--
+    },
+    snapshot: (): Ledger => ({
+      ...counts,
+      responses: { ...responses },
+      refreshTokensSentTwice: [...sentTwice],
+      entries: structuredClone(entries.slice(-entryLimit))
+    })
+  }
+}
+
+/** The writing side, see `make`. */
+export type Recorder = ReturnType<typeof make>
