@@ -1,4 +1,6 @@
 export * as AccessToken from "./AccessToken.ts"
+export * as ApiVideo from "./ApiVideo.ts"
+export * as ApiVideoError from "./ApiVideoError.ts"
 export * as BearerClient from "./BearerClient.ts"
 export * as RenewalPolicy from "./RenewalPolicy.ts"
 export * as TokenError from "./TokenError.ts"

@@ -1,0 +1,234 @@
+/**
+ * api.video's authentication endpoints: the server, the two exchanges and what their answers mean.
+ */
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as AccessToken from "../AccessToken.ts"
+import type { ServerOptions } from "../ApiVideo.ts"
+import * as TokenError from "../TokenError.ts"
+import { discreet, failureOf, numberOf, secondsOf } from "./http.ts"
+import { isSecureOrigin, originOf } from "./origin.ts"
+
+/** Where requests go, and what they say of the program. */
+export interface Server {
+  /** For people, as in `api.video sandbox`. */
+  readonly name: string
+  /** Without a slash at its end. */
+  readonly baseUrl: string
+  readonly headers: Readonly<Record<string, string>>
+}
+
+const baseUrls = { production: "https://ws.api.video", sandbox: "https://sandbox.api.video" } as const
+
+const invalid = (option: string, problem: string) => new TokenError.ConfigurationInvalid({ option, problem })
+
+// The rules that api.video's own clients enforce, letter for letter.
+const originHeader = Effect.fnUntraced(function* (
+  option: "application" | "sdk",
+  value: ServerOptions["application"]
+): Effect.fn.Return<string | undefined, TokenError.ConfigurationInvalid> {
+  const { name = "", version = "" } = value ?? {}
+  if (name === "" && version === "") return undefined
+  if (version === "") return yield* invalid(option, `${option} version is mandatory when ${option} name is set.`)
+  if (name === "") return yield* invalid(option, `${option} name is mandatory when ${option} version is set.`)
+  if (!/^[\w-]{1,50}$/.test(name)) {
+    const rule = "Allowed characters: A-Z, a-z, 0-9, '-', '_'. Max length: 50."
+    return yield* invalid(option, `Invalid ${option} name value. ${rule}`)
+  }
+  if (!/^\d{1,3}(\.\d{1,3}(\.\d{1,3})?)?$/.test(version)) {
+    const rule = "The version should match the xxx[.yyy][.zzz] pattern."
+    return yield* invalid(option, `Invalid ${option} version value. ${rule}`)
+  }
+  return `${name}:${version}`
+})
+
+/** Says of a reason whose it is. */
+export const withProvider = (provider: string) =>
+  Effect.mapError((reason: TokenError.Reason) => new TokenError.TokenError({ provider, reason }))
+
+/** Checks where requests go: one of the two environments, or any base URL that keeps a secret. */
+export const makeServer = Effect.fnUntraced(function* (
+  options: ServerOptions
+): Effect.fn.Return<Server, TokenError.ConfigurationInvalid> {
+  const environment = options.environment ?? "production"
+  if (!Object.hasOwn(baseUrls, environment)) {
+    return yield* invalid("environment", 'it must be "production" or "sandbox"')
+  }
+  const { baseUrl } = options
+  if (baseUrl !== undefined) {
+    if (originOf(baseUrl) === "") return yield* invalid("baseUrl", "it must be a URL, as in https://ws.api.video")
+    if (!isSecureOrigin(baseUrl)) {
+      return yield* invalid(
+        "baseUrl",
+        "it must be https, or http on loopback: a key on plain http can be read by others"
+      )
+    }
+    const { hash, password, search, username } = new URL(baseUrl)
+    if (hash + password + search + username !== "") {
+      return yield* invalid("baseUrl", "it must be scheme, host and path alone: no user, query or fragment")
+    }
+  }
+  const application = yield* originHeader("application", options.application)
+  const sdk = yield* originHeader("sdk", options.sdk)
+  return {
+    name: `api.video ${baseUrl === undefined ? environment : new URL(baseUrl).host}`,
+    baseUrl: (baseUrl ?? baseUrls[environment]).replace(/\/+$/, ""),
+    headers: {
+      ...(application === undefined ? {} : { "av-origin-app": application }),
+      ...(sdk === undefined ? {} : { "av-origin-sdk": sdk })
+    }
+  }
+}, withProvider("api.video"))
+
+/** The key as it is sent: what cannot be one is found before any network. */
+export const checkKey = (apiKey: Redacted.Redacted): Effect.Effect<string, TokenError.ConfigurationInvalid> => {
+  const key = Redacted.value(apiKey)
+  if (key.trim() === "")
+    return Effect.fail(invalid("apiKey", "it is empty; copy it from https://dashboard.api.video/apikeys"))
+  return /[\r\n]|^\s|\s$/.test(key)
+    ? Effect.fail(invalid("apiKey", "it has white space at an end or a line break in it; copy it again"))
+    : Effect.succeed(key)
+}
+
+/** Slugs that the documents list for the two exchanges; of any other, nothing is repeated. */
+const slugs = [
+  "authentication-invalid-user-credentials",
+  "authentication-invalid-api-key",
+  "authentication-invalid-access-token",
+  "authentication-invalid-refresh-token",
+  "authentication-missing-authorization-header",
+  "authentication-invalid-authorization-header-value",
+  "authorization-suspended-account",
+  "too-many-requests",
+  "attribute-required",
+  "invalid-attribute",
+  "invalid-payload",
+  "internal-server-error"
+]
+
+/** Slugs of a 400 that is about the request, not about the credential in it. */
+const aboutTheRequest = new Set(["attribute-required", "invalid-attribute", "invalid-payload"])
+
+/** The known slug of a problem answer, and the parameter of ours that it names. */
+export const readProblem = (response: HttpClientResponse.HttpClientResponse) =>
+  Effect.map(Effect.option(response.json), (body) => {
+    const problem = body._tag === "Some" && Predicate.isObject(body.value) ? body.value : {}
+    const of = (member: string) => (Predicate.hasProperty(problem, member) ? problem[member] : undefined)
+    const url = of("type")
+    const slug = typeof url === "string" ? url.slice(url.lastIndexOf("/") + 1) : undefined
+    return {
+      status: response.status,
+      type: slugs.find((known) => known === slug),
+      name: ["apiKey", "refreshToken"].find((known) => known === of("name"))
+    }
+  })
+
+const reasonOf = (
+  operation: "login" | "refresh",
+  server: Server,
+  response: HttpClientResponse.HttpClientResponse,
+  problem: { readonly status: number; readonly type?: string | undefined; readonly name?: string | undefined }
+): TokenError.RenewalReason => {
+  const { headers } = response
+  const { status, type } = problem
+  const answer = { status, type }
+  if (status < 400)
+    return new TokenError.MalformedResponse({ status, problem: "a redirect, which is not followed with a secret" })
+  if (status >= 500) {
+    return new TokenError.ProviderUnavailable({
+      status,
+      failure: "status",
+      retryAfter: secondsOf(headers["retry-after"])
+    })
+  }
+  switch (status) {
+    case 400:
+    case 401: {
+      if (type !== undefined && aboutTheRequest.has(type)) return new TokenError.BadRequest(problem)
+      if (operation === "refresh") return new TokenError.RefreshTokenRejected(answer)
+      const advice =
+        `check the API key and that it is one of ${server.name}: ` +
+        "a sandbox key used in production, or the reverse, is the usual cause"
+      return new TokenError.InvalidCredentials({ ...answer, advice })
+    }
+    case 403:
+      return new TokenError.AccountSuspended(answer)
+    case 404:
+    case 405:
+      return invalid("baseUrl", `${status} answers its authentication endpoint; it is probably not api.video's`)
+    case 407:
+    case 408:
+      return new TokenError.ProviderUnavailable({ status, failure: "status" })
+    case 429:
+      return new TokenError.RateLimited({
+        retryAfter: secondsOf(headers["retry-after"]) ?? secondsOf(headers["x-ratelimit-retry-after"]),
+        limit: numberOf(headers["x-ratelimit-limit"]),
+        remaining: numberOf(headers["x-ratelimit-remaining"])
+      })
+    default:
+      return new TokenError.BadRequest(problem)
+  }
+}
+
+/** What a request without a usable answer means; a refresh that may have arrived is ambiguous. */
+const reasonOfFailure = (
+  operation: "login" | "refresh",
+  error: HttpClientError.HttpClientError
+): TokenError.RenewalReason => {
+  const status = error.response?.status
+  switch (error.reason._tag) {
+    case "InvalidUrlError":
+    case "EncodeError":
+      return invalid("baseUrl", "no request can be made of it")
+    case "TransportError": {
+      const failure = failureOf(error)
+      const sent = failure !== "connect" && failure !== "tls"
+      return operation === "refresh" && sent
+        ? new TokenError.AmbiguousExchange({ failure })
+        : new TokenError.ProviderUnavailable({ failure })
+    }
+    default:
+      return unreadable(operation, status, "not JSON")
+  }
+}
+
+const unreadable = (operation: "login" | "refresh", status: number | undefined, problem: string) =>
+  operation === "refresh"
+    ? new TokenError.AmbiguousExchange({ status })
+    : new TokenError.MalformedResponse({ status, problem })
+
+/** Makes the two exchanges of a server: POST, JSON in and out, no `Authorization`, one attempt each. */
+export const makeExchange = (httpClient: HttpClient.HttpClient, server: Server) => {
+  const client = discreet(httpClient)
+  return Effect.fnUntraced(function* (
+    operation: "login" | "refresh",
+    payload: Readonly<Record<string, string>>
+  ): Effect.fn.Return<AccessToken.TokenResponse, TokenError.RenewalReason> {
+    const path = operation === "login" ? "/auth/api-key" : "/auth/refresh"
+    const request = HttpClientRequest.post(`${server.baseUrl}${path}`, { headers: server.headers, acceptJson: true })
+    const failed = Effect.mapError((error: HttpClientError.HttpClientError) => reasonOfFailure(operation, error))
+    const response = yield* failed(client.execute(HttpClientRequest.bodyJsonUnsafe(request, payload)))
+    if (response.status !== 200) {
+      return yield* Effect.fail(reasonOf(operation, server, response, yield* readProblem(response)))
+    }
+    const body = yield* failed(response.json)
+    return yield* Effect.mapError(AccessToken.decodeResponse(body), ({ problem }) =>
+      unreadable(operation, 200, problem)
+    )
+  })
+}
+
+/** Names a credential without telling it: the first 64 bits of a SHA-256 over host and key. */
+export const identityOf = (server: Server, key: string): Effect.Effect<string> =>
+  Effect.map(
+    Effect.promise(() => crypto.subtle.digest("SHA-256", new TextEncoder().encode(`${server.baseUrl}\n${key}`))),
+    (digest) => {
+      const hex = Array.from(new Uint8Array(digest).subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0"))
+      return `api.video:${new URL(server.baseUrl).host}:${hex.join("")}`
+    }
+  )
