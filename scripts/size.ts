@@ -1,6 +1,7 @@
 /**
  * What the library costs a bundle: `npm run size --silent` prints JSON. Two programs are bundled by esbuild, minified and
- * compressed, with and without the library; `ownGzip` counts our modules alone.
+ * compressed, with the library and without it (they then send the key themselves, read from the same place); `ownGzip`
+ * counts our modules alone.
  */
 import { gzipSync } from "node:zlib"
 import { build } from "esbuild"
@@ -10,19 +11,37 @@ const baseline = `
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 
 const Videos = Schema.Struct({ data: Schema.Array(Schema.Struct({ videoId: Schema.String, title: Schema.String })) })
+
 const list = (client) => client.get("https://ws.api.video/videos").pipe(Effect.flatMap(HttpClientResponse.schemaBodyJson(Videos)))
 `
 
-const without = `${baseline}
-Effect.runFork(Effect.provide(Effect.flatMap(HttpClient.HttpClient, list), FetchHttpClient.layer))
-`
+/** The same program without the library: it sends the key itself. */
+const without = {
+  token: `${baseline}
+import * as Redacted from "effect/Redacted"
 
-const programs = {
+const key = Redacted.make("key")
+const program = Effect.flatMap(HttpClient.HttpClient, (client) => list(HttpClient.mapRequest(client, HttpClientRequest.basicAuth(key, ""))))
+Effect.runFork(Effect.provide(program, FetchHttpClient.layer))
+`,
+  client: `${baseline}
+import * as Config from "effect/Config"
+
+const program = Effect.gen(function*() {
+  const key = yield* Config.Redacted("APIVIDEO_API_KEY")
+  return yield* list(HttpClient.mapRequest(yield* HttpClient.HttpClient, HttpClientRequest.basicAuth(key, "")))
+})
+Effect.runFork(Effect.provide(program, FetchHttpClient.layer))
+`
+}
+
+const withLibrary = {
   /** The token service, api.video's provider and the bearer client. */
   token: `${baseline}
 import * as ApiVideo from "./src/ApiVideo.ts"
@@ -63,11 +82,11 @@ const gzipped = async (contents: string, external: ReadonlyArray<string> = []): 
   return gzipSync(result.outputFiles[0]!.contents, { level: 9 }).byteLength
 }
 
-const baselineGzip = await gzipped(without)
 const report: Record<string, Record<string, number>> = {}
-for (const [name, program] of Object.entries(programs)) {
-  const withLibraryGzip = await gzipped(program)
-  const ownGzip = (await gzipped(program, ["effect/*"])) - (await gzipped(without, ["effect/*"]))
+for (const name of ["token", "client"] as const) {
+  const baselineGzip = await gzipped(without[name])
+  const withLibraryGzip = await gzipped(withLibrary[name])
+  const ownGzip = (await gzipped(withLibrary[name], ["effect/*"])) - (await gzipped(without[name], ["effect/*"]))
   report[name] = { baselineGzip, withLibraryGzip, addedGzip: withLibraryGzip - baselineGzip, ownGzip }
 }
 console.log(JSON.stringify(report, undefined, 2))

@@ -13,9 +13,8 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as SchemaIssue from "effect/SchemaIssue"
+import { Secret } from "./internal/schema.ts"
 import { MalformedResponse } from "./TokenError.ts"
-
-const secret = (label: string) => Schema.Redacted(Schema.NonEmptyString, { label, disallowJsonEncode: true })
 
 /**
  * A bearer token that a platform issued (RFC 6750), with its lifetime on this machine's clock.
@@ -41,9 +40,9 @@ const secret = (label: string) => Schema.Redacted(Schema.NonEmptyString, { label
  */
 export class AccessToken extends Schema.Class<AccessToken>("effect-video-auth/AccessToken")({
   /** The bearer token itself. */
-  accessToken: secret("access_token"),
+  accessToken: Secret,
   /** The refresh token of the same answer, if there was one and it has not been used. */
-  refreshToken: Schema.optional(secret("refresh_token")),
+  refreshToken: Schema.optional(Secret),
   /** Always `Bearer`: any case of it is accepted from a server, anything else is refused. */
   tokenType: Schema.Literal("Bearer"),
   /** When it was issued: `expiresAt` less the lifetime. */
@@ -55,7 +54,7 @@ export class AccessToken extends Schema.Class<AccessToken>("effect-video-auth/Ac
   /** Counts the renewals of one identity: a newer credential has a higher one. */
   generation: Schema.Int,
   /** What a platform says beyond RFC 6749, never a secret (movingimage: `validForVideoManager`, `videoManagerList`). */
-  extra: Schema.optional(Schema.Record(Schema.String, Schema.Json))
+  extra: Schema.optional(Schema.Json)
 }) {}
 
 /**
@@ -73,7 +72,7 @@ export interface TokenResponse {
   readonly expiresIn: Duration.Input
   /** Lifetime of the refresh token, where the platform says so. */
   readonly refreshExpiresIn?: Duration.Input | undefined
-  readonly extra?: Readonly<Record<string, Schema.Json>> | undefined
+  readonly extra?: Schema.Json | undefined
 }
 
 /** A longer lifetime is taken for this one: 365 days, in milliseconds. */

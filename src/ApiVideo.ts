@@ -31,7 +31,7 @@ import type * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
@@ -48,6 +48,7 @@ import type * as ApiVideoError from "./ApiVideoError.ts"
 import * as BearerClient from "./BearerClient.ts"
 import { checkKey, identityOf, makeExchange, makeServer, withProvider } from "./internal/apiVideo.ts"
 import * as ApiVideoClient from "./internal/apiVideoClient.ts"
+import { Secret } from "./internal/schema.ts"
 import { originOf } from "./internal/origin.ts"
 import type * as RenewalPolicy from "./RenewalPolicy.ts"
 import * as TokenError from "./TokenError.ts"
@@ -139,8 +140,12 @@ export interface ClientOptions extends ServerOptions {
   readonly rateLimiter?: RateLimiter.RateLimiter | undefined
   /** How often a request that got 429 waits and goes again. @default 3 */
   readonly rateLimitRetries?: number | undefined
-  /** A circuit breaker to go through. @default none */
-  readonly circuitBreaker?: CircuitBreaker.CircuitBreaker | undefined
+  /**
+   * A circuit breaker to go through: `HttpClient.withCircuitBreaker({ breaker })`. It sees a request after the limiter
+   * has let it pass and before it is retried.
+   * @default none
+   */
+  readonly circuitBreaker?: ((client: ApiVideo["Service"]) => ApiVideo["Service"]) | undefined
   /**
    * Delays before a request goes again: idempotent methods after a transient failure (timeouts, 408, 5xx, a broken
    * connection), any method if the connection was never made. `Retry-After` lengthens them. `false` switches it off.
@@ -168,18 +173,13 @@ export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = 
   { defaultValue: () => undefined as Duration.Duration | undefined }
 )
 
-const payload = <const Field extends string>(field: Field, label: string) =>
-  Schema.Struct({ [field]: Schema.Redacted(Schema.NonEmptyString, { label, disallowJsonEncode: true }) } as {
-    readonly [K in Field]: Schema.Redacted<typeof Schema.NonEmptyString>
-  })
-
 /**
  * Body of `POST /auth/api-key`: `{"apiKey": "…"}`.
  *
  * @category schemas
  * @since 0.1.0
  */
-export const AuthenticatePayload = payload("apiKey", "api_key")
+export const AuthenticatePayload = Schema.Struct({ apiKey: Secret })
 
 /** @since 0.1.0 */
 export type AuthenticatePayload = typeof AuthenticatePayload.Type
@@ -190,13 +190,13 @@ export type AuthenticatePayload = typeof AuthenticatePayload.Type
  * @category schemas
  * @since 0.1.0
  */
-export const RefreshTokenPayload = payload("refreshToken", "refresh_token")
+export const RefreshTokenPayload = Schema.Struct({ refreshToken: Secret })
 
 /** @since 0.1.0 */
 export type RefreshTokenPayload = typeof RefreshTokenPayload.Type
 
 /** A bare exchange: one attempt, stamped. */
-const operation = Effect.fnUntraced(function* (
+const operation = /* @__PURE__ */ Effect.fnUntraced(function* (
   name: "login" | "refresh",
   payload: Effect.Effect<Readonly<Record<string, string>>, TokenError.ConfigurationInvalid>,
   options: ServerOptions
@@ -307,11 +307,11 @@ export const layerToken = (
     Effect.gen(function* () {
       const service = yield* TokenService.make({ provider: yield* provider(options), policy: options.policy })
       if (options.eager === false) return service
-      const first = yield* Effect.result(service.get)
-      if (first._tag === "Failure") {
-        if (!first.failure.isRetryable) return yield* Effect.fail(first.failure)
-        yield* Effect.logWarning(`${first.failure.message}; started all the same, the next request tries again`)
-      }
+      yield* Effect.catch(service.get, (error) =>
+        error.isRetryable
+          ? Effect.logWarning(`${error.message}; started all the same, the next request tries again`)
+          : Effect.fail(error)
+      )
       return service
     })
   )

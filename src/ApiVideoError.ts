@@ -13,6 +13,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { Millis } from "./internal/schema.ts"
 import { numberOf, secondsOf } from "./internal/http.ts"
 
 const problemFields = {
@@ -169,7 +170,7 @@ export class RateLimited extends Schema.TaggedError<RateLimited>("effect-video-a
   "RateLimited",
   {
     ...fields,
-    retryAfter: Schema.optional(Schema.DurationFromMillis),
+    retryAfter: Schema.optional(Millis),
     /** Requests allowed per minute. */
     limit: Schema.optional(Schema.Finite),
     remaining: Schema.optional(Schema.Finite)
@@ -190,7 +191,7 @@ export class RateLimited extends Schema.TaggedError<RateLimited>("effect-video-a
  */
 export class ServerError extends Schema.TaggedError<ServerError>("effect-video-auth/ApiVideoError/ServerError")(
   "ServerError",
-  { ...fields, retryAfter: Schema.optional(Schema.DurationFromMillis) }
+  { ...fields, retryAfter: Schema.optional(Millis) }
 ) {
   readonly isRetryable = true
   override get message() {
@@ -308,7 +309,7 @@ export const retryAfterOf = (response: HttpClientResponse.HttpClientResponse): D
  * @since 0.1.0
  */
 export const fromResponse = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<ApiVideoError> =>
-  Effect.map(Effect.option(response.json), (body) => {
+  Effect.map(Effect.exit(response.json), (body) => {
     const secrets = secretsOf(response)
     const scrub = (text: string) => secrets.reduce((text, secret) => text.replaceAll(secret, "<redacted>"), text)
     const { method, url } = response.request
@@ -317,7 +318,7 @@ export const fromResponse = (response: HttpClientResponse.HttpClientResponse): E
       method,
       path: pathOf(url),
       status,
-      problem: toProblem(body._tag === "Some" ? body.value : {}, scrub)
+      problem: toProblem(body._tag === "Success" ? body.value : {}, scrub)
     }
     const retryAfter = retryAfterOf(response)
     switch (status) {

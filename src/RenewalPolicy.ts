@@ -10,7 +10,7 @@ import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
+import type * as Schedule from "effect/Schedule"
 import { ConfigurationInvalid, type RenewalReason } from "./TokenError.ts"
 
 /**
@@ -95,20 +95,8 @@ export interface RenewalPolicy {
   readonly stormLimit: number
   readonly whenIdle: "keep-fresh" | "on-demand"
   readonly shutdownGrace: number
-  readonly retry: Schedule.Schedule<unknown, RenewalReason>
+  readonly retry: Schedule.Schedule<unknown, RenewalReason> | undefined
 }
-
-const defaults = {
-  renewBefore: "15 minutes",
-  waitBefore: "60 seconds",
-  exchangeTimeout: "30 seconds",
-  acquireTimeout: "20 seconds",
-  coolDown: "30 seconds",
-  fatalFor: "5 seconds",
-  shutdownGrace: "5 seconds"
-} as const
-
-const defaultRetry = Schedule.exponential("1 second").pipe(Schedule.jittered, Schedule.upTo({ times: 3 }))
 
 /**
  * Checks the options and fills in the defaults.
@@ -116,38 +104,36 @@ const defaultRetry = Schedule.exponential("1 second").pipe(Schedule.jittered, Sc
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fnUntraced(function* (
-  options: Options = {}
-): Effect.fn.Return<RenewalPolicy, ConfigurationInvalid> {
-  const invalid = (option: keyof Options, problem: string) =>
-    new ConfigurationInvalid({ option: `policy.${option}`, problem })
-
-  const millis = {} as { -readonly [K in keyof typeof defaults]: number }
-  for (const option of [
-    "renewBefore",
-    "waitBefore",
-    "exchangeTimeout",
-    "acquireTimeout",
-    "coolDown",
-    "fatalFor",
-    "shutdownGrace"
-  ] as const) {
-    const duration = Duration.fromInput(options[option] ?? defaults[option])
-    const value = duration._tag === "Some" ? Duration.toMillis(duration.value) : Number.NaN
-    if (!(value >= 0 && value < Infinity))
-      return yield* invalid(option, `it must be a duration such as "${defaults[option]}"`)
-    millis[option] = value
+export const make = (options: Options = {}): Effect.Effect<RenewalPolicy, ConfigurationInvalid> => {
+  const invalid = (option: string, problem: string) =>
+    Effect.fail(new ConfigurationInvalid({ option: `policy.${option}`, problem }))
+  const millis = (input: Duration.Input | undefined, seconds: number) =>
+    Option.match(Duration.fromInput(input ?? Duration.seconds(seconds)), {
+      onNone: () => Number.NaN,
+      onSome: Duration.toMillis
+    })
+  const policy: RenewalPolicy = {
+    renewBefore: millis(options.renewBefore, 900),
+    waitBefore: millis(options.waitBefore, 60),
+    exchangeTimeout: millis(options.exchangeTimeout, 30),
+    acquireTimeout: millis(options.acquireTimeout, 20),
+    coolDown: millis(options.coolDown, 30),
+    fatalFor: millis(options.fatalFor, 5),
+    shutdownGrace: millis(options.shutdownGrace, 5),
+    stormLimit: options.stormLimit ?? 5,
+    whenIdle: options.whenIdle ?? "keep-fresh",
+    retry: options.retry
   }
-  for (const option of ["exchangeTimeout", "acquireTimeout"] as const) {
-    if (millis[option] === 0) return yield* invalid(option, "with no time at all nothing can succeed")
+  for (const [option, value] of Object.entries(policy)) {
+    const least = option === "stormLimit" ? 1 : option.endsWith("Timeout") ? Number.MIN_VALUE : 0
+    if (typeof value === "number" && !(value >= least && value < Infinity)) {
+      return invalid(option, "it must be a positive, finite number or duration")
+    }
   }
-  if (millis.renewBefore < millis.waitBefore) {
-    return yield* invalid("renewBefore", "it must not be shorter than waitBefore, or every renewal makes callers wait")
-  }
-  const stormLimit = options.stormLimit ?? 5
-  if (!(Number.isInteger(stormLimit) && stormLimit > 0)) return yield* invalid("stormLimit", "it must be 1 or more")
-  return { ...millis, stormLimit, whenIdle: options.whenIdle ?? "keep-fresh", retry: options.retry ?? defaultRetry }
-})
+  return policy.renewBefore < policy.waitBefore
+    ? invalid("renewBefore", "it must not be shorter than waitBefore, or every renewal makes callers wait")
+    : Effect.succeed(policy)
+}
 
 /**
  * A preset for programs that rarely run: no timer, so nothing keeps a process alive and an idle program makes no

@@ -24,6 +24,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import { Millis } from "./internal/schema.ts"
 
 /** What may be repeated of an error answer: its status, a slug from a list of known ones, a parameter name of ours. */
 const answer = {
@@ -33,12 +34,8 @@ const answer = {
   type: Schema.optional(Schema.String)
 }
 
-const said = (answer: { readonly status?: number | undefined; readonly type?: string | undefined }): string => {
-  const parts = [answer.status, answer.type].filter((part) => part !== undefined)
-  return parts.length === 0 ? "" : ` (${parts.join(", ")})`
-}
-
-const advised = (advice: string | undefined, otherwise: string): string => advice ?? otherwise
+const said = ({ status, type }: { readonly status?: number | undefined; readonly type?: string | undefined }): string =>
+  status === undefined ? "" : ` (${status}${type === undefined ? "" : `, ${type}`})`
 
 const inSeconds = (duration: Duration.Duration): string => `${Math.ceil(Duration.toSeconds(duration))} s`
 
@@ -54,8 +51,7 @@ export class BadRequest extends Schema.TaggedError<BadRequest>("effect-video-aut
 ) {
   readonly isRetryable = false
   override get message() {
-    const name = this.name === undefined ? "" : `, parameter ${this.name}`
-    return `the platform found the request invalid${said(this)}${name}; check the configured values`
+    return `the request is invalid${said(this)}: ${this.name ?? "check the configured values"}`
   }
 }
 
@@ -71,7 +67,7 @@ export class InvalidCredentials extends Schema.TaggedError<InvalidCredentials>(
 )("InvalidCredentials", { ...answer, advice: Schema.optional(Schema.String) }) {
   readonly isRetryable = false
   override get message() {
-    return `the credentials were refused${said(this)}; ${advised(this.advice, "check them")}`
+    return `the credentials were refused${said(this)}; ${this.advice ?? "check them"}`
   }
 }
 
@@ -104,7 +100,7 @@ export class TokenRejected extends Schema.TaggedError<TokenRejected>("effect-vid
 ) {
   readonly isRetryable = false
   override get message() {
-    return `the API refused a valid token${said(this)}; check that it belongs to the same environment as the URL`
+    return `a fresh token was refused${said(this)}; check that it belongs to the environment of the URL`
   }
 }
 
@@ -119,7 +115,7 @@ export class AccountSuspended extends Schema.TaggedError<AccountSuspended>(
 )("AccountSuspended", answer) {
   readonly isRetryable = false
   override get message() {
-    return `the account is suspended or may not log in${said(this)}; see the platform's dashboard`
+    return `the account is suspended${said(this)}; see the platform's dashboard`
   }
 }
 
@@ -132,7 +128,7 @@ export class AccountSuspended extends Schema.TaggedError<AccountSuspended>(
 export class RateLimited extends Schema.TaggedError<RateLimited>("effect-video-auth/TokenError/RateLimited")(
   "RateLimited",
   {
-    retryAfter: Schema.optional(Schema.DurationFromMillis),
+    retryAfter: Schema.optional(Millis),
     /** Requests allowed per window, and how many were left. */
     limit: Schema.optional(Schema.Finite),
     remaining: Schema.optional(Schema.Finite)
@@ -140,8 +136,7 @@ export class RateLimited extends Schema.TaggedError<RateLimited>("effect-video-a
 ) {
   readonly isRetryable = true
   override get message() {
-    const wait = this.retryAfter === undefined ? "later" : `in ${inSeconds(this.retryAfter)}`
-    return `the platform limits logins; try again ${wait}`
+    return `too many requests; try again ${this.retryAfter === undefined ? "later" : `in ${inSeconds(this.retryAfter)}`}`
   }
 }
 
@@ -163,8 +158,8 @@ export const Failure = Schema.Literals(["connect", "tls", "network", "timeout", 
 export type Failure = typeof Failure.Type
 
 const unavailable: Record<Failure, string> = {
-  connect: "cannot be reached; check the network, the DNS, the proxy and the URL",
-  tls: "has a certificate that is not trusted; check the URL, or the CA of your proxy",
+  connect: "cannot be reached; check network, DNS, proxy and URL",
+  tls: "has an untrusted certificate; check the URL, or your proxy's CA",
   network: "broke the connection",
   timeout: "did not answer in time",
   status: "is failing"
@@ -181,7 +176,7 @@ export class ProviderUnavailable extends Schema.TaggedError<ProviderUnavailable>
 )("ProviderUnavailable", {
   status: answer.status,
   failure: Failure,
-  retryAfter: Schema.optional(Schema.DurationFromMillis)
+  retryAfter: Schema.optional(Millis)
 }) {
   readonly isRetryable = true
   /** Whether the request may have reached the platform: a refresh token that was sent is not sent again. */
@@ -189,7 +184,7 @@ export class ProviderUnavailable extends Schema.TaggedError<ProviderUnavailable>
     return this.failure !== "connect" && this.failure !== "tls"
   }
   override get message() {
-    return `the platform ${unavailable[this.failure]}${said({ status: this.status })}`
+    return `the platform ${unavailable[this.failure]}${said(this)}`
   }
 }
 
@@ -205,7 +200,7 @@ export class AmbiguousExchange extends Schema.TaggedError<AmbiguousExchange>(
 )("AmbiguousExchange", { status: answer.status, failure: Schema.optional(Failure) }) {
   readonly isRetryable = true
   override get message() {
-    return `a refresh was sent and its answer lost${said({ status: this.status })}; the refresh token is not used again`
+    return `the answer to a refresh was lost${said(this)}; its refresh token is not sent again`
   }
 }
 
@@ -225,7 +220,7 @@ export class MalformedResponse extends Schema.TaggedError<MalformedResponse>(
 }) {
   readonly isRetryable = true
   override get message() {
-    return `the answer is no token response${said({ status: this.status })}: ${this.problem}`
+    return `the answer is no token response${said(this)}: ${this.problem}`
   }
 }
 
@@ -261,7 +256,7 @@ export class InteractionRequired extends Schema.TaggedError<InteractionRequired>
 )("InteractionRequired", answer) {
   readonly isRetryable = false
   override get message() {
-    return `the session has ended${said(this)} and only a person can start a new one; log in again`
+    return `the session has ended${said(this)}; a person must log in again`
   }
 }
 
@@ -273,11 +268,10 @@ export class InteractionRequired extends Schema.TaggedError<InteractionRequired>
  */
 export class LifetimeTooShort extends Schema.TaggedError<LifetimeTooShort>(
   "effect-video-auth/TokenError/LifetimeTooShort"
-)("LifetimeTooShort", { requested: Schema.DurationFromMillis, available: Schema.DurationFromMillis }) {
+)("LifetimeTooShort", { requested: Millis, available: Millis }) {
   readonly isRetryable = false
   override get message() {
-    const [requested, available] = [inSeconds(this.requested), inSeconds(this.available)]
-    return `a token valid for ${requested} was asked for, and a fresh one lasts ${available}; ask for less`
+    return `a fresh token lasts ${inSeconds(this.available)}, and ${inSeconds(this.requested)} were asked for`
   }
 }
 
@@ -290,14 +284,12 @@ export class LifetimeTooShort extends Schema.TaggedError<LifetimeTooShort>(
  */
 export class RenewalStorm extends Schema.TaggedError<RenewalStorm>("effect-video-auth/TokenError/RenewalStorm")(
   "RenewalStorm",
-  { renewals: Schema.Int, retryAfter: Schema.DurationFromMillis }
+  { renewals: Schema.Int, retryAfter: Millis }
 ) {
   readonly isRetryable = true
   override get message() {
-    return (
-      `the API refused ${this.renewals} fresh tokens in a row; no further renewal for ${inSeconds(this.retryAfter)}. ` +
-      "Check that the tokens belong to the same environment as the URL"
-    )
+    const wait = inSeconds(this.retryAfter)
+    return `${this.renewals} fresh tokens were refused; none is fetched for ${wait}. Check the environment of the URL`
   }
 }
 
@@ -386,16 +378,15 @@ export class TokenExpired extends Schema.TaggedError<TokenExpired>("effect-video
     return this.renewal?.isRetryable ?? false
   }
   get retryAfter(): Duration.Duration | undefined {
-    return retryAfterOf(this.renewal)
+    return this.renewal === undefined ? undefined : retryAfterOf(this.renewal)
   }
   override get message() {
-    const why = this.renewal === undefined ? "could not be renewed" : `could not be renewed: ${this.renewal.message}`
-    return `the token has expired${said(this)} and ${why}`
+    return `the token has expired${said(this)}${this.renewal === undefined ? "" : `: ${this.renewal.message}`}`
   }
 }
 
-const retryAfterOf = (reason: RenewalReason | undefined): Duration.Duration | undefined =>
-  reason !== undefined && "retryAfter" in reason ? reason.retryAfter : undefined
+const retryAfterOf = (reason: Reason): Duration.Duration | undefined =>
+  "retryAfter" in reason ? reason.retryAfter : undefined
 
 /**
  * Every reason of a {@link TokenError}.
@@ -428,10 +419,10 @@ export class TokenError extends Schema.TaggedError<TokenError>("effect-video-aut
     return this.reason.isRetryable
   }
   get retryAfter(): Duration.Duration | undefined {
-    return "retryAfter" in this.reason ? this.reason.retryAfter : undefined
+    return retryAfterOf(this.reason)
   }
   override get message() {
-    const held = this.validUntil === undefined ? "" : ". The token held is still valid and is served meanwhile"
+    const held = this.validUntil === undefined ? "" : ". The token held is still valid"
     return `${this.provider}: ${this.reason.message}${held}`
   }
 }

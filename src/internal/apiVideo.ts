@@ -2,7 +2,7 @@
  * api.video's authentication endpoints: the server, the two exchanges and what their answers mean.
  */
 import * as Effect from "effect/Effect"
-import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
@@ -12,7 +12,7 @@ import * as AccessToken from "../AccessToken.ts"
 import type { ServerOptions } from "../ApiVideo.ts"
 import * as TokenError from "../TokenError.ts"
 import { discreet, failureOf, numberOf, secondsOf } from "./http.ts"
-import { isSecureOrigin, originOf } from "./origin.ts"
+import { isSecureOrigin } from "./origin.ts"
 
 /** Where requests go, and what they say of the program. */
 export interface Server {
@@ -27,25 +27,24 @@ const baseUrls = { production: "https://ws.api.video", sandbox: "https://sandbox
 
 const invalid = (option: string, problem: string) => new TokenError.ConfigurationInvalid({ option, problem })
 
-// The rules that api.video's own clients enforce, letter for letter.
-const originHeader = Effect.fnUntraced(function* (
+// The rules and the words of api.video's own clients.
+const originHeader = (
   option: "application" | "sdk",
-  value: ServerOptions["application"]
-): Effect.fn.Return<string | undefined, TokenError.ConfigurationInvalid> {
-  const { name = "", version = "" } = value ?? {}
-  if (name === "" && version === "") return undefined
-  if (version === "") return yield* invalid(option, `${option} version is mandatory when ${option} name is set.`)
-  if (name === "") return yield* invalid(option, `${option} name is mandatory when ${option} version is set.`)
-  if (!/^[\w-]{1,50}$/.test(name)) {
-    const rule = "Allowed characters: A-Z, a-z, 0-9, '-', '_'. Max length: 50."
-    return yield* invalid(option, `Invalid ${option} name value. ${rule}`)
-  }
-  if (!/^\d{1,3}(\.\d{1,3}(\.\d{1,3})?)?$/.test(version)) {
-    const rule = "The version should match the xxx[.yyy][.zzz] pattern."
-    return yield* invalid(option, `Invalid ${option} version value. ${rule}`)
-  }
-  return `${name}:${version}`
-})
+  { name = "", version = "" }: NonNullable<ServerOptions["application"]> = {}
+): Effect.Effect<string | undefined, TokenError.ConfigurationInvalid> => {
+  if (name + version === "") return Effect.succeed(undefined)
+  const problem =
+    version === ""
+      ? `${option} version is mandatory when ${option} name is set.`
+      : name === ""
+        ? `${option} name is mandatory when ${option} version is set.`
+        : !/^[\w-]{1,50}$/.test(name)
+          ? `Invalid ${option} name value. Allowed characters: A-Z, a-z, 0-9, '-', '_'. Max length: 50.`
+          : !/^\d{1,3}(\.\d{1,3}(\.\d{1,3})?)?$/.test(version)
+            ? `Invalid ${option} version value. The version should match the xxx[.yyy][.zzz] pattern.`
+            : undefined
+  return problem === undefined ? Effect.succeed(`${name}:${version}`) : Effect.fail(invalid(option, problem))
+}
 
 /** Says of a reason whose it is. */
 export const withProvider = (provider: string) =>
@@ -61,16 +60,10 @@ export const makeServer = Effect.fnUntraced(function* (
   }
   const { baseUrl } = options
   if (baseUrl !== undefined) {
-    if (originOf(baseUrl) === "") return yield* invalid("baseUrl", "it must be a URL, as in https://ws.api.video")
-    if (!isSecureOrigin(baseUrl)) {
-      return yield* invalid(
-        "baseUrl",
-        "it must be https, or http on loopback: a key on plain http can be read by others"
-      )
-    }
-    const { hash, password, search, username } = new URL(baseUrl)
-    if (hash + password + search + username !== "") {
-      return yield* invalid("baseUrl", "it must be scheme, host and path alone: no user, query or fragment")
+    // A key on plain http could be read by others, and a user name in a URL is mostly a trick.
+    const url = isSecureOrigin(baseUrl) ? new URL(baseUrl) : undefined
+    if (url === undefined || url.username + url.password + url.search + url.hash !== "") {
+      return yield* invalid("baseUrl", "it must be an https URL (http on loopback only) of host and path, nothing else")
     }
   }
   const application = yield* originHeader("application", options.application)
@@ -88,10 +81,9 @@ export const makeServer = Effect.fnUntraced(function* (
 /** The key as it is sent: what cannot be one is found before any network. */
 export const checkKey = (apiKey: Redacted.Redacted): Effect.Effect<string, TokenError.ConfigurationInvalid> => {
   const key = Redacted.value(apiKey)
-  if (key.trim() === "")
-    return Effect.fail(invalid("apiKey", "it is empty; copy it from https://dashboard.api.video/apikeys"))
-  return /[\r\n]|^\s|\s$/.test(key)
-    ? Effect.fail(invalid("apiKey", "it has white space at an end or a line break in it; copy it again"))
+  if (key.trim() === "") return Effect.fail(invalid("apiKey", "it is empty; copy it from https://dashboard.api.video"))
+  return /\s/.test(key)
+    ? Effect.fail(invalid("apiKey", "it has a space or a line break in it; copy it again"))
     : Effect.succeed(key)
 }
 
@@ -116,8 +108,8 @@ const aboutTheRequest = new Set(["attribute-required", "invalid-attribute", "inv
 
 /** The known slug of a problem answer, and the parameter of ours that it names. */
 export const readProblem = (response: HttpClientResponse.HttpClientResponse) =>
-  Effect.map(Effect.option(response.json), (body) => {
-    const problem = body._tag === "Some" && Predicate.isObject(body.value) ? body.value : {}
+  Effect.map(Effect.exit(response.json), (body) => {
+    const problem = body._tag === "Success" && Predicate.isObject(body.value) ? body.value : {}
     const of = (member: string) => (Predicate.hasProperty(problem, member) ? problem[member] : undefined)
     const url = of("type")
     const slug = typeof url === "string" ? url.slice(url.lastIndexOf("/") + 1) : undefined
@@ -151,9 +143,7 @@ const reasonOf = (
     case 401: {
       if (type !== undefined && aboutTheRequest.has(type)) return new TokenError.BadRequest(problem)
       if (operation === "refresh") return new TokenError.RefreshTokenRejected(answer)
-      const advice =
-        `check the API key and that it is one of ${server.name}: ` +
-        "a sandbox key used in production, or the reverse, is the usual cause"
+      const advice = `check that the API key is one of ${server.name}: a sandbox key in production is the usual cause`
       return new TokenError.InvalidCredentials({ ...answer, advice })
     }
     case 403:
@@ -213,12 +203,12 @@ export const makeExchange = (httpClient: HttpClient.HttpClient, server: Server) 
     const request = HttpClientRequest.post(`${server.baseUrl}${path}`, { headers: server.headers, acceptJson: true })
     const failed = Effect.mapError((error: HttpClientError.HttpClientError) => reasonOfFailure(operation, error))
     const response = yield* failed(client.execute(HttpClientRequest.bodyJsonUnsafe(request, payload)))
-    if (response.status !== 200) {
+    if (response.status < 200 || response.status > 299) {
       return yield* Effect.fail(reasonOf(operation, server, response, yield* readProblem(response)))
     }
     const body = yield* failed(response.json)
     return yield* Effect.mapError(AccessToken.decodeResponse(body), ({ problem }) =>
-      unreadable(operation, 200, problem)
+      unreadable(operation, response.status, problem)
     )
   })
 }

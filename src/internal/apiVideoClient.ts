@@ -34,7 +34,7 @@ const isUpload = (request: HttpClientRequest.HttpClientRequest): boolean =>
 
 /** `POST /upload?token=`: the upload token is the credential, and a 401 is about that. */
 export const isDelegatedUpload = (request: HttpClientRequest.HttpClientRequest): boolean => {
-  if (request.method !== "POST" || !/\/upload$/.test(pathOf(request))) return false
+  if (request.method !== "POST" || !pathOf(request).endsWith("/upload")) return false
   return Option.match(HttpClientRequest.toUrl(request), {
     onNone: () => false,
     onSome: (url) => url.searchParams.has("token")
@@ -178,7 +178,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ApiVideo["Service"], TokenError.TokenError, HttpClient.HttpClient | Scope.Scope> {
   const server = yield* makeServer(options)
   const limited = yield* rateLimited(options, server)
-  const { circuitBreaker: breaker, retry = defaultRetry } = options
+  const { circuitBreaker = identity, retry = defaultRetry } = options
   const base: Client = HttpClient.transformResponse(
     yield* HttpClient.HttpClient,
     (effect): Effect.Effect<HttpClientResponse.HttpClientResponse, ClientError> => effect
@@ -189,7 +189,7 @@ export const make = Effect.fnUntraced(function* (
     based(server),
     authenticated(server),
     limited,
-    breaker === undefined ? identity : (self) => HttpClient.withCircuitBreaker(self, { breaker }),
+    circuitBreaker,
     typed,
     retry === false ? identity : retried(retry)
   )

@@ -1,0 +1,166 @@
+/**
+ * Logs and metrics of every `TokenService` and `BearerClient` built beneath these layers. Spans need no layer: each real
+ * exchange is one, `TokenService.login` or `TokenService.refresh`, with the attribute `provider`.
+ *
+ * Nothing here tells a secret: an identity is named by a hash, a failure by its reason.
+ *
+ * **Example** (Logging renewals)
+ *
+ * ```ts
+ * import { Config, Layer } from "effect"
+ * import { ApiVideo, Observability } from "effect-video-auth"
+ *
+ * export const layer = ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") }).pipe(
+ *   Layer.provide(Observability.layerLogging)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import { type Observer, Observers } from "./TokenEvent.ts"
+
+const layer = (observer: Observer): Layer.Layer<never> =>
+  Layer.effect(
+    Observers,
+    Effect.map(Observers, (observers) => [...observers, observer])
+  )
+
+/**
+ * Logs each renewal at `Info`, each failed attempt at `Warning` and each replay after a 401 at `Debug`, annotated with
+ * `provider` and `identity`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerLogging: Layer.Layer<never> = layer((event) => {
+  switch (event._tag) {
+    case "Renewed": {
+      const { by, duration, generation, identity, provider, trigger } = event
+      const what = by === "adopted" ? "adopted a token from the store" : `got a token by ${by}`
+      return Effect.logInfo(`${what} in ${Math.round(duration)} ms`).pipe(
+        Effect.annotateLogs({ provider, identity, trigger, generation })
+      )
+    }
+    case "RenewalFailed": {
+      const { error, identity, provider, trigger } = event
+      return Effect.logWarning(`renewal failed: ${error.message}`).pipe(
+        Effect.annotateLogs({ provider, identity, trigger, reason: error.reason._tag })
+      )
+    }
+    case "Replayed":
+      return Effect.logDebug("a request was sent again with a newer token after a 401")
+    case "Waited":
+      return Effect.void
+  }
+})
+
+/**
+ * Attempts to renew, by `provider`, `trigger`, `by` (`login`, `refresh`, `adopted`) and `outcome` (`success`, or the tag
+ * of the reason).
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const renewals = Metric.counter("token_renewals_total", {
+  description: "Attempts to renew a token",
+  incremental: true
+})
+
+/** Buckets from 10 ms to about 40 s. */
+const milliseconds = Metric.exponentialBoundaries({ start: 10, factor: 2, count: 13 })
+
+/**
+ * What an attempt to renew took, in milliseconds, by `provider` and `outcome`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const exchangeDuration = Metric.histogram("token_exchange_duration_milliseconds", {
+  description: "Duration of an attempt to renew a token",
+  boundaries: milliseconds
+})
+
+/**
+ * How long a caller waited for a token, in milliseconds, by `provider`. Callers who did not wait are not counted.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const callerWait = Metric.histogram("token_caller_wait_milliseconds", {
+  description: "Time that a caller waited for a token",
+  boundaries: milliseconds
+})
+
+/**
+ * Age of a token when it was replaced, in seconds, by `provider`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const ageAtRenewal = Metric.gauge("token_age_at_renewal_seconds", {
+  description: "Age of a token when it was replaced"
+})
+
+/**
+ * Lifetime left to the newest token when it was got, in seconds, by `provider`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const secondsToExpiry = Metric.gauge("token_seconds_to_expiry", {
+  description: "Lifetime of the newest token at the moment it was got"
+})
+
+/**
+ * Requests sent again with a newer token after a 401.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const replays = Metric.counter("token_replays_total", {
+  description: "Requests sent again with a newer token after a 401",
+  incremental: true
+})
+
+/**
+ * Updates {@link renewals}, {@link exchangeDuration}, {@link callerWait}, {@link ageAtRenewal}, {@link secondsToExpiry}
+ * and {@link replays}.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMetrics: Layer.Layer<never> = layer((event) => {
+  switch (event._tag) {
+    case "Renewed": {
+      const { age, by, duration, expiresAt, provider, trigger } = event
+      const labels = { provider, outcome: "success" }
+      return Effect.all(
+        [
+          Metric.update(Metric.withAttributes(renewals, { ...labels, by, trigger }), 1),
+          Metric.update(Metric.withAttributes(exchangeDuration, labels), duration),
+          Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            Metric.update(Metric.withAttributes(secondsToExpiry, { provider }), (expiresAt - now) / 1000)
+          ),
+          age === undefined ? Effect.void : Metric.update(Metric.withAttributes(ageAtRenewal, { provider }), age / 1000)
+        ],
+        { discard: true }
+      )
+    }
+    case "RenewalFailed": {
+      const { duration, error, provider, trigger } = event
+      const labels = { provider, outcome: error.reason._tag }
+      return Effect.andThen(
+        Metric.update(Metric.withAttributes(renewals, { ...labels, trigger }), 1),
+        Metric.update(Metric.withAttributes(exchangeDuration, labels), duration)
+      )
+    }
+    case "Waited":
+      return Metric.update(Metric.withAttributes(callerWait, { provider: event.provider }), event.duration)
+    case "Replayed":
+      return Metric.update(replays, 1)
+  }
+})
