@@ -1,11 +1,10 @@
 import { defineConfig } from "vitest/config"
 
+// Tests and examples import the package by its name; this condition of its exports leads to the sources.
+const conditions = ["@effect-video-auth/source"]
+
 export default defineConfig({
-  resolve: {
-    alias: [
-      { find: /^effect-video-auth\/(.*)$/, replacement: `${import.meta.dirname}/src/$1.ts` },
-      { find: "effect-video-auth", replacement: `${import.meta.dirname}/src/index.ts` }
-    ]
-  },
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
   test: { include: ["test/**/*.test.ts"], testTimeout: 20_000 }
 })

@@ -90,3 +90,15 @@ for (const name of ["token", "client"] as const) {
   report[name] = { baselineGzip, withLibraryGzip, addedGzip: withLibraryGzip - baselineGzip, ownGzip }
 }
 console.log(JSON.stringify(report, undefined, 2))
+
+/** Bytes that each program may add. */
+const budget = { token: 12_000, client: 22_000 }
+if (process.argv.includes("--check")) {
+  for (const name of ["token", "client"] as const) {
+    const added = report[name]?.addedGzip ?? Infinity
+    if (added >= budget[name]) {
+      console.error(`${name} adds ${added} bytes, and its budget is ${budget[name]}`)
+      process.exitCode = 1
+    }
+  }
+}

@@ -4,14 +4,32 @@
  * For specs, examples and the command line. It needs `@effect/platform-node`; the client under test needs nothing but
  * its `url`. Nothing here talks to api.video.
  *
+ * **Example** (Losing the answer to a refresh)
+ *
  * ```ts
- * const spec = Effect.gen(function* () {
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ * import { ApiVideo, TokenService } from "effect-video-auth"
+ * import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
+ *
+ * const token = Layer.unwrap(Effect.gen(function*() {
+ *   const { url } = yield* ApiVideoSandbox.ApiVideoSandbox
+ *   return ApiVideo.layerToken({ apiKey: Redacted.make("your_api_key"), baseUrl: url })
+ * }))
+ *
+ * export const spec = Effect.gen(function*() {
  *   const sandbox = yield* ApiVideoSandbox.ApiVideoSandbox
+ *   const tokens = yield* TokenService.TokenService
  *   yield* sandbox.inject({ on: "refresh", kind: { _tag: "DropAfter" } })
- *   // … use sandbox.url …
- *   assert.strictEqual((yield* sandbox.ledger).logins, 2)
- * }).pipe(Effect.provide(ApiVideoSandbox.layer()))
+ *   yield* tokens.renew
+ *   const { logins, refreshTokensSentTwice } = yield* sandbox.ledger
+ *   return { logins, refreshTokensSentTwice } // 2 logins, and no refresh token sent twice
+ * }).pipe(
+ *   Effect.provide(token.pipe(Layer.provideMerge(ApiVideoSandbox.layer()), Layer.provide(FetchHttpClient.layer)))
+ * )
  * ```
+ *
+ * @since 0.1.0
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
