@@ -17,6 +17,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { AccessToken } from "./AccessToken.ts"
 import { isSecureOrigin, originOf } from "./internal/origin.ts"
@@ -141,63 +142,99 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
   const tokenFor = (validity: Duration.Duration) =>
     Duration.isZero(validity) ? service.get : service.getValidFor(validity)
 
-  const isOurs = (url: string): boolean =>
+  const isOurs = (request: HttpClientRequest.HttpClientRequest): boolean =>
     // Most URLs begin with the origin to the letter, and after the slash nothing can change it any more.
-    origins.some((origin) => url.startsWith(origin) && url[origin.length] === "/") || origins.includes(originOf(url))
+    origins.some((origin) => request.url.startsWith(origin) && request.url[origin.length] === "/") ||
+    // The URL as the transport resolves it: in a browser even `https:ws.api.video` may be relative to the page.
+    Option.exists(HttpClientRequest.toUrl(request), (url) => origins.includes(originOf(url)))
+
+  /** `fetch` follows redirects unasked: then only the URL that it ended at tells who answered. */
+  const isAnsweredByOurs = (response: HttpClientResponse.HttpClientResponse): boolean =>
+    isOurs(response.request) && (response.url === "" || origins.includes(originOf(response.url)))
+
+  /** A 401 whose own request, the last hop of it, went to an origin of ours with this very token. */
+  const isRefusal = (response: HttpClientResponse.HttpClientResponse, token: AccessToken): boolean =>
+    response.status === 401 &&
+    response.request.headers["authorization"] === `Bearer ${Redacted.value(token.accessToken)}` &&
+    isAnsweredByOurs(response) &&
+    !isAboutScope(response)
+
+  /** The newer token may still be too old for the request: somebody else renewed it a while ago. */
+  const renewed = (token: AccessToken, validity: Duration.Duration) =>
+    Duration.isZero(validity)
+      ? service.reject(token)
+      : Effect.andThen(service.reject(token), service.getValidFor(validity))
+
+  const giveUp = <E, R>(
+    response: HttpClientResponse.HttpClientResponse,
+    asItWas: Effect.Effect<HttpClientResponse.HttpClientResponse, E, R>,
+    token: AccessToken
+  ): Effect.Effect<HttpClientResponse.HttpClientResponse, E | E1, R> =>
+    options.unhealed === undefined ? asItWas : options.unhealed(response, token)
 
   return <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E | E1 | TokenError, R> => {
     type Response = Effect.Effect<HttpClientResponse.HttpClientResponse, E | E1 | TokenError, R>
+    /** What becomes of a 401: the answer, what it would be if nothing were done, and the token that was refused. */
+    type Refused = (response: HttpClientResponse.HttpClientResponse, asItWas: Response, token: AccessToken) => Response
 
-    /** Sends with a token. A 401 is handed to `refused`, also where the client inside makes an error of it. */
+    /**
+     * Sends with a token. A 401 is handed to `refused`, also where the client inside makes an error of it. To be run
+     * once: a retry inside runs `signed` again, which then asks for the token that is valid by that time.
+     */
     const send = (
       request: HttpClientRequest.HttpClientRequest,
-      token: AccessToken,
-      refused: (response: HttpClientResponse.HttpClientResponse, asItWas: Response) => Response
-    ): Response =>
-      Effect.matchEffect(self.postprocess(Effect.succeed(HttpClientRequest.bearerToken(request, token.accessToken))), {
+      first: AccessToken,
+      validity: Duration.Duration,
+      refused: Refused
+    ): Response => {
+      let token = first
+      let attempts = 0
+      const sign = (valid: AccessToken) => {
+        token = valid
+        return HttpClientRequest.bearerToken(request, valid.accessToken)
+      }
+      const signed = Effect.suspend(() => {
+        attempts += 1
+        // The client inside knows no TokenError: where no newer token is to be had, the API judges the one before.
+        const valid = attempts === 1 ? Effect.succeed(first) : Effect.orElseSucceed(tokenFor(validity), () => token)
+        return Effect.map(valid, sign)
+      })
+      return Effect.matchEffect(self.postprocess(signed), {
         onSuccess: (response) =>
-          isRefusal(response, token) ? refused(response, Effect.succeed(response)) : Effect.succeed(response),
+          isRefusal(response, token) ? refused(response, Effect.succeed(response), token) : Effect.succeed(response),
         onFailure: (error) => {
           const response = unauthorized(error)
           return response !== undefined && isRefusal(response, token)
-            ? refused(response, Effect.fail(error))
+            ? refused(response, Effect.fail(error), token)
             : Effect.fail(error)
         }
       })
-
-    /** A 401 whose own request, the last hop of it, went to an origin of ours with this very token. */
-    const isRefusal = (response: HttpClientResponse.HttpClientResponse, token: AccessToken): boolean =>
-      response.status === 401 &&
-      isOurs(response.request.url) &&
-      response.request.headers["authorization"] === `Bearer ${Redacted.value(token.accessToken)}` &&
-      !isAboutScope(response)
-
-    const giveUp = (token: AccessToken) => (response: HttpClientResponse.HttpClientResponse, asItWas: Response) =>
-      options.unhealed === undefined ? asItWas : options.unhealed(response, token)
+    }
 
     const recover =
-      (request: HttpClientRequest.HttpClientRequest, token: AccessToken) =>
-      (response: HttpClientResponse.HttpClientResponse, asItWas: Response): Response => {
+      (request: HttpClientRequest.HttpClientRequest, validity: Duration.Duration): Refused =>
+      (response, asItWas, token) => {
         if (!isReplayable(request)) {
-          return Effect.andThen(Effect.exit(service.reject(token)), giveUp(token)(response, asItWas))
+          return Effect.andThen(Effect.exit(service.reject(token)), giveUp(response, asItWas, token))
         }
         return drain(response).pipe(
-          Effect.andThen(service.reject(token)),
+          Effect.andThen(renewed(token, validity)),
           Effect.tap(replayed),
-          Effect.flatMap((fresh) => send(request, fresh, giveUp(fresh)))
+          Effect.flatMap((fresh) => send(request, fresh, validity, giveUp))
         )
       }
 
     return HttpClient.makeWith(
       Effect.flatMap((request: HttpClientRequest.HttpClientRequest): Response => {
         if (invalid !== undefined) return Effect.fail(insecure(invalid))
-        const carries = request.headers["authorization"] === undefined && isOurs(request.url) && !anonymous(request)
+        const carries = request.headers["authorization"] === undefined && isOurs(request) && !anonymous(request)
         if (!carries) return self.postprocess(Effect.succeed(request))
-        return Effect.withFiber((fiber) =>
-          Effect.flatMap(tokenFor(fiber.getRef(MinimumValidity)), (token) =>
-            send(request, token, recover(request, token))
+        return Effect.withFiber((fiber) => {
+          const validity = fiber.getRef(MinimumValidity)
+          return Effect.flatMap(tokenFor(validity), (token) =>
+            send(request, token, validity, recover(request, validity))
           )
-        )
+        })
       }),
       self.preprocess
     )

@@ -1,7 +1,20 @@
-/** The origin of a URL as it is compared: scheme, host and port; empty where it has none. A user name is no part of it. */
-export const originOf = (url: string): string => {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined
-  return parsed === undefined || parsed.origin === "null" ? "" : parsed.origin
+/**
+ * The origin of an http or https URL as it is compared: scheme, host and port; empty where it has none. A user name is no
+ * part of it.
+ */
+export const originOf = (url: string | URL): string => {
+  const parsed = typeof url === "string" ? parse(url) : url
+  // A blob: URL has the origin of the page that made it, and names no server.
+  return parsed?.protocol === "https:" || parsed?.protocol === "http:" ? parsed.origin : ""
+}
+
+/** `URL.canParse` is not always of `new URL`'s opinion: optimised, that of Node 22 refuses a soft hyphen in a host. */
+const parse = (url: string): URL | undefined => {
+  try {
+    return new URL(url)
+  } catch {
+    return undefined
+  }
 }
 
 /** Whether a secret may travel there: https, or http that does not leave the machine. */
@@ -9,8 +22,7 @@ export const isSecureOrigin = (url: string): boolean => {
   const origin = originOf(url)
   if (origin === "") return false
   const { hostname, protocol } = new URL(origin)
-  if (protocol === "https:") return true
   return (
-    protocol === "http:" && (hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname))
+    protocol === "https:" || hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname)
   )
 }
