@@ -124,7 +124,9 @@ export const transact = Effect.fnUntraced(function* <E>(
     if (acquired._tag === "Newer") return { token: acquired.stored, shared: true }
     if (acquired._tag === "Busy") {
       const poll = Effect.sleep(Math.min(acquired.retryAfter, pollInterval))
-      yield* Effect.interruptible(Effect.raceFirst(backend.changed(identity), poll))
+      // A hint that fails is one that got lost: whether the store is there, the next `acquire` tells.
+      const hint = Effect.catch(backend.changed(identity), () => Effect.never)
+      yield* Effect.interruptible(Effect.raceFirst(hint, poll))
       continue
     }
     const { fence, orphaned, stored } = acquired

@@ -47,6 +47,8 @@ interface Held {
   readonly mandatory: number
   /** Got without the store, which did not answer. */
   readonly isPrivate: boolean
+  /** Taken from the store, where it may have lain for a while. */
+  readonly isAdopted: boolean
   /** The API refused it, or a refresh under way is killing it: `get` waits for the renewal, while there is one. */
   suspect: boolean
 }
@@ -59,7 +61,8 @@ interface Round {
   notBefore: number
   /** Those who wait without a valid token are told by this monotonic instant. */
   patience: number | undefined
-  awaited: boolean
+  /** Somebody signed out: who still waits asks anew. */
+  isVoid: boolean
   nextDelay: ((now: number, reason: TokenError.RenewalReason) => Effect.Effect<number | undefined>) | undefined
 }
 
@@ -94,6 +97,8 @@ export const make = Effect.fnUntraced(function* (
   let quietUntil = -Infinity
   let round: Round | undefined
   let exchanging: Fiber.Fiber<unknown> | undefined
+  /** A refresh token has left this machine, and its answer is not stored yet. */
+  let refreshing = false
   let signOut: Deferred.Deferred<void, TokenError.TokenError> | undefined
   let closed = false
 
@@ -131,17 +136,18 @@ export const make = Effect.fnUntraced(function* (
   const pause = (need: "none" | "urgent" | "early"): number => {
     const own = failedAt + (need === "early" ? longPause : shortPause)
     if (blocked === undefined) return own - now()
-    return Math.max(own, blocked.fatal && need !== "none" ? failedAt + fatalPause : blocked.until) - now()
+    if (!blocked.fatal) return Math.max(own, blocked.until) - now()
+    return (need === "none" ? blocked.until : failedAt + fatalPause) - now()
   }
 
   const blockedBy = (): TokenError.TokenError | undefined =>
     blocked !== undefined && now() < blocked.until ? blocked.error : undefined
 
-  const hold = (token: AccessToken.AccessToken, isPrivate: boolean) => {
+  const hold = (token: AccessToken.AccessToken, from: Pick<Held, "isPrivate" | "isAdopted">) => {
     const lifetime = token.expiresAt - token.issuedAt
     const left = Math.min(token.expiresAt - wallNow(), lifetime)
     const windows = RenewalPolicy.windows(policy, lifetime, random.nextDoubleUnsafe())
-    held = { token, exit: Exit.succeed(token), deadline: now() + left, ...windows, isPrivate, suspect: false }
+    held = { token, exit: Exit.succeed(token), deadline: now() + left, ...windows, ...from, suspect: false }
     generation = Math.max(generation, token.generation)
     if (longest !== undefined && lifetime > longest) longest = undefined
     failures = 0
@@ -162,7 +168,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** Re-reads both clocks: a stepped wall clock moves the instant up to which `get` need not think. */
   const settleQuiet = () => {
-    const sure = keepFresh && held !== undefined && !held.suspect
+    const sure = !closed && keepFresh && held !== undefined && !held.suspect
     quietUntil = sure ? wallNow() + remaining(held!) - held!.advisory : -Infinity
   }
 
@@ -177,14 +183,16 @@ export const make = Effect.fnUntraced(function* (
 
   /** Joins the renewal under way, or starts one. */
   const demand = (trigger: Trigger, at: "now" | "when-due"): Round => {
-    const patience = valid() === undefined ? now() + policy.acquireTimeout : undefined
+    // For the schedule nobody waits: its attempts are paced by the cool-down alone.
+    const waits = trigger !== "scheduled" && valid() === undefined
+    const patience = waits ? now() + policy.acquireTimeout : undefined
     if (round === undefined) {
       round = {
         done: Deferred.makeUnsafe(),
         trigger,
         notBefore: -Infinity,
         patience,
-        awaited: false,
+        isVoid: false,
         nextDelay: undefined
       }
       if (at === "when-due") round.notBefore = now() + pause("none")
@@ -192,8 +200,10 @@ export const make = Effect.fnUntraced(function* (
       if (at === "now") round.notBefore = -Infinity
       round.patience ??= patience
     }
+    // The actor may run now, and settle it.
+    const demanded = round
     changed()
-    return round
+    return demanded
   }
 
   /** Milliseconds until the schedule wants a renewal by itself; `Infinity` if it does not. */
@@ -210,28 +220,38 @@ export const make = Effect.fnUntraced(function* (
   // The exchange: one attempt, made by the actor.
   // ---------------------------------------------------------------------------------------------------------------
 
+  /** Tells all observers: one that dies keeps neither the others nor the renewal from going on. */
   const observe = (event: TokenEvent) =>
-    Effect.exit(Effect.forEach(observers, (observer) => observer(event), { discard: true }))
+    Effect.forEach(observers, (observer) => Effect.exit(Effect.suspend(() => observer(event))), { discard: true })
 
-  const succeed = (token: AccessToken.AccessToken, isPrivate: boolean) => {
+  const coolDown = () => {
+    failures += 1
+    failedAt = now()
+    longPause = jitter(policy.coolDown)
+    shortPause = jitter(Math.min(10_000, 1_000 * 2 ** (failures - 1)))
+  }
+
+  const succeed = (token: AccessToken.AccessToken, from: Pick<Held, "isPrivate" | "isAdopted">) => {
+    const before = failures
     if (round?.trigger === "rejected") rejections.push(now())
-    hold(token, isPrivate)
+    hold(token, from)
+    if (valid() === undefined) {
+      // Dead on arrival. The schedule would ask again at once, and for ever.
+      failures = before
+      coolDown()
+    }
     settle(Exit.succeed(token))
   }
 
   /** Books the failure and decides: another attempt of the same round, or its end. */
   const fail = Effect.fnUntraced(function* (cause: Cause.Cause<TokenError.RenewalReason>) {
-    if (Cause.hasInterruptsOnly(cause)) {
-      // Signed out: whoever waits gets a login of its own. Closed: whoever waits is interrupted.
-      if (round?.awaited !== true) settle(Exit.interrupt())
+    if (Cause.hasInterruptsOnly(cause) && (closed || signOut !== undefined)) {
+      // Signed out or closed: whoever did it ends the round as well.
       return undefined
     }
     const reason = Option.getOrUndefined(Cause.findErrorOption(cause))
     const holding = valid()
-    failures += 1
-    failedAt = now()
-    longPause = jitter(policy.coolDown)
-    shortPause = jitter(Math.min(10_000, 1_000 * 2 ** (failures - 1)))
+    coolDown()
     if (reason === undefined) {
       settle(Exit.failCause(Cause.map(cause, (reason) => toError(reason))))
       return undefined
@@ -246,7 +266,7 @@ export const make = Effect.fnUntraced(function* (
         : undefined
     const current = round
     if (current?.patience !== undefined && error.isRetryable && holding === undefined) {
-      current.nextDelay ??= yield* delays(policy.retry)
+      current.nextDelay ??= yield* delays(policy.retry, jitter)
       const delay = yield* current.nextDelay(now(), reason)
       if (delay !== undefined) {
         const at = now() + Math.max(delay, retryAfter)
@@ -268,6 +288,7 @@ export const make = Effect.fnUntraced(function* (
     let by: "login" | "refresh" | "adopted" = "adopted"
     const sending = (operation: "login" | "refresh") => {
       by = operation
+      refreshing = operation === "refresh"
       if (operation === "login" || held === undefined || provider.traits.oldTokenSurvivesRefresh) return
       held.suspect = true
       settleQuiet()
@@ -275,10 +296,11 @@ export const make = Effect.fnUntraced(function* (
     const own = held?.isPrivate === true ? Option.some(held.token) : Option.none()
     return exchangeOnce({ seen: generation, own, sending }).pipe(
       Effect.matchCauseEffect({
-        onSuccess: ({ isPrivate, token }) => {
+        onSuccess: ({ isAdopted, isPrivate, token }) => {
           const { expiresAt, generation } = token
           const duration = now() - start
-          succeed(token, isPrivate)
+          if (isAdopted) by = "adopted"
+          succeed(token, { isPrivate, isAdopted })
           return observe({ _tag: "Renewed", ...about, by, generation, duration, age, expiresAt })
         },
         onFailure: (cause) => {
@@ -288,10 +310,10 @@ export const make = Effect.fnUntraced(function* (
           )
         }
       }),
-      Effect.uninterruptible,
       Effect.ensuring(
         Effect.sync(() => {
           exchanging = undefined
+          refreshing = false
           changed()
         })
       )
@@ -310,6 +332,9 @@ export const make = Effect.fnUntraced(function* (
         const done = signOut
         if (exchanging !== undefined) yield* Fiber.interrupt(exchanging)
         forget()
+        // A round that nobody waits for any more must not log in again.
+        if (round !== undefined) round.isVoid = true
+        settle(Exit.interrupt())
         const cleared = yield* Effect.exit(Effect.mapError(store.clear(identity), (reason) => toError(reason)))
         signOut = undefined
         changed()
@@ -323,7 +348,14 @@ export const make = Effect.fnUntraced(function* (
         continue
       }
       if (round !== undefined && exchanging === undefined && round.notBefore <= now()) {
-        exchanging = yield* Effect.forkDetach(attempt)
+        // Uninterruptible, both: an attempt cut before it began would never say that it ended, and one that nobody noted
+        // would outlive the scope. It may even be over by now, where this fibre had to yield.
+        yield* Effect.uninterruptible(
+          Effect.map(Effect.forkDetach(attempt, { uninterruptible: true }), (fiber) => {
+            if (fiber.pollUnsafe() === undefined) exchanging = fiber
+          })
+        )
+        changed()
         continue
       }
       const wakeUp = Math.min(
@@ -342,10 +374,10 @@ export const make = Effect.fnUntraced(function* (
     Effect.forkDetach(actor),
     Effect.fnUntraced(function* (fiber) {
       closed = true
-      quietUntil = -Infinity
+      settleQuiet()
       yield* Fiber.interrupt(fiber)
       if (exchanging !== undefined) {
-        if (provider.login === undefined) {
+        if (refreshing && provider.login === undefined) {
           yield* Effect.timeoutOption(Fiber.await(exchanging), policy.shutdownGrace)
         }
         if (exchanging !== undefined) yield* Fiber.interrupt(exchanging)
@@ -366,8 +398,9 @@ export const make = Effect.fnUntraced(function* (
     joined: Round,
     then: (outcome: Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>) => Get
   ): Get => {
-    joined.awaited = true
-    const waiting = Effect.flatMap(Effect.exit(Deferred.await(joined.done)), then)
+    const waiting = Effect.flatMap(Effect.exit(Deferred.await(joined.done)), (outcome) =>
+      joined.isVoid && !closed ? join(demand(joined.trigger, "when-due"), then) : then(outcome)
+    )
     if (observers.length === 0) return waiting
     const start = now()
     const waited = Effect.suspend(() =>
@@ -429,27 +462,36 @@ export const make = Effect.fnUntraced(function* (
     return failure === undefined ? join(demand("renew", "now"), (outcome) => outcome) : Effect.fail(failure)
   })
 
-  const getValidFor = (duration: Duration.Input): Get =>
-    Effect.suspend(() => {
-      const wanted = Duration.toMillis(Duration.fromInputUnsafe(duration))
-      const lasts = (current: Held | undefined) =>
-        current !== undefined && !current.suspect && remaining(current) >= wanted
-      const tooShort = () => {
-        const lifetime = held === undefined ? 0 : held.token.expiresAt - held.token.issuedAt
-        longest = Math.max(longest ?? 0, lifetime)
-        const [requested, available] = [Duration.millis(wanted), Duration.millis(longest)]
-        return Effect.fail(toError(new TokenError.LifetimeTooShort({ requested, available }), valid()?.token.expiresAt))
+  const getValidFor = (duration: Duration.Input): Get => {
+    const wanted = Duration.toMillis(Duration.fromInputUnsafe(duration))
+    const lasts = (current: Held | undefined) =>
+      current !== undefined && !current.suspect && remaining(current) >= wanted
+    const tooShort = () => {
+      if (held !== undefined) {
+        const lasted = held.isAdopted ? held.token.expiresAt - held.token.issuedAt : remaining(held)
+        longest = Math.max(longest ?? 0, lasted)
       }
+      const [requested, available] = [Duration.millis(wanted), Duration.millis(longest ?? 0)]
+      return Effect.fail(toError(new TokenError.LifetimeTooShort({ requested, available }), valid()?.token.expiresAt))
+    }
+    const find = (tries: number): Get => {
+      if (closed) return Effect.interrupt
       const current = valid()
       if (current !== undefined && lasts(current)) return current.exit
       if (longest !== undefined && wanted > longest) return tooShort()
-      const fresh = current === undefined ? get : renewGently
-      return Effect.flatMap(fresh, () => (lasts(held) ? held!.exit : tooShort()))
-    })
+      return Effect.flatMap(current === undefined ? look(3) : renewGently, () => {
+        if (lasts(held)) return held!.exit
+        // Adopted and no longer young, or signed out meanwhile: one more renewal gives a fresh one.
+        const isOld = held?.isAdopted === true && held.token.expiresAt - held.token.issuedAt >= wanted
+        return tries > 1 && (held === undefined || isOld) ? find(tries - 1) : tooShort()
+      })
+    }
+    return Effect.suspend(() => find(2))
+  }
 
   /** `renew` for a caller who may come often: it waits out a cool-down by failing. */
   const renewGently: Get = Effect.suspend(() => {
-    if (round === undefined && pause("urgent") > 0 && lastFailure !== undefined) return Effect.fail(lastFailure)
+    if (round === undefined && pause("none") > 0 && lastFailure !== undefined) return Effect.fail(lastFailure)
     return renew
   })
 
@@ -457,7 +499,7 @@ export const make = Effect.fnUntraced(function* (
     Effect.suspend(() => {
       if (closed) return Effect.interrupt
       const current = valid()
-      if (current === undefined || !AccessToken.isSameCredential(current.token, token)) return get
+      if (current === undefined || !AccessToken.isSameCredential(current.token, token)) return look(3)
       if (round === undefined && pause("none") > 0 && lastFailure !== undefined) return Effect.fail(lastFailure)
       const time = now()
       rejections = rejections.filter((at) => time - at < stormWindow)
@@ -517,12 +559,20 @@ export const make = Effect.fnUntraced(function* (
   return { get, getValidFor, renew, reject, state: Effect.sync(snapshot), awaitChange, invalidate }
 })
 
-/** A schedule, one delay at a time; `undefined` when it is over. */
-const delays = (schedule: Schedule.Schedule<unknown, TokenError.RenewalReason>) =>
-  Effect.map(
+/** The policy's schedule, one delay at a time; `undefined` when it is over. */
+const delays = (
+  schedule: RenewalPolicy.RenewalPolicy["retry"],
+  jitter: (millis: number) => number
+): Effect.Effect<NonNullable<Round["nextDelay"]>> => {
+  if (schedule === undefined) {
+    let retries = 0
+    return Effect.succeed(() => Effect.succeed(retries < 3 ? jitter(1_000 * 2 ** retries++) : undefined))
+  }
+  return Effect.map(
     Schedule.toStep(schedule),
-    (step) => (now: number, reason: TokenError.RenewalReason) =>
+    (step) => (now, reason) =>
       Effect.map(Effect.exit(step(now, reason)), (exit) =>
         Exit.isSuccess(exit) ? Duration.toMillis(exit.value[1]) : undefined
       )
   )
+}

@@ -17,6 +17,8 @@ import * as TokenStore from "../TokenStore.ts"
 export interface Outcome {
   readonly token: AccessToken.AccessToken
   readonly isPrivate: boolean
+  /** Somebody else's, found in the store. */
+  readonly isAdopted: boolean
 }
 
 /** What an attempt is told: what to replace, and where to say which exchange it makes just before it is sent. */
@@ -128,30 +130,48 @@ export const make = Effect.fnUntraced(function* (
           refreshExpiresAt: previous.refreshExpiresAt
         })
 
+  /** The credential of our own whose refresh token was sent: there is no store to remember it. */
+  let spent: AccessToken.AccessToken | undefined
+
   /** Past a store that does not answer: a credential of our own, which claims no generation of the store's. */
   const privately = ({ own, seen, sending }: Attempt) =>
-    Effect.map(
-      Effect.interruptible(exchange({ stored: own, orphaned: false, generation: seen, spent: false }, sending)),
-      (token): Outcome => ({ token, isPrivate: true })
-    )
+    Effect.suspend(() => {
+      const held = Option.getOrUndefined(own)
+      const isSpent = held !== undefined && held === spent
+      const lease = { stored: own, orphaned: isSpent, generation: seen, spent: isSpent }
+      return Effect.interruptible(exchange(lease, sending)).pipe(
+        Effect.map((token): Outcome => ({ token, isPrivate: true, isAdopted: false })),
+        Effect.ensuring(
+          Effect.sync(() => {
+            spent = lease.spent ? held : undefined
+          })
+        )
+      )
+    })
 
   return Effect.fnUntraced(function* (attempt: Attempt): Effect.fn.Return<Outcome, TokenError.RenewalReason> {
     let { seen } = attempt
+    let made: AccessToken.AccessToken | undefined
     while (true) {
       const outcome = yield* TokenStore.transact(store, identity, {
         owner,
         seen,
         ttl: leaseTime(policy),
-        exchange: (lease) => exchange(lease, attempt.sending)
+        exchange: (lease) =>
+          Effect.map(exchange(lease, attempt.sending), (token) => {
+            made = token
+            return token
+          })
       }).pipe(
-        Effect.map(({ shared, token }): Outcome => ({ token, isPrivate: !shared })),
+        Effect.map(({ shared, token }): Outcome => ({ token, isPrivate: !shared, isAdopted: token !== made })),
         Effect.catchTag("StoreUnavailable", (failure) =>
           login === undefined ? Effect.fail(failure) : privately(attempt)
         )
       )
       const { expiresAt, generation } = outcome.token
-      // Adopted but expired: what somebody else's credential is good for is its refresh token.
-      if (generation <= seen || clock.currentTimeMillisUnsafe() < expiresAt) return outcome
+      // Adopted but expired: what somebody else's credential is good for is its refresh token. One of our own that is dead
+      // on arrival is given back as it is: this is one attempt, and whoever waits decides on another.
+      if (!outcome.isAdopted || clock.currentTimeMillisUnsafe() < expiresAt) return outcome
       seen = generation
     }
   })

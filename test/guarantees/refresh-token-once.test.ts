@@ -1,0 +1,391 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Fiber } from "effect"
+import { RenewalPolicy, TokenError, TokenStore } from "effect-video-auth"
+import { TestClock } from "effect/testing"
+import {
+  answerLost,
+  bare,
+  overloaded,
+  reasonOf,
+  seededStore,
+  settled,
+  start,
+  stored,
+  unreachable,
+  wrongKey
+} from "./engine.ts"
+
+const { onDemand } = RenewalPolicy
+const rateLimited = new TokenError.RateLimited({ retryAfter: Duration.seconds(1) })
+const garbled = new TokenError.MalformedResponse({ problem: "not a token response" })
+const certificate = new TokenError.ProviderUnavailable({ failure: "tls" })
+const suspended = new TokenError.AccountSuspended({ status: 403 })
+const down = new TokenError.StoreUnavailable({ operation: "acquire" })
+
+const named = (failure: TokenError.RenewalReason) =>
+  "failure" in failure ? `${failure._tag} (${failure.failure})` : failure._tag
+
+describe("guarantee 4: a rotating refresh token is sent at most once", () => {
+  it.effect("each renewal sends the refresh token of the one before", () =>
+    Effect.gen(function* () {
+      const { ledger, service } = yield* start({ policy: onDemand })
+      yield* service.get
+      yield* service.renew
+      yield* service.renew
+      assert.deepInclude(yield* ledger, { logins: 1, refreshTokens: ["refresh-1", "refresh-2"] })
+    })
+  )
+
+  it.effect("rejected: it is dropped and a login made in the same attempt", () =>
+    Effect.gen(function* () {
+      const { fake, ledger, service } = yield* start({ policy: onDemand })
+      yield* service.get
+      // A login elsewhere supersedes the refresh token.
+      yield* fake.provider.login!
+      assert.strictEqual(bare(yield* service.renew), "access-3")
+      assert.deepInclude(yield* ledger, { logins: 3, refreshTokens: ["refresh-1"] })
+    })
+  )
+
+  for (const losesRefresh of [answerLost, garbled, new TokenError.ProviderUnavailable({ failure: "network" })]) {
+    it.effect(`answer lost, ${named(losesRefresh)}: it is dropped and a login made in the same attempt`, () =>
+      Effect.gen(function* () {
+        const { ledger, service } = yield* start({ policy: onDemand, losesRefresh })
+        yield* service.get
+        assert.strictEqual(bare(yield* service.renew), "access-3")
+        assert.deepInclude(yield* ledger, { logins: 2, refreshTokens: ["refresh-1"] })
+      })
+    )
+  }
+
+  it.effect("no answer in time: it is dropped and a login made in the same attempt", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start({ policy: onDemand })
+      yield* service.get
+      yield* configure({ hangs: true })
+      const renewal = yield* Effect.forkChild(service.renew)
+      yield* TestClock.adjust(29_999)
+      yield* configure({ hangs: false })
+      yield* TestClock.adjust(1)
+      assert.strictEqual(bare(yield* Fiber.join(renewal)), "access-2")
+      assert.deepInclude(yield* ledger, { logins: 2, refreshTokens: ["refresh-1"] })
+    })
+  )
+
+  for (const failure of [overloaded, rateLimited, answerLost, garbled, suspended, wrongKey]) {
+    it.effect(`${named(failure)} for refresh and login alike: it is dropped, the next attempt is a login`, () =>
+      Effect.gen(function* () {
+        const { configure, ledger, service } = yield* start({ policy: onDemand })
+        yield* service.get
+        yield* configure({ failure })
+        yield* Effect.flip(service.renew)
+        yield* configure({ failure: undefined })
+        const before = (yield* ledger).logins
+        yield* TestClock.adjust("10 seconds")
+        yield* service.renew
+        assert.deepInclude(yield* ledger, { logins: before + 1, refreshTokens: ["refresh-1"] })
+      })
+    )
+  }
+
+  for (const failure of [overloaded, rateLimited]) {
+    it.effect(`${named(failure)}: no login follows in the same attempt`, () =>
+      Effect.gen(function* () {
+        const { configure, ledger, service } = yield* start({ policy: onDemand })
+        yield* service.get
+        yield* configure({ failure })
+        assert.deepStrictEqual(yield* reasonOf(service.renew), failure)
+        assert.include(yield* ledger, { logins: 1, refreshes: 1 })
+      })
+    )
+  }
+
+  for (const failure of [unreachable, certificate]) {
+    it.effect(`never sent, ${named(failure)}: it is kept and used again`, () =>
+      Effect.gen(function* () {
+        const { configure, ledger, service } = yield* start({ policy: onDemand })
+        yield* service.get
+        yield* configure({ failure })
+        yield* Effect.flip(service.renew)
+        yield* configure({ failure: undefined })
+        assert.strictEqual(bare(yield* service.renew), "access-2")
+        assert.deepInclude(yield* ledger, { logins: 1, refreshTokens: ["refresh-1", "refresh-1"] })
+      })
+    )
+  }
+
+  it.effect("half a day of outages never sends one twice", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start()
+      yield* service.get
+      for (let hour = 0; hour < 12; hour++) {
+        yield* configure({ failure: [answerLost, overloaded, garbled, undefined][hour % 4] })
+        yield* TestClock.adjust("1 hour")
+      }
+      const { refreshTokens } = yield* ledger
+      assert.isAbove(refreshTokens.length, 2)
+      assert.strictEqual(new Set(refreshTokens).size, refreshTokens.length)
+    })
+  )
+
+  it.effect("one whose time has passed is not sent at all", () =>
+    Effect.gen(function* () {
+      const store = yield* seededStore({ refreshExpiresAt: 1_000 })
+      yield* TestClock.adjust("1 second")
+      const { ledger, service } = yield* start({ policy: onDemand, store })
+      yield* service.get
+      assert.include(yield* ledger, { logins: 1, refreshes: 0 })
+    })
+  )
+
+  it.effect("one that rotates and is not replaced by the answer is gone: the next renewal logs in", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start({ policy: onDemand })
+      yield* service.get
+      yield* configure({ omitsRefreshToken: true })
+      yield* service.renew
+      yield* service.renew
+      assert.deepInclude(yield* ledger, { logins: 2, refreshTokens: ["refresh-1"] })
+    })
+  )
+
+  it.effect("one that does not rotate and is not replaced by the answer is used again", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start({ policy: onDemand, traits: { rotatesRefreshToken: false } })
+      yield* service.get
+      yield* configure({ omitsRefreshToken: true })
+      yield* service.renew
+      yield* service.renew
+      assert.deepInclude(yield* ledger, { logins: 1, refreshTokens: ["refresh-1", "refresh-1"] })
+    })
+  )
+
+  it.effect("one that does not rotate survives an overloaded platform", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start({ policy: onDemand, traits: { rotatesRefreshToken: false } })
+      yield* service.get
+      yield* configure({ failure: overloaded })
+      yield* Effect.flip(service.renew)
+      yield* configure({ failure: undefined })
+      yield* service.renew
+      assert.deepInclude(yield* ledger, { logins: 1, refreshTokens: ["refresh-1", "refresh-1"] })
+    })
+  )
+
+  it.effect("where renewals log in, none is ever sent", () =>
+    Effect.gen(function* () {
+      const { ledger, service } = yield* start({ policy: onDemand, traits: { renewWith: "login" } })
+      yield* service.get
+      yield* service.renew
+      assert.include(yield* ledger, { logins: 2, refreshes: 0 })
+    })
+  )
+
+  it.effect("signing out while it is on the wire: it is not sent again", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start({ policy: onDemand })
+      yield* service.get
+      yield* configure({ latency: "1 second" })
+      const renewal = yield* Effect.forkChild(service.renew)
+      yield* TestClock.adjust("500 millis")
+      yield* service.invalidate
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(renewal)
+      assert.deepInclude(yield* ledger, { logins: 2, refreshTokens: ["refresh-1"] })
+    })
+  )
+
+  it.effect("across processes the lease is the mark: who takes over from a dead holder logs in", () =>
+    Effect.gen(function* () {
+      const store = yield* seededStore()
+      yield* store.acquire("fake", { owner: "dies", seen: 1, ttl: 10_000 })
+      const { ledger, service } = yield* start({ policy: onDemand, store })
+      const fiber = yield* Effect.forkChild(service.get)
+      yield* TestClock.adjust(9_999)
+      assert.include(yield* ledger, { logins: 0, refreshes: 0 })
+      yield* TestClock.adjust(1)
+      yield* Fiber.join(fiber)
+      assert.include(yield* ledger, { logins: 1, refreshes: 0 })
+    })
+  )
+
+  it.effect("across processes, one that failed when sent is not sent by another", () =>
+    Effect.gen(function* () {
+      const store = yield* seededStore()
+      const first = yield* start({ policy: onDemand, store, failure: answerLost })
+      yield* Effect.forkChild(first.service.get)
+      yield* settled
+      assert.include(yield* first.ledger, { refreshes: 1 })
+      const second = yield* start({ policy: onDemand, store })
+      yield* second.service.get
+      assert.include(yield* second.ledger, { logins: 1, refreshes: 0 })
+    })
+  )
+
+  it.effect("while the store is down, one of our own is sent at most once", () =>
+    Effect.gen(function* () {
+      const memory = yield* TokenStore.makeMemory
+      const store = { ...memory, acquire: () => Effect.fail(down) }
+      const { configure, ledger, service } = yield* start({ policy: onDemand, store })
+      yield* service.get
+      yield* configure({ failure: answerLost })
+      yield* Effect.flip(service.renew)
+      yield* Effect.flip(service.renew)
+      assert.deepInclude(yield* ledger, { logins: 3, refreshTokens: ["refresh-1"] })
+    })
+  )
+
+  it.effect("while the store is down, one of our own that was never sent is used again", () =>
+    Effect.gen(function* () {
+      const memory = yield* TokenStore.makeMemory
+      const store = { ...memory, acquire: () => Effect.fail(down) }
+      const { configure, ledger, service } = yield* start({ policy: onDemand, store })
+      yield* service.get
+      yield* configure({ failure: unreachable })
+      yield* Effect.flip(service.renew)
+      yield* configure({ failure: undefined })
+      yield* service.renew
+      assert.deepInclude(yield* ledger, { logins: 1, refreshTokens: ["refresh-1", "refresh-1"] })
+    })
+  )
+
+  it.effect("the refresh token of an answer that could not be stored is used for the next renewal", () =>
+    Effect.gen(function* () {
+      const memory = yield* TokenStore.makeMemory
+      let failing = false
+      const unless = <A, E>(effect: Effect.Effect<A, E>) =>
+        Effect.suspend((): Effect.Effect<A, E | TokenError.StoreUnavailable> => (failing ? Effect.fail(down) : effect))
+      const store: TokenStore.Backend = {
+        ...memory,
+        acquire: (identity, options) => unless(memory.acquire(identity, options)),
+        commit: (identity, options) => {
+          failing = true
+          return unless(memory.commit(identity, options))
+        }
+      }
+      const { ledger, service } = yield* start({ policy: onDemand, store })
+      yield* service.get
+      yield* service.renew
+      assert.deepInclude(yield* ledger, { logins: 1, refreshTokens: ["refresh-1"] })
+    })
+  )
+})
+
+describe("guarantee 4: without a login to fall back on", () => {
+  const session = { login: false, policy: onDemand } as const
+
+  it.effect("the refresh token of the session is used", () =>
+    Effect.gen(function* () {
+      const { ledger, service } = yield* start({ ...session, store: yield* seededStore() })
+      assert.strictEqual(bare(yield* service.get), "access-1")
+      assert.deepInclude(yield* ledger, { refreshTokens: ["refresh-0"] })
+    })
+  )
+
+  it.effect("an empty store needs a person", () =>
+    Effect.gen(function* () {
+      const { service } = yield* start(session)
+      assert.strictEqual((yield* reasonOf(service.get))._tag, "InteractionRequired")
+    })
+  )
+
+  it.effect("rejected: a person is needed, and it is not sent again", () =>
+    Effect.gen(function* () {
+      const { ledger, service } = yield* start({ ...session, store: yield* seededStore({ refreshToken: "stale" }) })
+      assert.deepInclude(yield* reasonOf(service.get), { _tag: "InteractionRequired", status: 400 })
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual((yield* reasonOf(service.get))._tag, "InteractionRequired")
+      assert.deepInclude(yield* ledger, { refreshTokens: ["stale"] })
+    })
+  )
+
+  it.effect("rejected: with the held token valid, it is served", () =>
+    Effect.gen(function* () {
+      const store = yield* seededStore({ refreshToken: "stale", expiresAt: 3_600_000 })
+      const { service } = yield* start({ ...session, store })
+      yield* service.get
+      assert.strictEqual((yield* reasonOf(service.renew))._tag, "InteractionRequired")
+      assert.strictEqual(bare(yield* service.get), "access-of-generation-1")
+    })
+  )
+
+  it.effect("answer lost: where it rotates, a person is needed after one attempt", () =>
+    Effect.gen(function* () {
+      const store = yield* seededStore()
+      const { ledger, service } = yield* start({ ...session, store, losesRefresh: answerLost })
+      assert.strictEqual((yield* reasonOf(service.get))._tag, "InteractionRequired")
+      assert.deepInclude(yield* ledger, { refreshTokens: ["refresh-0"] })
+    })
+  )
+
+  it.effect("answer lost: where it does not rotate, it is sent once more", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start({
+        ...session,
+        store: yield* seededStore(),
+        traits: { rotatesRefreshToken: false },
+        latency: "1 second",
+        losesRefresh: answerLost
+      })
+      const fiber = yield* Effect.forkChild(service.get)
+      yield* TestClock.adjust("1 second")
+      yield* configure({ losesRefresh: undefined })
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(bare(yield* Fiber.join(fiber)), "access-2")
+      assert.deepInclude(yield* ledger, { refreshTokens: ["refresh-0", "refresh-0"] })
+    })
+  )
+
+  it.effect("answer lost twice: a person is needed", () =>
+    Effect.gen(function* () {
+      const { ledger, service } = yield* start({
+        ...session,
+        store: yield* seededStore(),
+        traits: { rotatesRefreshToken: false },
+        losesRefresh: answerLost
+      })
+      assert.strictEqual((yield* reasonOf(service.get))._tag, "InteractionRequired")
+      assert.include(yield* ledger, { refreshes: 2 })
+    })
+  )
+
+  for (const failure of [unreachable, overloaded]) {
+    it.effect(`${named(failure)}: it is all there is, so it is kept and used again`, () =>
+      Effect.gen(function* () {
+        const store = yield* seededStore()
+        const { configure, ledger, service } = yield* start({ ...session, store, failure })
+        const fiber = yield* Effect.forkChild(service.get)
+        yield* settled
+        yield* configure({ failure: undefined })
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(bare(yield* Fiber.join(fiber)), "access-1")
+        assert.deepInclude(yield* ledger, { refreshTokens: ["refresh-0", "refresh-0"] })
+      })
+    )
+  }
+
+  it.effect("a store that is down cannot be passed by: it fails, and a later get succeeds", () =>
+    Effect.gen(function* () {
+      const memory = yield* seededStore()
+      let failing = true
+      const store: TokenStore.Backend = {
+        ...memory,
+        acquire: (identity, options) =>
+          Effect.suspend((): Effect.Effect<TokenStore.Acquired, TokenError.StoreUnavailable> =>
+            failing ? Effect.fail(down) : memory.acquire(identity, options)
+          )
+      }
+      const { service } = yield* start({ ...session, store })
+      const fiber = yield* Effect.forkChild(reasonOf(service.get))
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "StoreUnavailable")
+      failing = false
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(bare(yield* service.get), "access-1")
+      assert.strictEqual(
+        (yield* stored(memory)).pipe((held) => held._tag),
+        "Some"
+      )
+    })
+  )
+})

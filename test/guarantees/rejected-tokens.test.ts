@@ -1,0 +1,223 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Fiber } from "effect"
+import { AccessToken, RenewalPolicy, TokenError } from "effect-video-auth"
+import { TestClock } from "effect/testing"
+import { bare, credential, reasonOf, settled, start, unreachable } from "./engine.ts"
+
+const { onDemand } = RenewalPolicy
+
+describe("guarantee 7: a 401 renews only if the rejected token is still the current one", () => {
+  it.effect("50 rejections of one token, at once, make one renewal and 50 successes", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start()
+      const token = yield* service.get
+      yield* configure({ latency: "100 millis" })
+      const callers = yield* Effect.forkChild(
+        Effect.all(
+          Array.from({ length: 50 }, () => service.reject(token)),
+          { concurrency: "unbounded" }
+        )
+      )
+      yield* TestClock.adjust("100 millis")
+      assert.deepStrictEqual(
+        (yield* Fiber.join(callers)).map(bare),
+        Array.from({ length: 50 }, () => "access-2")
+      )
+      assert.include(yield* ledger, { logins: 1, refreshes: 1 })
+    })
+  )
+
+  it.effect("50 staggered rejections of one token, before and after its renewal, make one renewal", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start()
+      const token = yield* service.get
+      yield* configure({ latency: "100 millis" })
+      const callers = yield* Effect.forkChild(
+        Effect.all(
+          Array.from({ length: 50 }, (_, index) => Effect.delay(service.reject(token), index * 10)),
+          { concurrency: "unbounded" }
+        )
+      )
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(
+        (yield* Fiber.join(callers)).map(bare),
+        Array.from({ length: 50 }, () => "access-2")
+      )
+      assert.include(yield* ledger, { logins: 1, refreshes: 1 })
+    })
+  )
+
+  it.effect("a late rejection gets the newer token at once", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start()
+      const token = yield* service.get
+      yield* service.reject(token)
+      yield* configure({ hangs: true })
+      assert.strictEqual(bare(yield* service.reject(token)), "access-2")
+      assert.include(yield* ledger, { refreshes: 1 })
+    })
+  )
+
+  it.effect("a token that this service never issued does not renew", () =>
+    Effect.gen(function* () {
+      const { ledger, service } = yield* start()
+      yield* service.get
+      assert.strictEqual(bare(yield* service.reject(credential())), "access-1")
+      yield* settled
+      assert.include(yield* ledger, { logins: 1, refreshes: 0 })
+      assert.strictEqual((yield* service.state).phase, "valid")
+    })
+  )
+
+  it.effect("what counts is the credential: a copy of the current token renews", () =>
+    Effect.gen(function* () {
+      const { service } = yield* start()
+      const token = yield* service.get
+      const copy = new AccessToken.AccessToken({ ...token })
+      assert.strictEqual(bare(yield* service.reject(copy)), "access-2")
+    })
+  )
+
+  it.effect("while a rejected token is being replaced, get joins the renewal", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start()
+      const token = yield* service.get
+      yield* configure({ latency: "100 millis" })
+      const rejection = yield* Effect.forkChild(service.reject(token))
+      yield* settled
+      const get = yield* Effect.forkChild(service.get)
+      yield* settled
+      assert.isUndefined(get.pollUnsafe())
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(yield* Fiber.join(get), yield* Fiber.join(rejection))
+      assert.include(yield* ledger, { refreshes: 1 })
+    })
+  )
+
+  it.effect("if that renewal fails, reject says why and get is served the old token", () =>
+    Effect.gen(function* () {
+      const { configure, service } = yield* start()
+      const token = yield* service.get
+      yield* configure({ latency: "100 millis", failure: unreachable })
+      const rejection = yield* Effect.forkChild(Effect.flip(service.reject(token)))
+      yield* settled
+      const get = yield* Effect.forkChild(service.get)
+      yield* TestClock.adjust("100 millis")
+      assert.deepInclude(yield* Fiber.join(rejection), { reason: unreachable, validUntil: 3_600_000 })
+      assert.strictEqual(yield* Fiber.join(get), token)
+      assert.strictEqual(yield* service.get, token)
+    })
+  )
+
+  it.effect("a rejection within the pause after a failed renewal fails without an exchange", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start()
+      const token = yield* service.get
+      yield* configure({ failure: unreachable })
+      yield* Effect.flip(service.reject(token))
+      yield* TestClock.adjust(999)
+      assert.deepStrictEqual(yield* reasonOf(service.reject(token)), unreachable)
+      assert.include(yield* ledger, { refreshes: 1 })
+      yield* configure({ failure: undefined })
+      yield* TestClock.adjust(1)
+      assert.strictEqual(bare(yield* service.reject(token)), "access-2")
+    })
+  )
+
+  it.effect("a rejected token that has expired meanwhile is replaced like any other", () =>
+    Effect.gen(function* () {
+      const { service } = yield* start({ policy: onDemand })
+      const token = yield* service.get
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(bare(yield* service.reject(token)), "access-2")
+    })
+  )
+})
+
+describe("guarantee 7: the storm breaker", () => {
+  /** Rejects each token as soon as it is issued, `times` times. */
+  const rejectFresh = Effect.fnUntraced(function* (
+    service: Effect.Success<ReturnType<typeof start>>["service"],
+    times: number
+  ) {
+    let token = yield* service.get
+    for (let count = 0; count < times; count++) token = yield* service.reject(token)
+    return token
+  })
+
+  it.effect("the sixth renewal that a rejection asks for within 30 s fails", () =>
+    Effect.gen(function* () {
+      const { ledger, service } = yield* start()
+      const token = yield* rejectFresh(service, 5)
+      yield* TestClock.adjust("10 seconds")
+      const error = yield* Effect.flip(service.reject(token))
+      assert.deepInclude(error.reason, { _tag: "RenewalStorm", renewals: 5 })
+      assert.isTrue(error.isRetryable)
+      assert.deepStrictEqual(error.retryAfter, Duration.seconds(20))
+      assert.include(yield* ledger, { refreshes: 5 })
+    })
+  )
+
+  it.effect("get is still served meanwhile", () =>
+    Effect.gen(function* () {
+      const { service } = yield* start()
+      const token = yield* rejectFresh(service, 5)
+      yield* Effect.flip(service.reject(token))
+      assert.strictEqual(yield* service.get, token)
+    })
+  )
+
+  it.effect("it is over 30 s after the first of them", () =>
+    Effect.gen(function* () {
+      const { service } = yield* start()
+      const token = yield* rejectFresh(service, 5)
+      yield* TestClock.adjust(29_999)
+      yield* Effect.flip(service.reject(token))
+      yield* TestClock.adjust(1)
+      assert.strictEqual(bare(yield* service.reject(token)), "access-7")
+    })
+  )
+
+  it.effect("renewals that nobody's rejection caused do not count", () =>
+    Effect.gen(function* () {
+      const { service } = yield* start()
+      yield* service.get
+      for (let count = 0; count < 10; count++) yield* service.renew
+      const token = yield* rejectFresh(service, 5)
+      assert.strictEqual(bare(token), "access-16")
+    })
+  )
+
+  it.effect("scheduled renewals do not count", () =>
+    Effect.gen(function* () {
+      // Lives for 4 s: renewed every 3.2 s.
+      const { ledger, service } = yield* start({ lifetime: "4 seconds" })
+      yield* service.get
+      yield* TestClock.adjust("29 seconds")
+      assert.isAbove((yield* ledger).refreshes, 5)
+      yield* rejectFresh(service, 5)
+    })
+  )
+
+  it.effect("renewals that failed do not count", () =>
+    Effect.gen(function* () {
+      const { configure, service } = yield* start()
+      const token = yield* service.get
+      yield* configure({ failure: unreachable })
+      for (const pause of [1, 2, 4, 8, 10]) {
+        assert.deepStrictEqual(yield* reasonOf(service.reject(token)), unreachable)
+        yield* TestClock.adjust(Duration.seconds(pause))
+      }
+      yield* configure({ failure: undefined })
+      yield* rejectFresh(service, 5)
+    })
+  )
+
+  it.effect("the limit is the policy's", () =>
+    Effect.gen(function* () {
+      const { service } = yield* start({ policy: { stormLimit: 1 } })
+      const token = yield* rejectFresh(service, 1)
+      assert.instanceOf(yield* reasonOf(service.reject(token)), TokenError.RenewalStorm)
+    })
+  )
+})

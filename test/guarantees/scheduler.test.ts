@@ -1,0 +1,186 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { RenewalPolicy, TokenError } from "effect-video-auth"
+import { SplitClock, layer as splitClock } from "effect-video-auth/testing/SplitClock"
+import { TestClock } from "effect/testing"
+import { answerLost, bare, overloaded, reasonOf, start, unreachable, wrongKey } from "./engine.ts"
+
+const { onDemand } = RenewalPolicy
+
+describe("guarantee 8: the scheduler", () => {
+  for (const [dice, due] of [
+    [0, 2_700],
+    [0.5, 2_880],
+    [1, 3_060]
+  ] as const) {
+    it.effect(`with the dice at ${dice} a token of an hour is renewed after ${due} s, though nobody asks`, () =>
+      Effect.gen(function* () {
+        const { ledger, service } = yield* start({ dice })
+        yield* service.get
+        assert.strictEqual((yield* service.state).renewAt, due * 1_000)
+        yield* TestClock.adjust(due * 1_000 - 1)
+        assert.include(yield* ledger, { logins: 1, refreshes: 0 })
+        yield* TestClock.adjust(1)
+        assert.include(yield* ledger, { logins: 1, refreshes: 1 })
+      })
+    )
+  }
+
+  it.effect("keeps a token fresh for a day, with one renewal each 48 minutes", () =>
+    Effect.gen(function* () {
+      const { ledger, service } = yield* start()
+      yield* service.get
+      yield* TestClock.adjust("1 day")
+      assert.include(yield* ledger, { logins: 1, refreshes: 30 })
+      assert.strictEqual(bare(yield* service.get), "access-31")
+    })
+  )
+
+  it.effect("a suspend of 8 hours is noticed at the next tick of 30 s", () =>
+    Effect.gen(function* () {
+      const clock = yield* SplitClock
+      const { ledger, service } = yield* start()
+      yield* service.get
+      yield* TestClock.adjust("1 minute")
+      yield* clock.suspend("8 hours")
+      yield* TestClock.adjust(29_999)
+      assert.include(yield* ledger, { logins: 1, refreshes: 0 })
+      yield* TestClock.adjust(1)
+      assert.include(yield* ledger, { logins: 1, refreshes: 1 })
+      assert.strictEqual(bare(yield* service.get), "access-2")
+    }).pipe(Effect.provide(splitClock))
+  )
+
+  it.effect("a token of more than 2^31 ms is renewed once, when due", () =>
+    Effect.gen(function* () {
+      const { ledger, service } = yield* start({ lifetime: "30 days" })
+      yield* service.get
+      const due = (yield* service.state).renewAt ?? 0
+      assert.isAbove(due, 2 ** 31)
+      yield* TestClock.adjust(due - 1)
+      assert.include(yield* ledger, { logins: 1, refreshes: 0 })
+      yield* TestClock.adjust("1 day")
+      assert.include(yield* ledger, { logins: 1, refreshes: 1 })
+    })
+  )
+
+  for (const [outage, failure] of [
+    ["1 day", unreachable],
+    ["3 hours", overloaded],
+    ["3 hours", answerLost],
+    ["3 hours", wrongKey]
+  ] as const) {
+    it.effect(`an outage of ${outage}, ${failure._tag}, does not make it give up`, () =>
+      Effect.gen(function* () {
+        const { configure, service } = yield* start()
+        yield* service.get
+        yield* configure({ failure })
+        yield* TestClock.adjust(outage)
+        assert.include(yield* service.state, { phase: "failed" })
+        yield* configure({ failure: undefined })
+        yield* TestClock.adjust("5 minutes")
+        assert.include(yield* service.state, { phase: "valid" })
+      })
+    )
+  }
+
+  it.effect("after expiry an outage is met with an attempt every 10 s", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start()
+      yield* service.get
+      yield* configure({ failure: overloaded })
+      yield* TestClock.adjust("2 hours")
+      const before = (yield* ledger).logins
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual((yield* ledger).logins - before, 360)
+    })
+  )
+
+  it.effect("a first login that failed is tried again though nobody asks", () =>
+    Effect.gen(function* () {
+      const { configure, service } = yield* start({ failure: unreachable })
+      const fiber = yield* Effect.forkChild(Effect.flip(service.get))
+      yield* TestClock.adjust("7 seconds")
+      yield* Fiber.join(fiber)
+      yield* configure({ failure: undefined })
+      yield* TestClock.adjust("10 seconds")
+      assert.include(yield* service.state, { phase: "valid", generation: 1 })
+    })
+  )
+
+  it.effect("asks for nothing before somebody does", () =>
+    Effect.gen(function* () {
+      const { ledger, service } = yield* start()
+      yield* TestClock.adjust("1 day")
+      assert.include(yield* ledger, { logins: 0 })
+      assert.include(yield* service.state, { phase: "empty" })
+    })
+  )
+
+  it.effect("ends with its scope", () =>
+    Effect.gen(function* () {
+      const { ledger } = yield* Effect.scoped(Effect.tap(start(), ({ service }) => service.get))
+      yield* TestClock.adjust("1 day")
+      assert.include(yield* ledger, { logins: 1, refreshes: 0 })
+    })
+  )
+})
+
+describe("guarantee 8: on-demand", () => {
+  it.effect("makes no exchange by itself", () =>
+    Effect.gen(function* () {
+      const { ledger, service } = yield* start({ policy: onDemand })
+      yield* service.get
+      yield* TestClock.adjust("1 day")
+      assert.include(yield* ledger, { logins: 1, refreshes: 0 })
+      assert.isUndefined((yield* service.state).renewAt)
+    })
+  )
+
+  it.effect("makes no retry by itself", () =>
+    Effect.gen(function* () {
+      const { ledger, service } = yield* start({ policy: onDemand, failure: unreachable })
+      const fiber = yield* Effect.forkChild(Effect.flip(service.get))
+      yield* TestClock.adjust("7 seconds")
+      yield* Fiber.join(fiber)
+      yield* TestClock.adjust("1 day")
+      assert.include(yield* ledger, { logins: 4 })
+    })
+  )
+
+  it.effect("the first get within the window starts the renewal and is served at once", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start({ policy: onDemand })
+      yield* service.get
+      yield* configure({ latency: "2 seconds" })
+      yield* TestClock.adjust(2_879_999)
+      yield* service.get
+      yield* TestClock.adjust(0)
+      assert.include(yield* ledger, { refreshes: 0 })
+      yield* TestClock.adjust(1)
+      assert.strictEqual(bare(yield* service.get), "access-1")
+      yield* TestClock.adjust("2 seconds")
+      assert.include(yield* ledger, { refreshes: 1 })
+      assert.strictEqual(bare(yield* service.get), "access-2")
+    })
+  )
+})
+
+describe("TokenExpired", () => {
+  for (const failure of [unreachable, overloaded, wrongKey, new TokenError.RateLimited({})]) {
+    it.effect(`carries ${failure._tag}, for which the renewal failed`, () =>
+      Effect.gen(function* () {
+        const { configure, service } = yield* start({ policy: onDemand })
+        yield* service.get
+        yield* configure({ failure })
+        yield* TestClock.adjust("1 hour")
+        const fiber = yield* Effect.forkChild(reasonOf(service.get))
+        yield* TestClock.adjust("20 seconds")
+        const reason = yield* Fiber.join(fiber)
+        assert.instanceOf(reason, TokenError.TokenExpired)
+        assert.deepInclude(reason, { expiredAt: 3_600_000, renewal: failure })
+        assert.strictEqual(reason.isRetryable, failure.isRetryable)
+      })
+    )
+  }
+})
