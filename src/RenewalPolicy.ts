@@ -25,7 +25,7 @@ import { ConfigurationInvalid, type RenewalReason } from "./TokenError.ts"
  */
 export interface Options {
   /**
-   * How long before expiry a renewal starts in the background, at most L/4. A random delay of up to L/10 spreads a
+   * How long before expiry a renewal starts in the background, at most L/4. A random delay of up to 40 % of it spreads a
    * fleet: 3,600 s renew after 2,700 to 3,060 s.
    * @default "15 minutes"
    */
@@ -107,27 +107,28 @@ export interface RenewalPolicy {
 export const make = (options: Options = {}): Effect.Effect<RenewalPolicy, ConfigurationInvalid> => {
   const invalid = (option: string, problem: string) =>
     Effect.fail(new ConfigurationInvalid({ option: `policy.${option}`, problem }))
-  const millis = (input: Duration.Input | undefined, seconds: number) =>
-    Option.match(Duration.fromInput(input ?? Duration.seconds(seconds)), {
-      onNone: () => Number.NaN,
-      onSome: Duration.toMillis
-    })
+  const millis = (input: Duration.Input) =>
+    // `Duration` takes a number that is none for zero.
+    typeof input === "number"
+      ? input
+      : Option.match(Duration.fromInput(input), { onNone: () => Number.NaN, onSome: Duration.toMillis })
   const policy: RenewalPolicy = {
-    renewBefore: millis(options.renewBefore, 900),
-    waitBefore: millis(options.waitBefore, 60),
-    exchangeTimeout: millis(options.exchangeTimeout, 30),
-    acquireTimeout: millis(options.acquireTimeout, 20),
-    coolDown: millis(options.coolDown, 30),
-    fatalFor: millis(options.fatalFor, 5),
-    shutdownGrace: millis(options.shutdownGrace, 5),
+    renewBefore: millis(options.renewBefore ?? "900 seconds"),
+    waitBefore: millis(options.waitBefore ?? "60 seconds"),
+    exchangeTimeout: millis(options.exchangeTimeout ?? "30 seconds"),
+    acquireTimeout: millis(options.acquireTimeout ?? "20 seconds"),
+    coolDown: millis(options.coolDown ?? "30 seconds"),
+    fatalFor: millis(options.fatalFor ?? "5 seconds"),
+    shutdownGrace: millis(options.shutdownGrace ?? "5 seconds"),
     stormLimit: options.stormLimit ?? 5,
     whenIdle: options.whenIdle ?? "keep-fresh",
     retry: options.retry
   }
   for (const [option, value] of Object.entries(policy)) {
     const least = option === "stormLimit" ? 1 : option.endsWith("Timeout") ? Number.MIN_VALUE : 0
-    if (typeof value === "number" && !(value >= least && value < Infinity)) {
-      return invalid(option, "it must be a positive, finite number or duration")
+    const whole = option !== "stormLimit" || Number.isInteger(value)
+    if (typeof value === "number" && !(value >= least && value < Infinity && whole)) {
+      return invalid(option, "it must be a positive, finite duration, and a limit a whole number")
     }
   }
   return policy.renewBefore < policy.waitBefore
@@ -192,5 +193,5 @@ export const windows = (
 ): { readonly advisory: number; readonly mandatory: number } => {
   const advisory = Math.min(policy.renewBefore, lifetime / 4)
   const mandatory = Math.min(policy.waitBefore, lifetime / 10)
-  return { advisory: Math.max(advisory - (random * lifetime) / 10, mandatory), mandatory }
+  return { advisory: Math.max(advisory * (1 - 0.4 * random), mandatory), mandatory }
 }

@@ -449,9 +449,9 @@ describe("state", () => {
         [
           ["empty", 0],
           ["acquiring", 0],
-          ["renewing", 1],
           ["valid", 1],
-          ["renewing", 1]
+          ["renewing", 1],
+          ["valid", 2]
         ]
       )
     })

@@ -93,12 +93,13 @@ export const make = Effect.fnUntraced(function* (
 
   let held: Held | undefined
   let generation = 0
-  /** Wall time before which `get` need not think: the held token is beyond doubt. */
+  /** Wall time, and monotonic time where no tick watches it, before which `get` need not think. */
   let quietUntil = -Infinity
+  let quietMonotonic = -Infinity
   let round: Round | undefined
   let exchanging: Fiber.Fiber<unknown> | undefined
-  /** A refresh token has left this machine, and its answer is not stored yet. */
-  let refreshing = false
+  /** What the attempt is at; `refreshing` once a refresh token has left this machine. */
+  let activity: "idle" | "exchanging" | "refreshing" = "idle"
   let signOut: Deferred.Deferred<void, TokenError.TokenError> | undefined
   let closed = false
 
@@ -168,8 +169,9 @@ export const make = Effect.fnUntraced(function* (
 
   /** Re-reads both clocks: a stepped wall clock moves the instant up to which `get` need not think. */
   const settleQuiet = () => {
-    const sure = !closed && keepFresh && held !== undefined && !held.suspect
-    quietUntil = sure ? wallNow() + remaining(held!) - held!.advisory : -Infinity
+    const sure = closed || held === undefined || held.suspect ? undefined : held
+    quietUntil = sure === undefined ? -Infinity : wallNow() + remaining(sure) - sure.advisory
+    quietMonotonic = sure === undefined ? -Infinity : sure.deadline - sure.advisory
   }
 
   const settle = (exit: Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>) => {
@@ -233,6 +235,7 @@ export const make = Effect.fnUntraced(function* (
 
   const succeed = (token: AccessToken.AccessToken, from: Pick<Held, "isPrivate" | "isAdopted">) => {
     const before = failures
+    activity = "idle"
     if (round?.trigger === "rejected") rejections.push(now())
     hold(token, from)
     if (valid() === undefined) {
@@ -245,6 +248,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** Books the failure and decides: another attempt of the same round, or its end. */
   const fail = Effect.fnUntraced(function* (cause: Cause.Cause<TokenError.RenewalReason>) {
+    activity = "idle"
     if (Cause.hasInterruptsOnly(cause) && (closed || signOut !== undefined)) {
       // Signed out or closed: whoever did it ends the round as well.
       return undefined
@@ -286,9 +290,11 @@ export const make = Effect.fnUntraced(function* (
     const about = { provider: provider.name, identity, trigger: round?.trigger ?? "scheduled" }
     const age = held === undefined ? undefined : wallNow() - held.token.issuedAt
     let by: "login" | "refresh" | "adopted" = "adopted"
+    activity = "exchanging"
+    changed()
     const sending = (operation: "login" | "refresh") => {
       by = operation
-      refreshing = operation === "refresh"
+      activity = operation === "refresh" ? "refreshing" : "exchanging"
       if (operation === "login" || held === undefined || provider.traits.oldTokenSurvivesRefresh) return
       held.suspect = true
       settleQuiet()
@@ -313,7 +319,6 @@ export const make = Effect.fnUntraced(function* (
       Effect.ensuring(
         Effect.sync(() => {
           exchanging = undefined
-          refreshing = false
           changed()
         })
       )
@@ -342,11 +347,6 @@ export const make = Effect.fnUntraced(function* (
         continue
       }
       if (round === undefined && untilScheduled() <= 0) demand("scheduled", "now")
-      if (round?.patience !== undefined && round.patience <= now()) {
-        const late = lastFailure?.reason ?? new TokenError.ProviderUnavailable({ failure: "timeout" })
-        settle(Exit.fail(toError(late)))
-        continue
-      }
       if (round !== undefined && exchanging === undefined && round.notBefore <= now()) {
         // Uninterruptible, both: an attempt cut before it began would never say that it ended, and one that nobody noted
         // would outlive the scope. It may even be over by now, where this fibre had to yield.
@@ -355,7 +355,11 @@ export const make = Effect.fnUntraced(function* (
             if (fiber.pollUnsafe() === undefined) exchanging = fiber
           })
         )
-        changed()
+        continue
+      }
+      if (round?.patience !== undefined && round.patience <= now()) {
+        const late = lastFailure?.reason ?? new TokenError.ProviderUnavailable({ failure: "timeout" })
+        settle(Exit.fail(toError(late)))
         continue
       }
       const wakeUp = Math.min(
@@ -377,7 +381,7 @@ export const make = Effect.fnUntraced(function* (
       settleQuiet()
       yield* Fiber.interrupt(fiber)
       if (exchanging !== undefined) {
-        if (refreshing && provider.login === undefined) {
+        if (activity === "refreshing" && provider.login === undefined) {
           yield* Effect.timeoutOption(Fiber.await(exchanging), policy.shutdownGrace)
         }
         if (exchanging !== undefined) yield* Fiber.interrupt(exchanging)
@@ -393,14 +397,22 @@ export const make = Effect.fnUntraced(function* (
 
   type Get = Effect.Effect<AccessToken.AccessToken, TokenError.TokenError>
 
-  /** Waits for a renewal. `get` looks again afterwards: time has passed and clocks may have been stepped. */
+  /**
+   * Waits for a renewal, at most so many milliseconds. `get` looks again afterwards: time has passed and clocks may have
+   * been stepped.
+   */
   const join = (
     joined: Round,
-    then: (outcome: Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>) => Get
+    then: (outcome: Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>) => Get,
+    atMost = Infinity
   ): Get => {
-    const waiting = Effect.flatMap(Effect.exit(Deferred.await(joined.done)), (outcome) =>
-      joined.isVoid && !closed ? join(demand(joined.trigger, "when-due"), then) : then(outcome)
-    )
+    const wait = (joined: Round): Get => {
+      const done = atMost === Infinity ? Deferred.await(joined.done) : awaitInTime(joined, atMost)
+      return Effect.flatMap(Effect.exit(done), (outcome) =>
+        joined.isVoid && !closed ? wait(demand(joined.trigger, "when-due")) : then(outcome)
+      )
+    }
+    const waiting = wait(joined)
     if (observers.length === 0) return waiting
     const start = now()
     const waited = Effect.suspend(() =>
@@ -408,6 +420,12 @@ export const make = Effect.fnUntraced(function* (
     )
     return Effect.tap(waiting, waited)
   }
+
+  const awaitInTime = (joined: Round, atMost: number) =>
+    Effect.timeoutOrElse(Deferred.await(joined.done), {
+      duration: atMost,
+      orElse: () => Effect.fail(toError(new TokenError.ProviderUnavailable({ failure: "timeout" })))
+    })
 
   const expired = (error: TokenError.TokenError): TokenError.TokenError =>
     held === undefined || error.reason._tag === "TokenExpired"
@@ -440,8 +458,10 @@ export const make = Effect.fnUntraced(function* (
     if (left > current.advisory) return current.exit
     const urgent = left <= current.mandatory
     if (round === undefined && pause(urgent ? "urgent" : "early") > 0) return current.exit
-    const renewal = round ?? demand("early", "now")
-    return urgent ? join(renewal, serveOr) : current.exit
+    const renewal = demand("early", "when-due")
+    // Nobody waits for a newer token so long that the one in hand expires.
+    const patience = left - Math.min(1_000, current.mandatory / 10)
+    return urgent && patience > 0 ? join(renewal, serveOr, patience) : current.exit
   }
 
   /** A failed renewal fails nobody while the held token is valid. */
@@ -453,7 +473,9 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const get: Get = Effect.suspend(() =>
-    held !== undefined && clock.currentTimeMillisUnsafe() < quietUntil ? held.exit : look(3)
+    held !== undefined && clock.currentTimeMillisUnsafe() < quietUntil && (keepFresh || now() < quietMonotonic)
+      ? held.exit
+      : look(3)
   )
 
   const renew: Get = Effect.suspend(() => {
@@ -515,7 +537,7 @@ export const make = Effect.fnUntraced(function* (
 
   const snapshot = (): State => {
     const current = valid()
-    const busy = exchanging !== undefined
+    const busy = activity !== "idle"
     const due = untilScheduled()
     return {
       phase: closed
@@ -539,12 +561,19 @@ export const make = Effect.fnUntraced(function* (
   const differs = (a: State, b: State) =>
     a.phase !== b.phase || a.generation !== b.generation || a.lastFailure !== b.lastFailure || a.degraded !== b.degraded
 
+  const untilChanged = Effect.suspend(() => Deferred.await(version))
+  // Expiry changes the state as well, and where nothing is scheduled nobody else looks at the clock.
+  const expiring = (current: Held) =>
+    remaining(current) > 0
+      ? Effect.raceFirst(untilChanged, Effect.sleep(Math.min(tick, Math.ceil(remaining(current)))))
+      : untilChanged
+
   const awaitChange = (seen: State): Effect.Effect<State> =>
     Effect.suspend(() => {
       const state = snapshot()
       return differs(state, seen)
         ? Effect.succeed(state)
-        : Effect.flatMap(Deferred.await(version), () => awaitChange(seen))
+        : Effect.flatMap(held === undefined ? untilChanged : expiring(held), () => awaitChange(seen))
     })
 
   const invalidate = Effect.suspend(() => {

@@ -93,6 +93,22 @@ describe("guarantee 3: while the held token is valid, no failing renewal fails a
     })
   )
 
+  it.effect("in the mandatory window a renewal that hangs makes nobody wait until the held token has expired", () =>
+    Effect.gen(function* () {
+      const { configure, service } = yield* start({ policy: onDemand })
+      yield* service.get
+      yield* configure({ hangs: true })
+      yield* TestClock.adjust("3550 seconds")
+      const fiber = yield* Effect.forkChild(service.get)
+      yield* TestClock.adjust("48 seconds")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(bare(yield* Fiber.join(fiber)), "access-1")
+      // One more a moment later is served at once, by the same exchange.
+      assert.strictEqual(bare(yield* service.get), "access-1")
+    })
+  )
+
   it.effect("in the mandatory window get waits for the renewal and gets the new token", () =>
     Effect.gen(function* () {
       const { configure, service } = yield* start({ policy: onDemand })
