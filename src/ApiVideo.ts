@@ -179,7 +179,7 @@ export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = 
  * @category schemas
  * @since 0.1.0
  */
-export const AuthenticatePayload = Schema.Struct({ apiKey: Secret })
+export const AuthenticatePayload = /* @__PURE__ */ Schema.Struct({ apiKey: Secret })
 
 /** @since 0.1.0 */
 export type AuthenticatePayload = typeof AuthenticatePayload.Type
@@ -190,7 +190,7 @@ export type AuthenticatePayload = typeof AuthenticatePayload.Type
  * @category schemas
  * @since 0.1.0
  */
-export const RefreshTokenPayload = Schema.Struct({ refreshToken: Secret })
+export const RefreshTokenPayload = /* @__PURE__ */ Schema.Struct({ refreshToken: Secret })
 
 /** @since 0.1.0 */
 export type RefreshTokenPayload = typeof RefreshTokenPayload.Type
@@ -250,7 +250,11 @@ export const refresh = (
   payload: RefreshTokenPayload,
   options: ServerOptions = {}
 ): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
-  operation("refresh", Effect.succeed({ refreshToken: Redacted.value(payload.refreshToken) }), options)
+  operation(
+    "refresh",
+    Effect.sync(() => ({ refreshToken: Redacted.value(payload.refreshToken) })),
+    options
+  )
 
 const readKey = (apiKey: TokenOptions["apiKey"]): Effect.Effect<string, TokenError.ConfigurationInvalid> =>
   Redacted.isRedacted(apiKey)

@@ -9,12 +9,14 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Millis } from "./internal/schema.ts"
-import { numberOf, secondsOf } from "./internal/http.ts"
+import { numberOf, readJson, secondsOf, secretPath } from "./internal/http.ts"
 
 const problemFields = {
   /** URL of the page that explains it, `https://docs.api.video/reference/<slug>`. Some problems have none. */
@@ -280,16 +282,19 @@ const toProblem = (body: unknown, scrub: (text: string) => string): ProblemDetai
 /** The credentials of a request, which an answer may repeat. */
 const secretsOf = (response: HttpClientResponse.HttpClientResponse): ReadonlyArray<string> => {
   const { headers, url, urlParams } = response.request
-  const credential = headers["authorization"]?.replace(/^\w+\s+/, "")
+  const [scheme, credential = ""] = (headers["authorization"] ?? "").split(" ")
+  const key = scheme === "Basic" ? Result.getOrElse(Base64.decodeString(credential), () => "").replace(/:$/, "") : ""
+  const [pathToken = ""] = secretPath.exec(url) ?? []
   const query = [...urlParams.params, ...(URL.canParse(url) ? new URL(url).searchParams : [])]
   const tokens = query
     .filter(([name]) => name === "token")
     .map(([, value]) => (Redacted.isRedacted(value) ? String(Redacted.value(value)) : value))
-  return [credential, ...tokens].flatMap((secret) => (secret === undefined || secret === "" ? [] : [secret]))
+  const secrets = [credential, key, pathToken, ...tokens].filter((secret) => secret !== "")
+  return [...secrets, ...secrets.map(encodeURIComponent)]
 }
 
 const pathOf = (url: string): string =>
-  (URL.canParse(url) ? new URL(url).pathname : url).replace(/(\/upload-tokens\/)[^/]+/, "$1<redacted>")
+  (URL.canParse(url) ? new URL(url).pathname : url).replace(secretPath, "<redacted>")
 
 /**
  * How long an answer asks to wait: `Retry-After` in seconds, or api.video's `X-RateLimit-Retry-After`, the seconds until
@@ -309,7 +314,7 @@ export const retryAfterOf = (response: HttpClientResponse.HttpClientResponse): D
  * @since 0.1.0
  */
 export const fromResponse = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<ApiVideoError> =>
-  Effect.map(Effect.exit(response.json), (body) => {
+  Effect.map(readJson(response), (body) => {
     const secrets = secretsOf(response)
     const scrub = (text: string) => secrets.reduce((text, secret) => text.replaceAll(secret, "<redacted>"), text)
     const { method, url } = response.request
@@ -318,7 +323,7 @@ export const fromResponse = (response: HttpClientResponse.HttpClientResponse): E
       method,
       path: pathOf(url),
       status,
-      problem: toProblem(body._tag === "Success" ? body.value : {}, scrub)
+      problem: toProblem(body, scrub)
     }
     const retryAfter = retryAfterOf(response)
     switch (status) {

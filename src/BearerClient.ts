@@ -20,6 +20,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { AccessToken } from "./AccessToken.ts"
+import { isReplayable, readAll } from "./internal/http.ts"
 import { isSecureOrigin, originOf } from "./internal/origin.ts"
 import { ConfigurationInvalid, TokenError } from "./TokenError.ts"
 import { Observers } from "./TokenEvent.ts"
@@ -72,31 +73,6 @@ export const MinimumValidity: Context.Reference<Duration.Duration> = Context.Ref
   "effect-video-auth/BearerClient/MinimumValidity",
   { defaultValue: () => Duration.zero }
 )
-
-/** Reading what is left of a refused answer frees its connection; a body that does not end is left behind. */
-const drain = (response: HttpClientResponse.HttpClientResponse) =>
-  Effect.timeoutOption(Effect.exit(response.arrayBuffer), "1 second")
-
-/** Whether a body can be sent twice. A stream is gone once it was read. */
-const isReplayable = ({ body }: HttpClientRequest.HttpClientRequest): boolean => {
-  switch (body._tag) {
-    case "Empty":
-    case "Uint8Array":
-    case "FormData":
-      return true
-    case "Stream":
-      return false
-    case "Raw":
-      return (
-        typeof body.body === "string" ||
-        body.body instanceof Uint8Array ||
-        body.body instanceof ArrayBuffer ||
-        body.body instanceof URLSearchParams ||
-        body.body instanceof Blob ||
-        body.body instanceof FormData
-      )
-  }
-}
 
 /** RFC 6750 §3.1: a token of too little scope is a good token, and another of its kind would not help. */
 const isAboutScope = (response: HttpClientResponse.HttpClientResponse): boolean =>
@@ -196,7 +172,8 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
       const signed = Effect.suspend(() => {
         attempts += 1
         // The client inside knows no TokenError: where no newer token is to be had, the API judges the one before.
-        const valid = attempts === 1 ? Effect.succeed(first) : Effect.orElseSucceed(tokenFor(validity), () => token)
+        const valid =
+          attempts === 1 ? Effect.succeed(first) : Effect.catch(tokenFor(validity), () => Effect.succeed(token))
         return Effect.map(valid, sign)
       })
       return Effect.matchEffect(self.postprocess(signed), {
@@ -217,7 +194,8 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
         if (!isReplayable(request)) {
           return Effect.andThen(Effect.exit(service.reject(token)), giveUp(response, asItWas, token))
         }
-        return drain(response).pipe(
+        // What is left unread of a refused answer would keep its connection.
+        return readAll(response, 1_000).pipe(
           Effect.andThen(renewed(token, validity)),
           Effect.tap(replayed),
           Effect.flatMap((fresh) => send(request, fresh, validity, giveUp))

@@ -5,8 +5,8 @@
  * holder of a lease; the others wait and adopt what it commits. A backend is a handful of atomic statements
  * ({@link Backend}); the protocol on top, {@link transact}, is written once.
  *
- * A service without a store of its own keeps the credential in memory. To share one, provide a layer of
- * {@link TokenStore} beneath the service.
+ * A service without a store keeps the credential to itself. To share it, provide a layer of {@link TokenStore} beneath
+ * the service.
  *
  * @since 0.1.0
  */
@@ -17,6 +17,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Random from "effect/Random"
 import type { AccessToken } from "./AccessToken.ts"
 import type { StoreUnavailable } from "./TokenError.ts"
 
@@ -64,19 +65,53 @@ export interface Backend {
     identity: string,
     options: { readonly owner: string; readonly fence: number; readonly spent: boolean }
   ) => Effect.Effect<void, StoreUnavailable>
-  /** Forgets the credential and ends any lease. The next generation is still higher than the forgotten one. */
+  /** Forgets the credential and ends any lease. */
   readonly clear: (identity: string) => Effect.Effect<void, StoreUnavailable>
   /** Completes when the credential may have changed. A hint: it may come late or never. */
   readonly changed: (identity: string) => Effect.Effect<void, StoreUnavailable>
 }
 
 /**
- * The store that a `TokenService` keeps its credential in. Optional: without it, a service uses memory of its own.
+ * What one renewal asks of a store.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Renewal<E> {
+  /** Generation of the credential to replace; 0 for none. */
+  readonly seen: number
+  /** How long the lease is held at most, in milliseconds: longer than the worst attempt. */
+  readonly ttl: number
+  readonly exchange: (lease: Lease) => Effect.Effect<AccessToken, E>
+}
+
+/**
+ * What one renewal ends with. `shared`: the store has the credential, so others adopt it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Renewed {
+  readonly token: AccessToken
+  readonly shared: boolean
+}
+
+/**
+ * The store that a `TokenService` keeps its credential in. Optional: without it, a service keeps it to itself.
+ * {@link make} builds one on a {@link Backend}.
  *
  * @category services
  * @since 0.1.0
  */
-export class TokenStore extends Context.Service<TokenStore, Backend>()("effect-video-auth/TokenStore") {}
+export class TokenStore extends Context.Service<
+  TokenStore,
+  {
+    /** See {@link transact}. */
+    readonly transact: <E>(identity: string, renewal: Renewal<E>) => Effect.Effect<Renewed, E | StoreUnavailable>
+    /** Forgets the credential, here and for everybody else. */
+    readonly clear: (identity: string) => Effect.Effect<void, StoreUnavailable>
+  }
+>()("effect-video-auth/TokenStore") {}
 
 /**
  * A lease in hand. Whoever sends its refresh token says so first, by setting `spent`: then nobody sends it again, even if
@@ -106,18 +141,14 @@ const pollInterval = 250
  * @category combinators
  * @since 0.1.0
  */
-export const transact = Effect.fnUntraced(function* <E>(
+export const transact = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
   backend: Backend,
   identity: string,
-  options: {
+  options: Renewal<E> & {
+    /** Names this process; no two have the same. */
     readonly owner: string
-    /** Generation of the credential to replace; 0 for none. */
-    readonly seen: number
-    /** Milliseconds. */
-    readonly ttl: number
-    readonly exchange: (lease: Lease) => Effect.Effect<AccessToken, E>
   }
-): Effect.fn.Return<{ readonly token: AccessToken; readonly shared: boolean }, E | StoreUnavailable> {
+): Effect.fn.Return<Renewed, E | StoreUnavailable> {
   const { owner, seen, ttl } = options
   while (true) {
     const acquired = yield* backend.acquire(identity, { owner, seen, ttl })
@@ -142,12 +173,27 @@ export const transact = Effect.fnUntraced(function* <E>(
 }, Effect.uninterruptible)
 
 /**
- * A store in this process' memory, for several services that share an identity, and for tests.
+ * Builds a store on a backend, as one owner of leases.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const makeMemory: Effect.Effect<Backend> = Effect.gen(function* () {
+export const make = (backend: Backend): Effect.Effect<TokenStore["Service"]> =>
+  Effect.map(Effect.all([Random.nextInt, Random.nextInt]), (numbers) => {
+    const owner = numbers.join(".")
+    return TokenStore.of({
+      transact: (identity, renewal) => transact(backend, identity, { ...renewal, owner }),
+      clear: backend.clear
+    })
+  })
+
+/**
+ * A backend in this process' memory, for several services that share an identity, and for tests.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeMemory: Effect.Effect<Backend> = /* @__PURE__ */ Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   const records = new Map<string, MemoryRecord>()
@@ -219,9 +265,18 @@ interface MemoryRecord {
 }
 
 /**
- * Provides {@link makeMemory}: every service built beneath it with the same identity shares one credential.
+ * Provides a store on a backend: every service built beneath it with the same identity shares one credential.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerMemory: Layer.Layer<TokenStore> = Layer.effect(TokenStore, makeMemory)
+export const layer = <E, R>(backend: Effect.Effect<Backend, E, R>): Layer.Layer<TokenStore, E, R> =>
+  Layer.effect(TokenStore, Effect.flatMap(backend, make))
+
+/**
+ * Provides {@link makeMemory}.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMemory: Layer.Layer<TokenStore> = /* @__PURE__ */ layer(makeMemory)

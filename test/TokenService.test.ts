@@ -29,12 +29,12 @@ describe("layer", () => {
   it.effect("reads the store from the context", () =>
     Effect.gen(function* () {
       const service = yield* TokenService.TokenService
-      const store = yield* TokenStore.TokenStore
-      const token = yield* service.get
-      assert.strictEqual(
-        bare(token),
-        bare((yield* stored(store)).pipe((held) => (held._tag === "Some" ? held.value : credential())))
+      const { transact } = yield* TokenStore.TokenStore
+      const { token } = yield* transact("fake", { seen: 0, ttl: 1_000, exchange: () => Effect.die("not adopted") }).pipe(
+        Effect.when(Effect.as(service.get, true)),
+        Effect.flatMap(Effect.fromOption)
       )
+      assert.strictEqual(bare(token), "access-1")
     }).pipe(
       Effect.provide(
         TokenService.layer({ provider: FakeProvider.make().provider, policy: onDemand }).pipe(

@@ -2,7 +2,7 @@
  * api.video's authentication endpoints: the server, the two exchanges and what their answers mean.
  */
 import * as Effect from "effect/Effect"
-import type * as HttpClient from "effect/http/HttpClient"
+import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
@@ -11,7 +11,7 @@ import * as Redacted from "effect/Redacted"
 import * as AccessToken from "../AccessToken.ts"
 import type { ServerOptions } from "../ApiVideo.ts"
 import * as TokenError from "../TokenError.ts"
-import { discreet, failureOf, numberOf, secondsOf } from "./http.ts"
+import { discreet, failureOf, numberOf, readJson, secondsOf } from "./http.ts"
 import { isSecureOrigin } from "./origin.ts"
 
 /** Where requests go, and what they say of the program. */
@@ -78,14 +78,17 @@ export const makeServer = Effect.fnUntraced(function* (
   }
 }, withProvider("api.video"))
 
-/** The key as it is sent: what cannot be one is found before any network. */
-export const checkKey = (apiKey: Redacted.Redacted): Effect.Effect<string, TokenError.ConfigurationInvalid> => {
-  const key = Redacted.value(apiKey)
-  if (key.trim() === "") return Effect.fail(invalid("apiKey", "it is empty; copy it from https://dashboard.api.video"))
-  return /\s/.test(key)
-    ? Effect.fail(invalid("apiKey", "it has a space or a line break in it; copy it again"))
-    : Effect.succeed(key)
-}
+/** The key as it is sent: what cannot be one is found before any network. Suspended, as an effect prints its value. */
+export const checkKey = (apiKey: Redacted.Redacted): Effect.Effect<string, TokenError.ConfigurationInvalid> =>
+  Effect.suspend(() => {
+    const key = Redacted.value(apiKey)
+    if (key.trim() === "") {
+      return Effect.fail(invalid("apiKey", "it is empty; copy it from https://dashboard.api.video"))
+    }
+    return /\s/.test(key)
+      ? Effect.fail(invalid("apiKey", "it has a space or a line break in it; copy it again"))
+      : Effect.succeed(key)
+  })
 
 /** Slugs that the documents list for the two exchanges; of any other, nothing is repeated. */
 const slugs = [
@@ -108,8 +111,8 @@ const aboutTheRequest = new Set(["attribute-required", "invalid-attribute", "inv
 
 /** The known slug of a problem answer, and the parameter of ours that it names. */
 export const readProblem = (response: HttpClientResponse.HttpClientResponse) =>
-  Effect.map(Effect.exit(response.json), (body) => {
-    const problem = body._tag === "Success" && Predicate.isObject(body.value) ? body.value : {}
+  Effect.map(readJson(response), (body) => {
+    const problem = Predicate.isObject(body) ? body : {}
     const of = (member: string) => (Predicate.hasProperty(problem, member) ? problem[member] : undefined)
     const url = of("type")
     const slug = typeof url === "string" ? url.slice(url.lastIndexOf("/") + 1) : undefined
@@ -202,7 +205,14 @@ export const makeExchange = (httpClient: HttpClient.HttpClient, server: Server) 
     const path = operation === "login" ? "/auth/api-key" : "/auth/refresh"
     const request = HttpClientRequest.post(`${server.baseUrl}${path}`, { headers: server.headers, acceptJson: true })
     const failed = Effect.mapError((error: HttpClientError.HttpClientError) => reasonOfFailure(operation, error))
-    const response = yield* failed(client.execute(HttpClientRequest.bodyJsonUnsafe(request, payload)))
+    // The span of a request ends with its answer, which prints the request's body. An exchange has a span of its own.
+    const response = yield* failed(
+      Effect.provideService(
+        client.execute(HttpClientRequest.bodyJsonUnsafe(request, payload)),
+        HttpClient.TracerDisabledWhen,
+        () => true
+      )
+    )
     if (response.status < 200 || response.status > 299) {
       return yield* Effect.fail(reasonOf(operation, server, response, yield* readProblem(response)))
     }

@@ -10,9 +10,10 @@ import { identity } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -21,7 +22,7 @@ import { type ApiVideo, type ClientError, type ClientOptions, RequestTimeout } f
 import * as ApiVideoError from "../ApiVideoError.ts"
 import * as TokenError from "../TokenError.ts"
 import { makeServer, readProblem, type Server, withProvider } from "./apiVideo.ts"
-import { discreet, failureOf, isReplayable } from "./http.ts"
+import { discreet, failureOf, isReplayable, readAll, secretPath } from "./http.ts"
 import { originOf } from "./origin.ts"
 
 type Client = ApiVideo["Service"]
@@ -63,6 +64,20 @@ const pinWindow = (limiter: RateLimiter.RateLimiter): RateLimiter.RateLimiter =>
   adaptiveConsume: (options) => limiter.adaptiveConsume({ ...options, fallbackWindow: windowOfLimits })
 })
 
+/** The limiter throws a 429 away when it sends the request again. One that was read has given its connection back. */
+const buffered = (self: Client): Client =>
+  HttpClient.transformResponse(
+    self,
+    Effect.flatMap((response) =>
+      response.status !== 429
+        ? Effect.succeed(response)
+        : Effect.map(readAll(response, 5_000), (body) => {
+            const { headers, request, status } = response
+            return HttpClientResponse.fromWeb(request, new Response(body ?? null, { headers, status }))
+          })
+    )
+  )
+
 const rateLimited = Effect.fnUntraced(function* (
   options: ClientOptions,
   server: Server
@@ -78,7 +93,7 @@ const rateLimited = Effect.fnUntraced(function* (
   )
   return (self) => {
     const limit = (name: RequestClass) =>
-      HttpClient.withRateLimiter(self, {
+      HttpClient.withRateLimiter(buffered(self), {
         limiter,
         key: `api.video:${new URL(server.baseUrl).host}:${name}`,
         limit: limits[name],
@@ -144,6 +159,27 @@ const timed = (self: Client): Client =>
     })
   )
 
+/**
+ * A connection that breaks says which request it was of: without its credential, that is, in the header or in the path. A
+ * span would say it as well, so a request with a credential in its path has none.
+ */
+const concealed = (self: Client): Client =>
+  HttpClient.transform(self, (effect, request) => {
+    const attempt = Effect.mapError(effect, (error) => {
+      if (error._tag !== "HttpClientError" || error.reason._tag !== "TransportError") return error
+      const shown = request.pipe(
+        HttpClientRequest.setUrl(request.url.replace(secretPath, "<redacted>")),
+        HttpClientRequest.removeHeader("authorization")
+      )
+      const { cause, description = "" } = error.reason
+      const reason = new HttpClientError.TransportError({ request: shown, cause, description })
+      return new HttpClientError.HttpClientError({ reason })
+    })
+    return secretPath.test(request.url)
+      ? Effect.provideService(attempt, HttpClient.TracerDisabledWhen, () => true)
+      : attempt
+  })
+
 /** From 400 up an answer is an error, also where a client inside has made one of it already. */
 const typed = (self: Client): Client =>
   HttpClient.transformResponse(
@@ -158,6 +194,18 @@ const typed = (self: Client): Client =>
     })
   )
 
+/** An upload token in a URL is printed by errors and spans; as a redacted parameter it is not. */
+const withRedactedToken = (request: HttpClientRequest.HttpClientRequest): HttpClientRequest.HttpClientRequest => {
+  const url = Option.getOrUndefined(HttpClientRequest.toUrl(request))
+  const token = url?.searchParams.get("token")
+  if (url === undefined || !token) return request
+  url.searchParams.delete("token")
+  return request.pipe(
+    HttpClientRequest.setUrl(url),
+    HttpClientRequest.setUrlParams({ token: Redacted.make(token, { label: "upload_token" }) })
+  )
+}
+
 /** Paths are relative to the base URL; of an absolute URL only the origin matters, which the credential's guard checks. */
 const based =
   (server: Server) =>
@@ -167,7 +215,7 @@ const based =
       const target = originOf(request.url)
       if (target !== "" && target !== origin) return request
       const whole = target === "" ? HttpClientRequest.prependUrl(request, server.baseUrl) : request
-      return whole.pipe(HttpClientRequest.acceptJson, HttpClientRequest.setHeaders(server.headers))
+      return withRedactedToken(whole).pipe(HttpClientRequest.acceptJson, HttpClientRequest.setHeaders(server.headers))
     })
   }
 
@@ -186,6 +234,7 @@ export const make = Effect.fnUntraced(function* (
   const client = base.pipe(
     discreet,
     timed,
+    concealed,
     based(server),
     authenticated(server),
     limited,

@@ -25,7 +25,7 @@ import * as RenewalPolicy from "../RenewalPolicy.ts"
 import * as TokenError from "../TokenError.ts"
 import { Observers, type TokenEvent, type Trigger } from "../TokenEvent.ts"
 import type { Options, State, TokenService } from "../TokenService.ts"
-import * as TokenStore from "../TokenStore.ts"
+import { TokenStore } from "../TokenStore.ts"
 import * as Exchange from "./exchange.ts"
 
 /** A longer sleep would notice a suspended machine or a stepped clock too late. Milliseconds. */
@@ -77,10 +77,8 @@ export const make = Effect.fnUntraced(function* (
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
   const observers = yield* Observers
-  const store =
-    Option.getOrElse(yield* Effect.serviceOption(TokenStore.TokenStore), () => undefined) ??
-    (yield* TokenStore.makeMemory)
-  const exchangeOnce = yield* Exchange.make(provider, policy, identity, store)
+  const store = Option.getOrUndefined(yield* Effect.serviceOption(TokenStore))
+  const exchange = yield* Exchange.make(provider, policy, identity, store)
 
   const wallNow = () => clock.currentTimeMillisUnsafe()
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -300,7 +298,7 @@ export const make = Effect.fnUntraced(function* (
       settleQuiet()
     }
     const own = held?.isPrivate === true ? Option.some(held.token) : Option.none()
-    return exchangeOnce({ seen: generation, own, sending }).pipe(
+    return exchange.renew({ seen: generation, own, sending }).pipe(
       Effect.matchCauseEffect({
         onSuccess: ({ isAdopted, isPrivate, token }) => {
           const { expiresAt, generation } = token
@@ -340,7 +338,7 @@ export const make = Effect.fnUntraced(function* (
         // A round that nobody waits for any more must not log in again.
         if (round !== undefined) round.isVoid = true
         settle(Exit.interrupt())
-        const cleared = yield* Effect.exit(Effect.mapError(store.clear(identity), (reason) => toError(reason)))
+        const cleared = yield* Effect.exit(Effect.mapError(exchange.clear, (reason) => toError(reason)))
         signOut = undefined
         changed()
         Deferred.doneUnsafe(done, cleared)

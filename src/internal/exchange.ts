@@ -2,16 +2,16 @@
  * What one attempt at a renewal does: take the lease, refresh or log in, give back a stamped token. When to attempt, and
  * what a failure means for those who wait, is `engine.ts`.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
-import * as Result from "effect/Result"
 import * as AccessToken from "../AccessToken.ts"
 import type { RenewalPolicy } from "../RenewalPolicy.ts"
 import * as TokenError from "../TokenError.ts"
 import type { TokenProvider } from "../TokenProvider.ts"
-import * as TokenStore from "../TokenStore.ts"
+import type { Lease, Renewal, Renewed, TokenStore } from "../TokenStore.ts"
 
 /** What an attempt ended with. `isPrivate`: the store does not have it, because it did not answer. */
 export interface Outcome {
@@ -37,25 +37,53 @@ const neverSent = (reason: TokenError.RenewalReason) => reason._tag === "Provide
 const overloaded = (reason: TokenError.RenewalReason) =>
   reason._tag === "RateLimited" || (reason._tag === "ProviderUnavailable" && reason.failure === "status")
 
+/** The typed failure of an exchange; none where it succeeded, died or was interrupted. */
+const reasonOf = <A>(exit: Exit.Exit<A, TokenError.RenewalReason>): TokenError.RenewalReason | undefined =>
+  Exit.isFailure(exit) ? Option.getOrUndefined(Cause.findErrorOption(exit.cause)) : undefined
+
 /** The store's lease outlives the worst attempt: a refresh and a login that both time out, and a commit. */
 const leaseTime = (policy: RenewalPolicy) => 2 * policy.exchangeTimeout + 5_000
 
-/** Makes the function that makes one attempt. It is run uninterruptibly: what may be interrupted says so itself. */
+/** Without a store there is nobody to share with: the credential is kept here, and nobody else takes a lease. */
+const unshared = () => {
+  let stored: AccessToken.AccessToken | undefined
+  let spent = false
+  const transact = <E>(_identity: string, { exchange, seen }: Renewal<E>): Effect.Effect<Renewed, E> =>
+    Effect.suspend(() => {
+      const lease: Lease = { stored: Option.fromUndefinedOr(stored), orphaned: spent, generation: seen + 1, spent }
+      return Effect.onExit(
+        Effect.map(Effect.interruptible(exchange(lease)), (token) => ({ token, shared: true })),
+        (exit) =>
+          Effect.sync(() => {
+            if (Exit.isSuccess(exit)) stored = exit.value.token
+            spent = Exit.isFailure(exit) && lease.spent
+          })
+      )
+    })
+  const clear = () =>
+    Effect.sync(() => {
+      stored = undefined
+      spent = false
+    })
+  return { transact, clear }
+}
+
+/** Makes what makes one attempt, and what forgets the credential. An attempt is run uninterruptibly: what may be interrupted says so itself. */
 export const make = Effect.fnUntraced(function* (
   provider: TokenProvider,
   policy: RenewalPolicy,
   identity: string,
-  store: TokenStore.Backend
+  store: TokenStore["Service"] | undefined
 ) {
   const clock = yield* Clock.Clock
-  const owner = `${yield* Random.nextInt}.${yield* Random.nextInt}`
   const { login, refresh, traits } = provider
+  const { clear, transact } = store ?? unshared()
 
   /** One exchange with the platform: bounded, stamped, one span. */
   const timed = (
     operation: "login" | "refresh",
     request: Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason>,
-    lease: TokenStore.Lease
+    lease: Lease
   ) =>
     Effect.suspend(() => {
       const start = clock.monotonicTimeNanosUnsafe()
@@ -77,7 +105,7 @@ export const make = Effect.fnUntraced(function* (
     })
 
   /** The refresh token that this lease may send, with the credential it belongs to. */
-  const refreshable = (lease: TokenStore.Lease): AccessToken.AccessToken | undefined => {
+  const refreshable = (lease: Lease): AccessToken.AccessToken | undefined => {
     const current = Option.getOrUndefined(lease.stored)
     if (current?.refreshToken === undefined || (traits.renewWith === "login" && login !== undefined)) return undefined
     if (traits.rotatesRefreshToken && lease.spent) return undefined
@@ -91,21 +119,24 @@ export const make = Effect.fnUntraced(function* (
    * it cannot answer and the token either does not rotate or is all there is.
    */
   const exchange = Effect.fnUntraced(function* (
-    lease: TokenStore.Lease,
+    lease: Lease,
     sending: Attempt["sending"]
   ): Effect.fn.Return<AccessToken.AccessToken, TokenError.RenewalReason> {
     const current = refreshable(lease)
     let refused: TokenError.RenewalReason | undefined
     if (refresh !== undefined && current !== undefined) {
-      const once = Effect.result(timed("refresh", refresh(current), lease))
+      const once = Effect.exit(timed("refresh", refresh(current), lease))
       lease.spent = true
       sending("refresh")
       let answer = yield* once
+      refused = reasonOf(answer)
       // Without a login the answer is worth a second try, where trying again cannot break anything.
-      const again = login === undefined && !traits.rotatesRefreshToken
-      if (again && Result.isFailure(answer) && answer.failure._tag === "AmbiguousExchange") answer = yield* once
-      if (Result.isSuccess(answer)) return keepRefreshToken(answer.success, current)
-      refused = answer.failure
+      if (refused?._tag === "AmbiguousExchange" && login === undefined && !traits.rotatesRefreshToken) {
+        answer = yield* once
+        refused = reasonOf(answer)
+      }
+      if (Exit.isSuccess(answer)) return keepRefreshToken(answer.value, current)
+      if (refused === undefined) return yield* Effect.failCause(answer.cause)
       const keeps = login === undefined || !traits.rotatesRefreshToken
       if (neverSent(refused) || (overloaded(refused) && keeps)) lease.spent = false
       if (neverSent(refused) || overloaded(refused) || refused._tag === "AccountSuspended") {
@@ -149,12 +180,11 @@ export const make = Effect.fnUntraced(function* (
       )
     })
 
-  return Effect.fnUntraced(function* (attempt: Attempt): Effect.fn.Return<Outcome, TokenError.RenewalReason> {
+  const renew = Effect.fnUntraced(function* (attempt: Attempt): Effect.fn.Return<Outcome, TokenError.RenewalReason> {
     let { seen } = attempt
     let made: AccessToken.AccessToken | undefined
     while (true) {
-      const outcome = yield* TokenStore.transact(store, identity, {
-        owner,
+      const outcome = yield* transact(identity, {
         seen,
         ttl: leaseTime(policy),
         exchange: (lease) =>
@@ -164,8 +194,9 @@ export const make = Effect.fnUntraced(function* (
           })
       }).pipe(
         Effect.map(({ shared, token }): Outcome => ({ token, isPrivate: !shared, isAdopted: token !== made })),
-        Effect.catchTag("StoreUnavailable", (failure) =>
-          login === undefined ? Effect.fail(failure) : privately(attempt)
+        Effect.catchIf(
+          (failure) => failure._tag === "StoreUnavailable" && login !== undefined,
+          () => privately(attempt)
         )
       )
       const { expiresAt, generation } = outcome.token
@@ -175,4 +206,6 @@ export const make = Effect.fnUntraced(function* (
       seen = generation
     }
   })
+
+  return { renew, clear: clear(identity) }
 })

@@ -8,7 +8,7 @@ import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as Predicate from "effect/Predicate"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type { Failure } from "../TokenError.ts"
 
 /**
@@ -26,33 +26,31 @@ export const discreet = <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClie
     )
   )
 
-/** Codes of Node, undici, Bun and Deno for a connection that was never made. */
-const neverConnected = new Set([
-  "ECONNREFUSED",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "UND_ERR_CONNECT_TIMEOUT",
-  "ConnectionRefused"
-])
+/** A connection that was never made: codes and system calls of Node, undici, Bun and Deno. */
+const neverConnected = /connect\b|getaddrinfo|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|CONNECT_TIMEOUT|ConnectionRefused/
 
-/** Codes of OpenSSL for a certificate that is not accepted. */
+/** A certificate that is not accepted: codes of OpenSSL. */
 const untrusted = /CERT|SELF_SIGNED|UNABLE_TO_(VERIFY|GET)|ERR_TLS|ERR_SSL|EPROTO/
 
-/** How far a failed request got, by the codes along its chain of causes. Undici wraps one, and `AggregateError` several. */
+/** The codes along a chain of causes. Undici wraps one, and an `AggregateError` has several. */
+const codesOf = (error: unknown, depth = 6): string => {
+  if (depth === 0 || typeof error !== "object" || error === null) return ""
+  const { cause, code, errors, syscall }: { cause?: unknown; code?: unknown; errors?: unknown; syscall?: unknown } =
+    error
+  const causes = [cause, ...(Array.isArray(errors) ? errors : [])]
+  return [code, syscall, ...causes.map((cause) => codesOf(cause, depth - 1))].join(" ")
+}
+
+/** How far a failed request got. */
 export const failureOf = (error: HttpClientError.HttpClientError): Failure => {
-  const codes: Array<string> = []
-  const collect = (cause: unknown, depth: number): void => {
-    if (depth === 0 || !Predicate.isObjectOrArray(cause)) return
-    if (Predicate.hasProperty(cause, "code") && typeof cause.code === "string") codes.push(cause.code)
-    if (Predicate.hasProperty(cause, "errors") && Array.isArray(cause.errors)) {
-      for (const error of cause.errors) collect(error, depth - 1)
-    }
-    if (Predicate.hasProperty(cause, "cause")) collect(cause.cause, depth - 1)
-  }
-  collect(error.reason, 6)
-  if (codes.some((code) => neverConnected.has(code))) return "connect"
-  if (codes.some((code) => untrusted.test(code))) return "tls"
-  return codes.some((code) => /TIMEOUT|ETIMEDOUT/.test(code)) ? "timeout" : "network"
+  const codes = codesOf(error.reason)
+  return neverConnected.test(codes)
+    ? "connect"
+    : untrusted.test(codes)
+      ? "tls"
+      : codes.includes("TIMEOUT") || codes.includes("ETIMEDOUT")
+        ? "timeout"
+        : "network"
 }
 
 /** Whether a body can be sent twice. A stream is gone once it was read. */
@@ -75,6 +73,29 @@ export const isReplayable = ({ body }: HttpClientRequest.HttpClientRequest): boo
       )
   }
 }
+
+/** The body of an answer, to its end: `undefined` if it breaks off, or does not end within so many milliseconds. */
+export const readAll = (
+  response: HttpClientResponse.HttpClientResponse,
+  within: number
+): Effect.Effect<ArrayBuffer | undefined> =>
+  Effect.catch(
+    Effect.timeoutOrElse(response.arrayBuffer, { duration: within, orElse: () => Effect.undefined }),
+    () => Effect.undefined
+  )
+
+/** What an error answer says, in JSON: `undefined` if it is none, or does not end. To be read once. */
+export const readJson = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<unknown> =>
+  Effect.map(readAll(response, 5_000), (body) => {
+    try {
+      return JSON.parse(new TextDecoder().decode(body))
+    } catch {
+      return undefined
+    }
+  })
+
+/** Where a path holds a credential: an upload token, or the private token of a video's asset. */
+export const secretPath = /(?<=\/(?:upload-tokens|token)\/)[^/?#]+/
 
 /** A header of whole or fractional numbers, such as a count or seconds; `undefined` where it is absent or no number. */
 export const numberOf = (value: string | undefined): number | undefined => {

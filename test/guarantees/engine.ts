@@ -31,7 +31,7 @@ export const start = Effect.fnUntraced(function* (
   )
   const service = yield* options.store === undefined
     ? made
-    : Effect.provideService(made, TokenStore.TokenStore, options.store)
+    : Effect.provideServiceEffect(made, TokenStore.TokenStore, TokenStore.make(options.store))
   return { fake, service, configure: fake.configure, ledger: fake.ledger }
 })
 
