@@ -19,7 +19,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type { AccessToken } from "./AccessToken.ts"
-import type { StoreUnavailable } from "./TokenError.ts"
+import { StoreUnavailable } from "./TokenError.ts"
 
 /**
  * What asking for the lease gives.
@@ -82,18 +82,23 @@ export interface Renewal<E> {
   readonly seen: number
   /** How long the lease is held at most, in milliseconds: longer than the worst attempt. */
   readonly ttl: number
+  /** Whether a store that does not answer may be done without, by a login of this process' own. */
+  readonly canLogIn: boolean
   readonly exchange: (lease: Lease) => Effect.Effect<AccessToken, E>
 }
 
 /**
- * What one renewal ends with. `shared`: the store has the credential, so others adopt it.
+ * What one renewal ends with.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Renewed {
   readonly token: AccessToken
-  readonly shared: boolean
+  /** The store does not have it, because it did not answer: the credential is this process' own. */
+  readonly isPrivate: boolean
+  /** Somebody else's, found in the store. */
+  readonly isAdopted: boolean
 }
 
 /**
@@ -106,7 +111,7 @@ export interface Renewed {
 export class TokenStore extends Context.Service<
   TokenStore,
   {
-    /** See {@link transact}. */
+    /** {@link transact}, until it gives a token that lives; past a store that does not answer, a login of our own. */
     readonly transact: <E>(identity: string, renewal: Renewal<E>) => Effect.Effect<Renewed, E | StoreUnavailable>
     /** Forgets the credential, here and for everybody else. */
     readonly clear: (identity: string) => Effect.Effect<void, StoreUnavailable>
@@ -136,7 +141,7 @@ const pollInterval = 250
  *
  * It is one attempt: retries, cool-downs and the exchange's timeout are the caller's, and `ttl` must outlive the worst
  * attempt. Waiting and `exchange` can be interrupted; the store's own calls, which are short, and an answer in hand are
- * finished first. Where the store fails to commit, the token is returned all the same, as `shared: false`.
+ * finished first. Where the store fails to commit, the token is returned all the same, as `isPrivate`.
  *
  * @category combinators
  * @since 0.1.0
@@ -144,7 +149,7 @@ const pollInterval = 250
 export const transact = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
   backend: Backend,
   identity: string,
-  options: Renewal<E> & {
+  options: Omit<Renewal<E>, "canLogIn"> & {
     /** Names this process; no two have the same. */
     readonly owner: string
   }
@@ -152,7 +157,7 @@ export const transact = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
   const { owner, seen, ttl } = options
   while (true) {
     const acquired = yield* backend.acquire(identity, { owner, seen, ttl })
-    if (acquired._tag === "Newer") return { token: acquired.stored, shared: true }
+    if (acquired._tag === "Newer") return { token: acquired.stored, isPrivate: false, isAdopted: true }
     if (acquired._tag === "Busy") {
       const poll = Effect.sleep(Math.min(acquired.retryAfter, pollInterval))
       // A hint that fails is one that got lost: whether the store is there, the next `acquire` tells.
@@ -166,26 +171,74 @@ export const transact = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
     const release = Effect.suspend(() => Effect.exit(backend.release(identity, { owner, fence, spent: lease.spent })))
     const token = yield* Effect.onError(Effect.interruptible(options.exchange(lease)), () => release)
     const committed = yield* Effect.exit(backend.commit(identity, { owner, fence, stored: token }))
-    if (Exit.isFailure(committed)) return { token, shared: false }
+    if (Exit.isFailure(committed)) return { token, isPrivate: true, isAdopted: false }
     // A holder whose lease was taken over meanwhile discards its own token and takes what the other one got.
-    if (committed.value) return { token, shared: true }
+    if (committed.value) return { token, isPrivate: false, isAdopted: false }
   }
 }, Effect.uninterruptible)
 
 /**
- * Builds a store on a backend, as one owner of leases.
+ * Builds a store on a backend, as one owner of leases. Where the backend does not answer, it keeps a credential of this
+ * process' own until it does again: one that claims no generation of the store's.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (backend: Backend): Effect.Effect<TokenStore["Service"]> =>
-  Effect.map(Effect.all([Random.nextInt, Random.nextInt]), (numbers) => {
-    const owner = numbers.join(".")
-    return TokenStore.of({
-      transact: (identity, renewal) => transact(backend, identity, { ...renewal, owner }),
-      clear: backend.clear
+export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
+  backend: Backend
+): Effect.fn.Return<TokenStore["Service"]> {
+  const clock = yield* Clock.Clock
+  const owner = `${yield* Random.nextInt}.${yield* Random.nextInt}`
+  /** Credentials of our own; `spent` where the refresh token was sent, which no store remembers. */
+  const own = new Map<string, { readonly token: AccessToken; spent: boolean }>()
+
+  const privately = <E>(identity: string, { exchange, seen }: Renewal<E>): Effect.Effect<Renewed, E> =>
+    Effect.suspend(() => {
+      const mine = own.get(identity)
+      const spent = mine?.spent === true
+      const lease: Lease = { stored: Option.fromUndefinedOr(mine?.token), orphaned: spent, generation: seen, spent }
+      return Effect.map(
+        Effect.onError(Effect.interruptible(exchange(lease)), () =>
+          Effect.sync(() => {
+            if (mine !== undefined) mine.spent = lease.spent
+          })
+        ),
+        (token) => ({ token, isPrivate: true, isAdopted: false })
+      )
     })
+
+  const renew = Effect.fnUntraced(function* <E>(
+    identity: string,
+    renewal: Renewal<E>
+  ): Effect.fn.Return<Renewed, E | StoreUnavailable> {
+    let { seen } = renewal
+    while (true) {
+      // Only the store's own failures are done without: those of the exchange are the caller's.
+      const outcome = yield* transact(backend, identity, { ...renewal, seen, owner }).pipe(
+        Effect.catchIf(
+          (error): error is StoreUnavailable => error instanceof StoreUnavailable && renewal.canLogIn,
+          () => privately(identity, renewal)
+        )
+      )
+      const { isAdopted, isPrivate, token } = outcome
+      if (isPrivate) own.set(identity, { token, spent: false })
+      else own.delete(identity)
+      // Adopted but expired: what somebody else's credential is good for is its refresh token. One of our own that is dead
+      // on arrival is given back as it is: this is one attempt, and whoever waits decides on another.
+      if (!isAdopted || clock.currentTimeMillisUnsafe() < token.expiresAt) return outcome
+      seen = token.generation
+    }
   })
+
+  return TokenStore.of({
+    transact: renew,
+    clear: (identity) =>
+      Effect.suspend(() => {
+        own.delete(identity)
+        return backend.clear(identity)
+      })
+  })
+})
 
 /**
  * A backend in this process' memory, for several services that share an identity, and for tests.

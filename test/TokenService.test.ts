@@ -30,10 +30,12 @@ describe("layer", () => {
     Effect.gen(function* () {
       const service = yield* TokenService.TokenService
       const { transact } = yield* TokenStore.TokenStore
-      const { token } = yield* transact("fake", { seen: 0, ttl: 1_000, exchange: () => Effect.die("not adopted") }).pipe(
-        Effect.when(Effect.as(service.get, true)),
-        Effect.flatMap(Effect.fromOption)
-      )
+      const { token } = yield* transact("fake", {
+        seen: 0,
+        ttl: 1_000,
+        canLogIn: false,
+        exchange: () => Effect.die("not adopted")
+      }).pipe(Effect.when(Effect.as(service.get, true)), Effect.flatMap(Effect.fromOption))
       assert.strictEqual(bare(token), "access-1")
     }).pipe(
       Effect.provide(

@@ -297,8 +297,7 @@ export const make = Effect.fnUntraced(function* (
       held.suspect = true
       settleQuiet()
     }
-    const own = held?.isPrivate === true ? Option.some(held.token) : Option.none()
-    return exchange.renew({ seen: generation, own, sending }).pipe(
+    return exchange.renew({ seen: generation, sending }).pipe(
       Effect.matchCauseEffect({
         onSuccess: ({ isAdopted, isPrivate, token }) => {
           const { expiresAt, generation } = token

@@ -13,20 +13,10 @@ import * as TokenError from "../TokenError.ts"
 import type { TokenProvider } from "../TokenProvider.ts"
 import type { Lease, Renewal, Renewed, TokenStore } from "../TokenStore.ts"
 
-/** What an attempt ended with. `isPrivate`: the store does not have it, because it did not answer. */
-export interface Outcome {
-  readonly token: AccessToken.AccessToken
-  readonly isPrivate: boolean
-  /** Somebody else's, found in the store. */
-  readonly isAdopted: boolean
-}
-
 /** What an attempt is told: what to replace, and where to say which exchange it makes just before it is sent. */
 export interface Attempt {
   /** Generation of the credential to replace; 0 for none. */
   readonly seen: number
-  /** The credential in hand, if it is this process' own: got without the store. */
-  readonly own: Option.Option<AccessToken.AccessToken>
   readonly sending: (operation: "login" | "refresh") => void
 }
 
@@ -52,7 +42,7 @@ const unshared = () => {
     Effect.suspend(() => {
       const lease: Lease = { stored: Option.fromUndefinedOr(stored), orphaned: spent, generation: seen + 1, spent }
       return Effect.onExit(
-        Effect.map(Effect.interruptible(exchange(lease)), (token) => ({ token, shared: true })),
+        Effect.map(Effect.interruptible(exchange(lease)), (token) => ({ token, isPrivate: false, isAdopted: false })),
         (exit) =>
           Effect.sync(() => {
             if (Exit.isSuccess(exit)) stored = exit.value.token
@@ -161,51 +151,14 @@ export const make = Effect.fnUntraced(function* (
           refreshExpiresAt: previous.refreshExpiresAt
         })
 
-  /** The credential of our own whose refresh token was sent: there is no store to remember it. */
-  let spent: AccessToken.AccessToken | undefined
-
-  /** Past a store that does not answer: a credential of our own, which claims no generation of the store's. */
-  const privately = ({ own, seen, sending }: Attempt) =>
-    Effect.suspend(() => {
-      const held = Option.getOrUndefined(own)
-      const isSpent = held !== undefined && held === spent
-      const lease = { stored: own, orphaned: isSpent, generation: seen, spent: isSpent }
-      return Effect.interruptible(exchange(lease, sending)).pipe(
-        Effect.map((token): Outcome => ({ token, isPrivate: true, isAdopted: false })),
-        Effect.ensuring(
-          Effect.sync(() => {
-            spent = lease.spent ? held : undefined
-          })
-        )
-      )
-    })
-
-  const renew = Effect.fnUntraced(function* (attempt: Attempt): Effect.fn.Return<Outcome, TokenError.RenewalReason> {
-    let { seen } = attempt
-    let made: AccessToken.AccessToken | undefined
-    while (true) {
-      const outcome = yield* transact(identity, {
+  return {
+    renew: ({ seen, sending }: Attempt) =>
+      transact(identity, {
         seen,
         ttl: leaseTime(policy),
-        exchange: (lease) =>
-          Effect.map(exchange(lease, attempt.sending), (token) => {
-            made = token
-            return token
-          })
-      }).pipe(
-        Effect.map(({ shared, token }): Outcome => ({ token, isPrivate: !shared, isAdopted: token !== made })),
-        Effect.catchIf(
-          (failure) => failure._tag === "StoreUnavailable" && login !== undefined,
-          () => privately(attempt)
-        )
-      )
-      const { expiresAt, generation } = outcome.token
-      // Adopted but expired: what somebody else's credential is good for is its refresh token. One of our own that is dead
-      // on arrival is given back as it is: this is one attempt, and whoever waits decides on another.
-      if (!outcome.isAdopted || clock.currentTimeMillisUnsafe() < expiresAt) return outcome
-      seen = generation
-    }
-  })
-
-  return { renew, clear: clear(identity) }
+        canLogIn: login !== undefined,
+        exchange: (lease) => exchange(lease, sending)
+      }),
+    clear: clear(identity)
+  }
 })

@@ -242,7 +242,7 @@ export const tokenStoreContract = <E>(
       Effect.gen(function* () {
         yield* put(backend, token(1))
         const adopted = yield* TokenStore.transact(backend, "one", { ...options, exchange: never })
-        assert.isTrue(adopted.shared)
+        assert.isTrue(adopted.isAdopted)
         assert.deepStrictEqual(plain(adopted.token), plain(token(1)))
       }))
 
@@ -255,12 +255,12 @@ export const tokenStoreContract = <E>(
       test(`with generation ${stored} stored and ${seen} seen, the next one is ${next}`, (backend) =>
         Effect.gen(function* () {
           if (stored > 0) yield* put(backend, token(stored))
-          const { shared, token: exchanged } = yield* TokenStore.transact(backend, "one", {
+          const { isPrivate, token: exchanged } = yield* TokenStore.transact(backend, "one", {
             ...options,
             seen,
             exchange: ({ generation }) => Effect.succeed(token(generation))
           })
-          assert.isTrue(shared)
+          assert.isFalse(isPrivate)
           assert.strictEqual(exchanged.generation, next)
           const { stored: now } = yield* lease(backend, { owner: "b", seen: next })
           assert.deepStrictEqual(Option.map(now, plain), Option.some(plain(token(next))))
@@ -319,8 +319,8 @@ export const tokenStoreContract = <E>(
             yield* backend.commit("one", { owner: "b", fence, stored: token(1, "theirs") })
             return token(1, "ours")
           })
-        const { shared, token: adopted } = yield* TokenStore.transact(backend, "one", { ...options, exchange })
-        assert.isTrue(shared)
+        const { isPrivate, token: adopted } = yield* TokenStore.transact(backend, "one", { ...options, exchange })
+        assert.isFalse(isPrivate)
         assert.strictEqual(Redacted.value(adopted.accessToken), "theirs")
       }))
 
@@ -339,14 +339,14 @@ export const tokenStoreContract = <E>(
         }))
     }
 
-    test("an answer that could not be stored is returned all the same, as not shared", (backend) =>
+    test("an answer that could not be stored is returned all the same, as private", (backend) =>
       Effect.gen(function* () {
         const commit = () => Effect.fail(new TokenError.StoreUnavailable({ operation: "commit" }))
-        const { shared, token: kept } = yield* TokenStore.transact({ ...backend, commit }, "one", {
+        const { isPrivate, token: kept } = yield* TokenStore.transact({ ...backend, commit }, "one", {
           ...options,
           exchange: ({ generation }) => Effect.succeed(token(generation))
         })
-        assert.isFalse(shared)
+        assert.isTrue(isPrivate)
         assert.deepStrictEqual(plain(kept), plain(token(1)))
       }))
   })
