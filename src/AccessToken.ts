@@ -96,8 +96,8 @@ export const fromResponse = (
   issue: { readonly answeredAt: number; readonly elapsed: number; readonly generation: number }
 ): Effect.Effect<AccessToken, MalformedResponse> => {
   const lifetime = lifetimeMillis(response.expiresIn)
-  if (lifetime === undefined) return Effect.fail(new MalformedResponse({ problem: "expires_in is not positive" }))
-  const issuedAt = answered(issue)
+  if (lifetime === undefined) return Effect.fail(new MalformedResponse({ problem: "expires_in is missing or invalid" }))
+  const issuedAt = issue.answeredAt - Math.max(0, issue.elapsed)
   const refreshLifetime =
     response.refreshExpiresIn === undefined ? undefined : lifetimeMillis(response.refreshExpiresIn)
   return Effect.succeed(
@@ -114,9 +114,6 @@ export const fromResponse = (
   )
 }
 
-const answered = (issue: { readonly answeredAt: number; readonly elapsed: number }) =>
-  issue.answeredAt - Math.max(0, issue.elapsed)
-
 /**
  * Whether two tokens carry the same credential, whatever their generation.
  *
@@ -129,14 +126,13 @@ export const isSameCredential = (self: AccessToken, that: AccessToken): boolean 
 // RFC 6750 §2.1 allows fewer characters; these are what a header can carry without being split.
 const headerSafe = Schema.String.check(Schema.isPattern(/^[\x21-\x7e]+$/))
 
-const seconds = Schema.Union([Schema.Finite, Schema.FiniteFromString]).pipe(Schema.check(Schema.isGreaterThan(0)))
+const seconds = Schema.Union([Schema.Finite, Schema.FiniteFromString])
 
 const Wire = Schema.Struct({
   access_token: headerSafe,
   refresh_token: Schema.optional(Schema.NullOr(Schema.String)),
   token_type: Schema.optional(Schema.NullOr(Schema.String.check(Schema.isPattern(/^bearer$/i)))),
-  expires_in: Schema.optional(Schema.NullOr(seconds)),
-  refresh_expires_in: Schema.optional(Schema.NullOr(Schema.Union([Schema.Finite, Schema.FiniteFromString])))
+  expires_in: Schema.optional(Schema.NullOr(seconds))
 })
 
 const Claims = Schema.fromJsonString(Schema.Struct({ iat: Schema.Finite, exp: Schema.Finite }))
@@ -146,9 +142,8 @@ const Claims = Schema.fromJsonString(Schema.Struct({ iat: Schema.Finite, exp: Sc
  * for `expires_in` is what the server promises now and claims are what it wrote down. `None` for an opaque token.
  */
 const claimedLifetime = (accessToken: string): Option.Option<Duration.Duration> => {
-  const payload = accessToken.split(".")[1]
-  if (payload === undefined) return Option.none()
-  return Option.liftThrowable(() => atob(payload.replaceAll("-", "+").replaceAll("_", "/")))().pipe(
+  const payload = accessToken.split(".")[1] ?? ""
+  return Option.liftThrowable(atob)(payload.replaceAll("-", "+").replaceAll("_", "/")).pipe(
     Option.flatMap(Schema.decodeUnknownOption(Claims)),
     Option.map(({ exp, iat }) => Duration.seconds(exp - iat))
   )
@@ -186,18 +181,19 @@ export const decodeResponse = (body: unknown): Effect.Effect<TokenResponse, Malf
         typeof wire.expires_in === "number"
           ? Option.some(Duration.seconds(wire.expires_in))
           : claimedLifetime(wire.access_token)
-      return Option.match(expiresIn, {
-        onNone: () => Effect.fail(new MalformedResponse({ problem: "expires_in is missing" })),
-        onSome: (expiresIn) =>
-          Effect.succeed({
-            accessToken: Redacted.make(wire.access_token, { label: "access_token" }),
-            refreshToken: wire.refresh_token
-              ? Redacted.make(wire.refresh_token, { label: "refresh_token" })
-              : undefined,
-            expiresIn,
-            refreshExpiresIn:
-              typeof wire.refresh_expires_in === "number" ? Duration.seconds(wire.refresh_expires_in) : undefined
-          })
-      })
+      return Option.match(
+        Option.filter(expiresIn, (expiresIn) => lifetimeMillis(expiresIn) !== undefined),
+        {
+          onNone: () => Effect.fail(new MalformedResponse({ problem: "expires_in is missing or invalid" })),
+          onSome: (expiresIn) =>
+            Effect.succeed({
+              accessToken: Redacted.make(wire.access_token, { label: "access_token" }),
+              refreshToken: wire.refresh_token
+                ? Redacted.make(wire.refresh_token, { label: "refresh_token" })
+                : undefined,
+              expiresIn
+            })
+        }
+      )
     })
   )

@@ -30,6 +30,7 @@
 import type * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
+import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -52,6 +53,7 @@ import { Secret } from "./internal/schema.ts"
 import { originOf } from "./internal/origin.ts"
 import type * as RenewalPolicy from "./RenewalPolicy.ts"
 import * as TokenError from "./TokenError.ts"
+import { Observers } from "./TokenEvent.ts"
 import type { TokenProvider } from "./TokenProvider.ts"
 import * as TokenService from "./TokenService.ts"
 
@@ -76,9 +78,10 @@ export type ClientError =
  * @category services
  * @since 0.1.0
  */
-export class ApiVideo extends Context.Service<ApiVideo, HttpClient.HttpClient.With<ClientError>>()(
-  "effect-video-auth/ApiVideo"
-) {}
+export class ApiVideo
+  extends /* @__PURE__ */ Context.Service<ApiVideo, HttpClient.HttpClient.With<ClientError>>()(
+    "effect-video-auth/ApiVideo"
+  ) {}
 
 /**
  * Where requests go, and what they say of the program.
@@ -168,7 +171,7 @@ export interface Options extends TokenOptions, ClientOptions {}
  * @category references
  * @since 0.1.0
  */
-export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = Context.Reference(
+export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = /* @__PURE__ */ Context.Reference(
   "effect-video-auth/ApiVideo/RequestTimeout",
   { defaultValue: () => undefined as Duration.Duration | undefined }
 )
@@ -311,10 +314,11 @@ export const layerToken = (
     Effect.gen(function* () {
       const service = yield* TokenService.make({ provider: yield* provider(options), policy: options.policy })
       if (options.eager === false) return service
-      yield* Effect.catch(service.get, (error) =>
-        error.isRetryable
-          ? Effect.logWarning(`${error.message}; started all the same, the next request tries again`)
-          : Effect.fail(error)
+      // Effect's logger would be in every bundle; `Observability.layerLogging` tells of the failure through it.
+      yield* Effect.catchIf(
+        service.get,
+        (error) => error.isRetryable,
+        ({ message }) => Console.warn(`${message}; started all the same, the next request tries again`)
       )
       return service
     })
@@ -338,10 +342,12 @@ export const layerClient = (
     Effect.gen(function* () {
       const service = yield* TokenService.TokenService
       const clock = yield* Clock.Clock
+      const observers = yield* Observers
       return yield* ApiVideoClient.make(options, (server) =>
         BearerClient.make(service, {
           origins: [server.baseUrl],
           anonymous: ApiVideoClient.isDelegatedUpload,
+          observers,
           unhealed: ApiVideoClient.unhealed(server, clock)
         })
       )

@@ -23,7 +23,7 @@ import type { AccessToken } from "./AccessToken.ts"
 import { isReplayable, readAll } from "./internal/http.ts"
 import { isSecureOrigin, originOf } from "./internal/origin.ts"
 import { ConfigurationInvalid, TokenError } from "./TokenError.ts"
-import { Observers } from "./TokenEvent.ts"
+import { type Observer, Observers } from "./TokenEvent.ts"
 import type { TokenService } from "./TokenService.ts"
 
 /**
@@ -40,6 +40,11 @@ export interface Options<E = never> {
    * carries a token of its own).
    */
   readonly anonymous?: ((request: HttpClientRequest.HttpClientRequest) => boolean) | undefined
+  /**
+   * Hear of each replay (`Replayed`).
+   * @default those in force where the request is made
+   */
+  readonly observers?: ReadonlyArray<Observer> | undefined
   /**
    * What becomes of a 401 that a fresh token did not heal, or that could not be repeated.
    * @default the response as it is
@@ -113,7 +118,7 @@ const unauthorized = (error: unknown): HttpClientResponse.HttpClientResponse | u
  */
 export const make = <E1 = never>(service: TokenService["Service"], options: Options<E1>) => {
   const origins = options.origins.map((origin) => originOf(origin))
-  const invalid = options.origins.find((origin) => !isSecureOrigin(origin))
+  const isSecure = origins.length > 0 && options.origins.every(isSecureOrigin)
   const anonymous = options.anonymous ?? (() => false)
   const tokenFor = (validity: Duration.Duration) =>
     Duration.isZero(validity) ? service.get : service.getValidFor(validity)
@@ -197,14 +202,13 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
         // What is left unread of a refused answer would keep its connection.
         return readAll(response, 1_000).pipe(
           Effect.andThen(renewed(token, validity)),
-          Effect.tap(replayed),
-          Effect.flatMap((fresh) => send(request, fresh, validity, giveUp))
+          Effect.flatMap((fresh) => Effect.andThen(replayed(options.observers), send(request, fresh, validity, giveUp)))
         )
       }
 
     return HttpClient.makeWith(
       Effect.flatMap((request: HttpClientRequest.HttpClientRequest): Response => {
-        if (invalid !== undefined) return Effect.fail(insecure(invalid))
+        if (!isSecure) return Effect.fail(insecure())
         const carries = request.headers["authorization"] === undefined && isOurs(request) && !anonymous(request)
         if (!carries) return self.postprocess(Effect.succeed(request))
         return Effect.withFiber((fiber) => {
@@ -219,15 +223,17 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
   }
 }
 
-const replayed = Effect.withFiber((fiber) =>
-  Effect.forEach(fiber.getRef(Observers), (observer) => Effect.exit(observer({ _tag: "Replayed" })), { discard: true })
-)
+const replayed = (observers: ReadonlyArray<Observer> | undefined) =>
+  Effect.withFiber((fiber) =>
+    Effect.forEach(
+      observers ?? fiber.getRef(Observers),
+      (observer) => Effect.exit(Effect.suspend(() => observer({ _tag: "Replayed" }))),
+      { discard: true }
+    )
+  )
 
-const insecure = (origin: string) =>
+const insecure = () =>
   new TokenError({
     provider: "BearerClient",
-    reason: new ConfigurationInvalid({
-      option: "origins",
-      problem: `an origin must be https, or http on loopback, as in https://ws.api.video; got ${originOf(origin) || "no URL"}`
-    })
+    reason: new ConfigurationInvalid({ option: "origins", problem: "each must be https, or http on loopback" })
   })

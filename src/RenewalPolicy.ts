@@ -128,11 +128,11 @@ export const make = (options: Options = {}): Effect.Effect<RenewalPolicy, Config
     const least = option === "stormLimit" ? 1 : option.endsWith("Timeout") ? Number.MIN_VALUE : 0
     const whole = option !== "stormLimit" || Number.isInteger(value)
     if (typeof value === "number" && !(value >= least && value < Infinity && whole)) {
-      return invalid(option, "it must be a positive, finite duration, and a limit a whole number")
+      return invalid(option, "it must be a positive, finite number")
     }
   }
   return policy.renewBefore < policy.waitBefore
-    ? invalid("renewBefore", "it must not be shorter than waitBefore, or every renewal makes callers wait")
+    ? invalid("renewBefore", "it must not be shorter than waitBefore")
     : Effect.succeed(policy)
 }
 

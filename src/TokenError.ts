@@ -51,7 +51,7 @@ export class BadRequest extends Schema.TaggedError<BadRequest>("effect-video-aut
 ) {
   readonly isRetryable = false
   override get message() {
-    return `the request is invalid${said(this)}: ${this.name ?? "check the configured values"}`
+    return `the request is invalid${said(this)}${this.name === undefined ? "" : `: ${this.name}`}`
   }
 }
 
@@ -100,7 +100,7 @@ export class TokenRejected extends Schema.TaggedError<TokenRejected>("effect-vid
 ) {
   readonly isRetryable = false
   override get message() {
-    return `a fresh token was refused${said(this)}; check that it belongs to the environment of the URL`
+    return `a fresh token was refused${said(this)}; check the environment of the URL`
   }
 }
 
@@ -159,7 +159,7 @@ export type Failure = typeof Failure.Type
 
 const unavailable: Record<Failure, string> = {
   connect: "cannot be reached; check network, DNS, proxy and URL",
-  tls: "has an untrusted certificate; check the URL, or your proxy's CA",
+  tls: "has an untrusted certificate; check URL and proxy",
   network: "broke the connection",
   timeout: "did not answer in time",
   status: "is failing"
@@ -200,7 +200,7 @@ export class AmbiguousExchange extends Schema.TaggedError<AmbiguousExchange>(
 )("AmbiguousExchange", { status: answer.status, failure: Schema.optional(Failure) }) {
   readonly isRetryable = true
   override get message() {
-    return `the answer to a refresh was lost${said(this)}; its refresh token is not sent again`
+    return `the answer to a refresh was lost${said(this)}; it is not sent again`
   }
 }
 
@@ -289,7 +289,7 @@ export class RenewalStorm extends Schema.TaggedError<RenewalStorm>("effect-video
   readonly isRetryable = true
   override get message() {
     const wait = inSeconds(this.retryAfter)
-    return `${this.renewals} fresh tokens were refused; none is fetched for ${wait}. Check the environment of the URL`
+    return `${this.renewals} fresh tokens were refused; check the environment of the URL, and wait ${wait}`
   }
 }
 

@@ -144,9 +144,10 @@ export type Call =
  * @category testing
  * @since 0.1.0
  */
-export class TestCalls extends Context.Service<TestCalls, Effect.Effect<ReadonlyArray<Call>>>()(
-  "effect-video-auth/TokenService/TestCalls"
-) {}
+export class TestCalls
+  extends /* @__PURE__ */ Context.Service<TestCalls, Effect.Effect<ReadonlyArray<Call>>>()(
+    "effect-video-auth/TokenService/TestCalls"
+  ) {}
 
 /**
  * A service for specs: no clock, no network. It serves the outcomes in order. A token is served until it is renewed or

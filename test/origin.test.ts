@@ -287,13 +287,25 @@ describe("origins", () => {
       }))
   }
 
-  test("a refused origin is named without the credential in it", () =>
+  test("a refused origin is not repeated, for the credential that may be in it", () =>
     Effect.gen(function* () {
       const { bearer, network } = yield* setup(() => status(200), ["http://user:secret@ws.api.video"])
       const error = yield* Effect.flip(bearer(network).get(ours))
-      assert.include(error.message, "http://ws.api.video")
+      assert.include(error.message, "origins")
       assert.notInclude(error.message, "secret")
     }))
+
+  for (const [name, origins] of [
+    ["a pattern", ["https://*.api.video"]],
+    ["no origin at all", []]
+  ] as const) {
+    test(`${name} is refused, as it would match nothing`, () =>
+      Effect.gen(function* () {
+        const { bearer, network, sent } = yield* setup(() => status(200), origins)
+        assert.include((yield* Effect.flip(bearer(network).get(ours))).message, "origins")
+        assert.lengthOf(yield* sent, 0)
+      }))
+  }
 
   const valid: Record<string, string> = {
     "https://ws.api.video": ours,

@@ -2,11 +2,10 @@
  * api.video's authentication endpoints: the server, the two exchanges and what their answers mean.
  */
 import * as Effect from "effect/Effect"
-import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as AccessToken from "../AccessToken.ts"
 import type { ServerOptions } from "../ApiVideo.ts"
@@ -32,18 +31,19 @@ const originHeader = (
   option: "application" | "sdk",
   { name = "", version = "" }: NonNullable<ServerOptions["application"]> = {}
 ): Effect.Effect<string | undefined, TokenError.ConfigurationInvalid> => {
-  if (name + version === "") return Effect.succeed(undefined)
+  const named = /^[\w-]{1,50}$/.test(name)
+  const versioned = /^\d{1,3}(\.\d{1,3}){0,2}$/.test(version)
+  if (named && versioned) return Effect.succeed(`${name}:${version}`)
+  if (name + version === "") return Effect.undefined
   const problem =
     version === ""
       ? `${option} version is mandatory when ${option} name is set.`
       : name === ""
         ? `${option} name is mandatory when ${option} version is set.`
-        : !/^[\w-]{1,50}$/.test(name)
-          ? `Invalid ${option} name value. Allowed characters: A-Z, a-z, 0-9, '-', '_'. Max length: 50.`
-          : !/^\d{1,3}(\.\d{1,3}(\.\d{1,3})?)?$/.test(version)
-            ? `Invalid ${option} version value. The version should match the xxx[.yyy][.zzz] pattern.`
-            : undefined
-  return problem === undefined ? Effect.succeed(`${name}:${version}`) : Effect.fail(invalid(option, problem))
+        : named
+          ? `Invalid ${option} version value. The version should match the xxx[.yyy][.zzz] pattern.`
+          : `Invalid ${option} name value. Allowed characters: A-Z, a-z, 0-9, '-', '_'. Max length: 50.`
+  return Effect.fail(invalid(option, problem))
 }
 
 /** Says of a reason whose it is. */
@@ -63,7 +63,7 @@ export const makeServer = Effect.fnUntraced(function* (
     // A key on plain http could be read by others, and a user name in a URL is mostly a trick.
     const url = isSecureOrigin(baseUrl) ? new URL(baseUrl) : undefined
     if (url === undefined || url.username + url.password + url.search + url.hash !== "") {
-      return yield* invalid("baseUrl", "it must be an https URL (http on loopback only) of host and path, nothing else")
+      return yield* invalid("baseUrl", "it must be https, or http on loopback, and no more than host and path")
     }
   }
   const application = yield* originHeader("application", options.application)
@@ -83,43 +83,34 @@ export const checkKey = (apiKey: Redacted.Redacted): Effect.Effect<string, Token
   Effect.suspend(() => {
     const key = Redacted.value(apiKey)
     if (key.trim() === "") {
-      return Effect.fail(invalid("apiKey", "it is empty; copy it from https://dashboard.api.video"))
+      return Effect.fail(invalid("apiKey", "it is empty; see https://dashboard.api.video"))
     }
-    return /\s/.test(key)
-      ? Effect.fail(invalid("apiKey", "it has a space or a line break in it; copy it again"))
-      : Effect.succeed(key)
+    return /\s/.test(key) ? Effect.fail(invalid("apiKey", "it has a space or a line break in it")) : Effect.succeed(key)
   })
 
-/** Slugs that the documents list for the two exchanges; of any other, nothing is repeated. */
-const slugs = [
-  "authentication-invalid-user-credentials",
-  "authentication-invalid-api-key",
-  "authentication-invalid-access-token",
-  "authentication-invalid-refresh-token",
-  "authentication-missing-authorization-header",
-  "authentication-invalid-authorization-header-value",
-  "authorization-suspended-account",
-  "too-many-requests",
-  "attribute-required",
-  "invalid-attribute",
-  "invalid-payload",
-  "internal-server-error"
-]
-
 /** Slugs of a 400 that is about the request, not about the credential in it. */
-const aboutTheRequest = new Set(["attribute-required", "invalid-attribute", "invalid-payload"])
+const aboutTheRequest = ["attribute-required", "invalid-attribute", "invalid-payload"]
+
+/** Slugs that the documents list for credentials; of any other, nothing is repeated. */
+const slugs = [
+  ...aboutTheRequest,
+  ...["user-credentials", "api-key", "access-token", "refresh-token", "authorization-header-value"].map(
+    (what) => `authentication-invalid-${what}`
+  ),
+  "authentication-missing-authorization-header",
+  "authorization-suspended-account"
+]
 
 /** The known slug of a problem answer, and the parameter of ours that it names. */
 export const readProblem = (response: HttpClientResponse.HttpClientResponse) =>
   Effect.map(readJson(response), (body) => {
-    const problem = Predicate.isObject(body) ? body : {}
-    const of = (member: string) => (Predicate.hasProperty(problem, member) ? problem[member] : undefined)
-    const url = of("type")
-    const slug = typeof url === "string" ? url.slice(url.lastIndexOf("/") + 1) : undefined
+    // Whatever JSON it is, these are members of it or not there.
+    const problem: { readonly type?: unknown; readonly name?: unknown } = Object(body)
+    const slug = typeof problem.type === "string" ? problem.type.replace(/^.*\//, "") : undefined
     return {
       status: response.status,
       type: slugs.find((known) => known === slug),
-      name: ["apiKey", "refreshToken"].find((known) => known === of("name"))
+      name: ["apiKey", "refreshToken"].find((known) => known === problem.name)
     }
   })
 
@@ -132,9 +123,8 @@ const reasonOf = (
   const { headers } = response
   const { status, type } = problem
   const answer = { status, type }
-  if (status < 400)
-    return new TokenError.MalformedResponse({ status, problem: "a redirect, which is not followed with a secret" })
-  if (status >= 500) {
+  if (status < 400) return new TokenError.MalformedResponse({ status, problem: "a redirect, which is not followed" })
+  if (status >= 500 || status === 407 || status === 408) {
     return new TokenError.ProviderUnavailable({
       status,
       failure: "status",
@@ -144,19 +134,16 @@ const reasonOf = (
   switch (status) {
     case 400:
     case 401: {
-      if (type !== undefined && aboutTheRequest.has(type)) return new TokenError.BadRequest(problem)
+      if (type !== undefined && aboutTheRequest.includes(type)) return new TokenError.BadRequest(problem)
       if (operation === "refresh") return new TokenError.RefreshTokenRejected(answer)
-      const advice = `check that the API key is one of ${server.name}: a sandbox key in production is the usual cause`
+      const advice = `check that it is a key of ${server.name}: a sandbox key in production is the usual cause`
       return new TokenError.InvalidCredentials({ ...answer, advice })
     }
     case 403:
       return new TokenError.AccountSuspended(answer)
     case 404:
     case 405:
-      return invalid("baseUrl", `${status} answers its authentication endpoint; it is probably not api.video's`)
-    case 407:
-    case 408:
-      return new TokenError.ProviderUnavailable({ status, failure: "status" })
+      return invalid("baseUrl", `it answered ${status}, so it is not api.video's`)
     case 429:
       return new TokenError.RateLimited({
         retryAfter: secondsOf(headers["retry-after"]) ?? secondsOf(headers["x-ratelimit-retry-after"]),
@@ -179,11 +166,10 @@ const reasonOfFailure = (
     case "EncodeError":
       return invalid("baseUrl", "no request can be made of it")
     case "TransportError": {
-      const failure = failureOf(error)
-      const sent = failure !== "connect" && failure !== "tls"
-      return operation === "refresh" && sent
-        ? new TokenError.AmbiguousExchange({ failure })
-        : new TokenError.ProviderUnavailable({ failure })
+      const unavailable = new TokenError.ProviderUnavailable({ failure: failureOf(error) })
+      return operation === "refresh" && unavailable.sent
+        ? new TokenError.AmbiguousExchange({ failure: unavailable.failure })
+        : unavailable
     }
     default:
       return unreadable(operation, status, "not JSON")
@@ -197,7 +183,7 @@ const unreadable = (operation: "login" | "refresh", status: number | undefined, 
 
 /** Makes the two exchanges of a server: POST, JSON in and out, no `Authorization`, one attempt each. */
 export const makeExchange = (httpClient: HttpClient.HttpClient, server: Server) => {
-  const client = discreet(httpClient)
+  const client = discreet(true)(httpClient)
   return Effect.fnUntraced(function* (
     operation: "login" | "refresh",
     payload: Readonly<Record<string, string>>
@@ -205,14 +191,7 @@ export const makeExchange = (httpClient: HttpClient.HttpClient, server: Server) 
     const path = operation === "login" ? "/auth/api-key" : "/auth/refresh"
     const request = HttpClientRequest.post(`${server.baseUrl}${path}`, { headers: server.headers, acceptJson: true })
     const failed = Effect.mapError((error: HttpClientError.HttpClientError) => reasonOfFailure(operation, error))
-    // The span of a request ends with its answer, which prints the request's body. An exchange has a span of its own.
-    const response = yield* failed(
-      Effect.provideService(
-        client.execute(HttpClientRequest.bodyJsonUnsafe(request, payload)),
-        HttpClient.TracerDisabledWhen,
-        () => true
-      )
-    )
+    const response = yield* failed(client.execute(HttpClientRequest.bodyJsonUnsafe(request, payload)))
     if (response.status < 200 || response.status > 299) {
       return yield* Effect.fail(reasonOf(operation, server, response, yield* readProblem(response)))
     }
@@ -227,8 +206,5 @@ export const makeExchange = (httpClient: HttpClient.HttpClient, server: Server) 
 export const identityOf = (server: Server, key: string): Effect.Effect<string> =>
   Effect.map(
     Effect.promise(() => crypto.subtle.digest("SHA-256", new TextEncoder().encode(`${server.baseUrl}\n${key}`))),
-    (digest) => {
-      const hex = Array.from(new Uint8Array(digest).subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0"))
-      return `api.video:${new URL(server.baseUrl).host}:${hex.join("")}`
-    }
+    (digest) => `api.video:${new URL(server.baseUrl).host}:${new DataView(digest).getBigUint64(0).toString(16)}`
   )

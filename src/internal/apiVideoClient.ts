@@ -232,7 +232,7 @@ export const make = Effect.fnUntraced(function* (
     (effect): Effect.Effect<HttpClientResponse.HttpClientResponse, ClientError> => effect
   )
   const client = base.pipe(
-    discreet,
+    discreet(false),
     timed,
     concealed,
     based(server),

@@ -66,6 +66,10 @@ interface Round {
   nextDelay: ((now: number, reason: TokenError.RenewalReason) => Effect.Effect<number | undefined>) | undefined
 }
 
+/** Waits for something, so many milliseconds at most. */
+const atMost = <A>(millis: number, effect: Effect.Effect<A>): Effect.Effect<unknown> =>
+  Effect.timeoutOrElse(effect, { duration: millis, orElse: () => Effect.void })
+
 export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<TokenService["Service"], TokenError.TokenError, Scope.Scope> {
@@ -365,26 +369,27 @@ export const make = Effect.fnUntraced(function* (
         round === undefined ? untilScheduled() : Infinity,
         keepFresh && held !== undefined ? tick : Infinity
       )
-      yield* wakeUp === Infinity
-        ? signal.await
-        : Effect.raceFirst(signal.await, Effect.sleep(Math.max(1, Math.ceil(wakeUp))))
+      yield* wakeUp === Infinity ? signal.await : atMost(Math.max(1, Math.ceil(wakeUp)), signal.await)
     }
   })
 
-  yield* Effect.acquireRelease(
-    Effect.forkDetach(actor),
-    Effect.fnUntraced(function* (fiber) {
+  let running: Fiber.Fiber<unknown> | undefined
+  yield* Effect.addFinalizer(
+    Effect.fnUntraced(function* () {
       closed = true
       settleQuiet()
-      yield* Fiber.interrupt(fiber)
-      if (exchanging !== undefined) {
-        if (activity === "refreshing" && provider.login === undefined) {
-          yield* Effect.timeoutOption(Fiber.await(exchanging), policy.shutdownGrace)
-        }
-        if (exchanging !== undefined) yield* Fiber.interrupt(exchanging)
+      if (running !== undefined) yield* Fiber.interrupt(running)
+      if (activity === "refreshing" && provider.login === undefined && exchanging !== undefined) {
+        yield* atMost(policy.shutdownGrace, Fiber.await(exchanging))
       }
+      if (exchanging !== undefined) yield* Fiber.interrupt(exchanging)
       settle(Exit.interrupt())
       if (signOut !== undefined) Deferred.doneUnsafe(signOut, Exit.interrupt())
+    })
+  )
+  yield* Effect.uninterruptible(
+    Effect.map(Effect.forkDetach(actor), (fiber) => {
+      running = fiber
     })
   )
 
@@ -401,10 +406,10 @@ export const make = Effect.fnUntraced(function* (
   const join = (
     joined: Round,
     then: (outcome: Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>) => Get,
-    atMost = Infinity
+    patience = Infinity
   ): Get => {
     const wait = (joined: Round): Get => {
-      const done = atMost === Infinity ? Deferred.await(joined.done) : awaitInTime(joined, atMost)
+      const done = patience === Infinity ? Deferred.await(joined.done) : awaitInTime(joined, patience)
       return Effect.flatMap(Effect.exit(done), (outcome) =>
         joined.isVoid && !closed ? wait(demand(joined.trigger, "when-due")) : then(outcome)
       )
@@ -415,7 +420,7 @@ export const make = Effect.fnUntraced(function* (
     const waited = Effect.suspend(() =>
       observe({ _tag: "Waited", provider: provider.name, identity, duration: now() - start })
     )
-    return Effect.tap(waiting, waited)
+    return Effect.ensuring(waiting, waited)
   }
 
   const awaitInTime = (joined: Round, atMost: number) =>
@@ -561,9 +566,7 @@ export const make = Effect.fnUntraced(function* (
   const untilChanged = Effect.suspend(() => Deferred.await(version))
   // Expiry changes the state as well, and where nothing is scheduled nobody else looks at the clock.
   const expiring = (current: Held) =>
-    remaining(current) > 0
-      ? Effect.raceFirst(untilChanged, Effect.sleep(Math.min(tick, Math.ceil(remaining(current)))))
-      : untilChanged
+    remaining(current) > 0 ? atMost(Math.min(tick, Math.ceil(remaining(current))), untilChanged) : untilChanged
 
   const awaitChange = (seen: State): Effect.Effect<State> =>
     Effect.suspend(() => {

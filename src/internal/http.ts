@@ -4,6 +4,7 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
@@ -13,18 +14,23 @@ import type { Failure } from "../TokenError.ts"
 
 /**
  * Follows no redirect by itself and sends no trace headers to a third party. `fetch` would follow one and post a key to
- * wherever it leads; undici and `node:http` never do.
+ * wherever it leads; undici and `node:http` never do. `isSilent`: no span either, for a span prints a request's body.
  */
-export const discreet = <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
-  HttpClient.transformResponse(
-    self,
-    Effect.updateContext((context: Context.Context<R>) =>
-      Context.add(context, FetchHttpClient.RequestInit, {
-        ...Context.getOrUndefined(context, FetchHttpClient.RequestInit),
-        redirect: "manual"
-      }).pipe(Context.add(HttpClient.TracerPropagationEnabled, false))
+export const discreet =
+  (isSilent: boolean) =>
+  <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
+    HttpClient.transformResponse(
+      self,
+      Effect.updateContext((context: Context.Context<R>) =>
+        Context.add(context, FetchHttpClient.RequestInit, {
+          ...Context.getOrUndefined(context, FetchHttpClient.RequestInit),
+          redirect: "manual"
+        }).pipe(
+          Context.add(HttpClient.TracerPropagationEnabled, false),
+          isSilent ? Context.add(HttpClient.TracerDisabledWhen, () => true) : identity
+        )
+      )
     )
-  )
 
 /** A connection that was never made: codes and system calls of Node, undici, Bun and Deno. */
 const neverConnected = /connect\b|getaddrinfo|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|CONNECT_TIMEOUT|ConnectionRefused/

@@ -20,7 +20,8 @@ const parse = (url: string): URL | undefined => {
 /** Whether a secret may travel there: https, or http that does not leave the machine. */
 export const isSecureOrigin = (url: string): boolean => {
   const origin = originOf(url)
-  if (origin === "") return false
+  // A pattern is no origin: it would match nothing.
+  if (origin === "" || origin.includes("*")) return false
   const { hostname, protocol } = new URL(origin)
   return (
     protocol === "https:" || hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname)

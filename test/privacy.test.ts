@@ -1,0 +1,676 @@
+/**
+ * No secret is written down: every way in which the library can fail, against every way in which a program may write down
+ * what it got. Secrets are an API key, every access and refresh token that was issued, and an upload token.
+ *
+ * What necessarily holds a secret is not looked into: `Redacted.value` of a token, the live request of an answer
+ * (`response.request`), and the body of an answer that a program reads itself. What they print is.
+ */
+import { NodeHttpClient } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import {
+  Cause,
+  Config,
+  ConfigProvider,
+  Console,
+  type Duration,
+  Effect,
+  Exit,
+  Layer,
+  Logger,
+  Metric,
+  Redacted,
+  References,
+  Schedule,
+  Schema,
+  type Scope,
+  Tracer
+} from "effect"
+import { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
+import {
+  AccessToken,
+  ApiVideo,
+  ApiVideoError,
+  BearerClient,
+  Observability,
+  RenewalPolicy,
+  TokenError,
+  TokenEvent,
+  TokenService,
+  TokenStore
+} from "effect-video-auth"
+import * as Sandbox from "effect-video-auth/testing/ApiVideoSandbox"
+import * as Recording from "effect-video-auth/testing/RecordingHttpClient"
+import { inspect } from "node:util"
+
+// Characters that JSON, URLs and base64 write in another way.
+const plantedKey = 'PLANTED-key-"\\/+&=%é-7f3a91c2d4e5'
+const plantedUploadToken = "to1PLANTEDuploadToken7f3a91c2"
+const apiKey = Redacted.make(plantedKey)
+
+/** How a secret may be written down. */
+const forms = (secret: string): ReadonlyArray<string> => {
+  const bytes = (text: string) => Buffer.from(text)
+  return [
+    secret,
+    JSON.stringify(secret).slice(1, -1),
+    JSON.stringify(JSON.stringify(secret).slice(1, -1)).slice(1, -1),
+    inspect(secret).slice(1, -1),
+    encodeURIComponent(secret),
+    new URLSearchParams([["", secret]]).toString().slice(1),
+    encodeURI(secret),
+    ...["", ":"].flatMap((end) => [
+      bytes(secret + end).toString("base64"),
+      bytes(secret + end).toString("base64url"),
+      encodeURIComponent(bytes(secret + end).toString("base64"))
+    ]),
+    bytes(secret).toString("hex"),
+    // Half of it is a leak as well: any 24 characters in a row.
+    ...Array.from({ length: Math.floor(secret.length / 24) }, (_, index) => secret.slice(index * 24, index * 24 + 24))
+  ]
+}
+
+/** How a program may write down what it got. */
+const scanners: Readonly<Record<string, (value: unknown) => string>> = {
+  String: (value) =>
+    (typeof value === "object" && value !== null ? Object.prototype.toString.call(value) : "") + String(value),
+  message: (value) => (value instanceof Error ? value.message : ""),
+  stack: (value) => (value instanceof Error ? `${value.stack}` : ""),
+  JSON: (value) => JSON.stringify(value) ?? "",
+  "JSON, indented": (value) => JSON.stringify({ value }, null, 2),
+  inspect: (value) => inspect(value),
+  "inspect, all of it": (value) =>
+    inspect(value, { showHidden: true, depth: 50, maxStringLength: null, maxArrayLength: null }),
+  "inspect, with getters": (value) => inspect(value, { showHidden: true, depth: 50, getters: true }),
+  "inspect, past custom inspection": (value) =>
+    // Past that, an answer shows its request. An error, in which there is none or one without its credential, does not.
+    value instanceof TokenError.TokenError ||
+    value instanceof ApiVideoError.ApiVideoError ||
+    value instanceof AccessToken.AccessToken
+      ? inspect(value, { customInspect: false, showHidden: true, depth: 50 })
+      : "",
+  "Cause.pretty": (value) => Cause.pretty(Cause.isCause(value) ? value : Cause.fail(value)),
+  "own properties": (value) =>
+    typeof value === "object" && value !== null ? inspect(Object.entries({ ...value }), { depth: 50 }) : ""
+}
+
+class Witness {
+  readonly secrets = new Set([plantedKey, plantedUploadToken])
+  readonly seen: Array<{ readonly where: string; readonly text: string }> = []
+
+  /** Writes a value down in every way. */
+  show(what: string, value: unknown): void {
+    if (typeof value === "string") return this.text(what, value)
+    for (const [scanner, scan] of Object.entries(scanners)) this.text(`${what}, ${scanner}`, scan(value))
+    if (value instanceof Error && value.cause !== undefined) this.show(`${what}, cause`, value.cause)
+    if (hasReason(value) && value.reason instanceof Error && value.cause !== value.reason) {
+      this.show(`${what}, reason`, value.reason)
+    }
+  }
+
+  showExit(what: string, exit: Exit.Exit<unknown, unknown>): void {
+    if (Exit.isSuccess(exit)) return this.show(what, exit.value)
+    this.show(`${what}, exit`, exit.cause)
+    for (const reason of exit.cause.reasons) {
+      this.show(what, Cause.isFailReason(reason) ? reason.error : Cause.isDieReason(reason) ? reason.defect : reason)
+    }
+  }
+
+  text(where: string, text: string): void {
+    this.seen.push({ where, text })
+  }
+
+  get leaks(): ReadonlyArray<string> {
+    const wanted = [...this.secrets].flatMap(forms).filter((form) => form.length >= 8)
+    return this.seen.flatMap(({ text, where }) => {
+      const found = wanted.find((form) => text.includes(form))
+      return found === undefined
+        ? []
+        : [`${where}: …${text.slice(Math.max(0, text.indexOf(found) - 60)).slice(0, 120)}…`]
+    })
+  }
+}
+
+const hasReason = (value: unknown): value is { readonly reason: unknown; readonly cause?: unknown } =>
+  typeof value === "object" && value !== null && "reason" in value
+
+const Issued = Schema.fromJsonString(
+  Schema.Struct({
+    access_token: Schema.optional(Schema.String),
+    refresh_token: Schema.optional(Schema.String),
+    token: Schema.optional(Schema.String)
+  })
+)
+
+/** Learns every token that the server issues, on its way to the program. */
+const eavesdropping = (witness: Witness) =>
+  Layer.effect(
+    HttpClient.HttpClient,
+    Effect.map(HttpClient.HttpClient, (client) =>
+      HttpClient.transformResponse(
+        client,
+        Effect.flatMap((response) =>
+          Effect.map(response.arrayBuffer, (bytes) => {
+            const issued = Schema.decodeUnknownExit(Issued)(new TextDecoder().decode(bytes))
+            if (Exit.isSuccess(issued)) {
+              for (const secret of Object.values(issued.value)) if (secret) witness.secrets.add(secret)
+            }
+            const { headers, request, status } = response
+            const body = [204, 304].includes(status) ? null : bytes
+            return HttpClientResponse.fromWeb(request, new Response(body, { headers, status }))
+          })
+        )
+      )
+    )
+  ).pipe(Layer.provide(NodeHttpClient.layerUndici))
+
+/** Everything that a program may have listen to it: loggers, a tracer, observers, metrics. */
+const watched =
+  (witness: Witness) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>) => {
+    const line = (format: string) => (output: unknown) =>
+      witness.text(`log, ${format}`, typeof output === "string" ? output : inspect(output, { depth: 50 }))
+    const loggers = [
+      Logger.map(Logger.formatSimple, line("simple")),
+      Logger.map(Logger.formatLogFmt, line("logfmt")),
+      Logger.map(Logger.formatStructured, line("structured")),
+      Logger.map(Logger.formatJson, line("JSON")),
+      Logger.make<unknown, void>(({ cause, fiber, message }) => {
+        witness.text("log, message", inspect(message, { showHidden: true, depth: 50 }))
+        witness.text("log, annotations", inspect(fiber.getRef(References.CurrentLogAnnotations)))
+        witness.text("log, cause", Cause.pretty(cause))
+      })
+    ]
+    const spans: Array<Tracer.NativeSpan> = []
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        spans.push(span)
+        return span
+      }
+    })
+    const observer: TokenEvent.Observer = (event) => Effect.sync(() => witness.show(`event ${event._tag}`, event))
+    const registry = new Map()
+    const write = (...line: ReadonlyArray<unknown>) =>
+      witness.text("console", inspect(line, { showHidden: true, depth: 50 }))
+    const console = { ...globalThis.console, log: write, info: write, warn: write, error: write, debug: write }
+    return Effect.gen(function* () {
+      const result = yield* effect
+      witness.show("metrics", yield* Metric.snapshot)
+      return result
+    }).pipe(
+      Effect.provide([Observability.layerLogging, Observability.layerMetrics]),
+      Effect.provideService(TokenEvent.Observers, [observer]),
+      Effect.withSpan("program"),
+      Effect.withTracer(tracer),
+      Effect.provideService(HttpClient.TracerHeaderFilter, () => true),
+      Effect.provide(Logger.layer(loggers)),
+      Effect.provideService(References.MinimumLogLevel, "All"),
+      Effect.provideService(Metric.MetricRegistry, registry),
+      Effect.provideService(Console.Console, console),
+      Effect.ensuring(
+        Effect.sync(() => {
+          for (const span of spans) {
+            witness.show(`span ${span.name}`, [span.name, [...span.attributes], span.events, span.links])
+            if (span.status._tag === "Ended") witness.showExit(`span ${span.name}, exit`, span.status.exit)
+          }
+          witness.text("spans", String(spans.length))
+        })
+      )
+    )
+  }
+
+interface Stage {
+  readonly url: string
+  readonly sandbox: Sandbox.ApiVideoSandbox["Service"]
+  readonly witness: Witness
+  /** Runs what may fail, and writes down what became of it. */
+  readonly play: <A, E, R>(what: string, effect: Effect.Effect<A, E, R>) => Effect.Effect<void, never, R>
+}
+
+type Scenario = (stage: Stage) => Effect.Effect<unknown, unknown, HttpClient.HttpClient | Scope.Scope>
+
+const hasty: RenewalPolicy.Options = {
+  whenIdle: "on-demand",
+  coolDown: 0,
+  fatalFor: "1 millis",
+  retry: Schedule.recurs(0)
+}
+
+const perform = (scenario: Scenario) => {
+  const witness = new Witness()
+  return Effect.gen(function* () {
+    const sandbox = yield* Sandbox.ApiVideoSandbox
+    yield* sandbox.addKey(plantedKey)
+    const play: Stage["play"] = (what, effect) =>
+      Effect.flatMap(Effect.exit(effect), (exit) =>
+        // As a program does that logs whatever happens.
+        Effect.andThen(
+          Exit.isFailure(exit) ? Effect.logError(what, exit.cause) : Effect.log(what, exit.value),
+          Effect.sync(() => {
+            witness.showExit(what, exit)
+            const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+            // The request of a connection that broke has lost its credential.
+            if (HttpClientError.isHttpClientError(error) && error.reason._tag === "TransportError") {
+              witness.text(what, inspect(error, { customInspect: false, showHidden: true, depth: 50 }))
+            }
+          })
+        )
+      )
+    yield* watched(witness)(
+      Effect.scoped(Effect.provide(scenario({ play, sandbox, url: sandbox.url, witness }), eavesdropping(witness)))
+    )
+    witness.show("ledger", yield* sandbox.ledger)
+    return witness
+  }).pipe(Effect.provide(Sandbox.layer({ rateLimits: Sandbox.noRateLimits })))
+}
+
+const test = (name: string, scenario: Scenario) =>
+  it.live(name, () =>
+    Effect.gen(function* () {
+      const witness = yield* perform(scenario)
+      assert.isAbove(witness.seen.length, 20)
+      assert.deepStrictEqual(witness.leaks, [])
+    })
+  )
+
+const program = (stage: Stage, policy: RenewalPolicy.Options = {}) =>
+  ApiVideo.layerClient({ baseUrl: stage.url, rateLimits: false, retry: Schedule.recurs(1) }).pipe(
+    Layer.provideMerge(ApiVideo.layerToken({ baseUrl: stage.url, apiKey, policy: { ...hasty, ...policy } }))
+  )
+
+const starts = <A, E, R>(layer: Layer.Layer<A, E, R>) => Effect.asVoid(Layer.build(layer))
+
+const basic = (stage: Stage) =>
+  ApiVideo.layerBasic({ baseUrl: stage.url, apiKey, rateLimits: false, retry: Schedule.recurs(1) })
+
+/** One request of each kind. */
+const everyRequest = (play: Stage["play"], patience: Duration.Input = "10 seconds") =>
+  Effect.gen(function* () {
+    const api = yield* ApiVideo.ApiVideo
+    const send = (what: string, request: HttpClientRequest.HttpClientRequest) =>
+      play(what, Effect.timeout(api.execute(request), patience))
+    yield* send("list", HttpClientRequest.get("/videos?title=a"))
+    yield* send("create", HttpClientRequest.post("/videos").pipe(HttpClientRequest.bodyJsonUnsafe({ title: "a" })))
+    yield* send("upload, token in the URL", HttpClientRequest.post(`/upload?token=${plantedUploadToken}`))
+    yield* send(
+      "upload, token among the parameters",
+      HttpClientRequest.post("/upload").pipe(HttpClientRequest.setUrlParam("token", plantedUploadToken))
+    )
+    // Of these, a good answer says what it is the answer to, and has the upload token in its body.
+    const path = `/upload-tokens/${plantedUploadToken}`
+    yield* play("upload token", Effect.asVoid(Effect.timeout(api.get(path), patience)))
+    yield* play("upload token, deleted", Effect.asVoid(Effect.timeout(api.del(`${path}?a=b`), patience)))
+  })
+
+const faults: ReadonlyArray<Sandbox.FaultKind> = [
+  { _tag: "Latency", duration: 1 },
+  { _tag: "DropBefore" },
+  { _tag: "DropAfter" },
+  { _tag: "Hang" },
+  { _tag: "Status", status: 400 },
+  { _tag: "Status", status: 401, body: '{"title":"half' },
+  { _tag: "Status", status: 403 },
+  { _tag: "Status", status: 404 },
+  { _tag: "Status", status: 418 },
+  { _tag: "Status", status: 500, processed: true },
+  { _tag: "Status", status: 503, headers: { "retry-after": "0" } },
+  { _tag: "RateLimited", retryAfter: 0.001 },
+  { _tag: "Html", status: 200 },
+  { _tag: "Html", status: 502 },
+  { _tag: "TruncatedJson" },
+  { _tag: "Echo", status: 400 },
+  { _tag: "Echo", status: 401 },
+  { _tag: "Echo", status: 403 },
+  { _tag: "Echo", status: 422 },
+  { _tag: "Echo", status: 500 },
+  { _tag: "Json", status: 200, body: { access_token: 1, expires_in: {} } },
+  { _tag: "Redirect", status: 307, location: "/elsewhere" }
+]
+const patienceFor = (kind: Sandbox.FaultKind): Duration.Input => (kind._tag === "Hang" ? "100 millis" : "10 seconds")
+const named = (kind: Sandbox.FaultKind) => `${kind._tag}${"status" in kind ? ` ${kind.status}` : ""}`
+
+describe("no secret is written down where a login meets", () => {
+  for (const kind of faults) {
+    test(named(kind), (stage) =>
+      Effect.gen(function* () {
+        const { play, sandbox, url } = stage
+        yield* sandbox.inject({ on: "login", kind, times: Infinity })
+        const policy = { ...hasty, exchangeTimeout: patienceFor(kind) }
+        const timely = Effect.timeout(ApiVideo.authenticate({ apiKey }, { baseUrl: url }), patienceFor(kind))
+        yield* play("authenticate", timely)
+        yield* play("layer", starts(ApiVideo.layer({ baseUrl: url, apiKey, policy })))
+        yield* Effect.gen(function* () {
+          const service = yield* TokenService.TokenService
+          yield* play("get", service.get)
+          yield* play("getValidFor", service.getValidFor("2 hours"))
+          yield* play("renew", service.renew)
+          yield* play("state", service.state)
+          yield* play("invalidate", service.invalidate)
+        }).pipe(Effect.provide(ApiVideo.layerToken({ baseUrl: url, apiKey, policy, eager: false })))
+      })
+    )
+  }
+})
+
+describe("no secret is written down where a refresh meets", () => {
+  for (const kind of faults) {
+    test(named(kind), (stage) =>
+      Effect.gen(function* () {
+        const { play, sandbox, url } = stage
+        const service = yield* TokenService.TokenService
+        const { refreshToken = Redacted.make("none") } = yield* service.get
+        yield* sandbox.inject({ on: "refresh", kind, times: Infinity })
+        yield* play("refresh", Effect.timeout(ApiVideo.refresh({ refreshToken }, { baseUrl: url }), patienceFor(kind)))
+        yield* play("renew", service.renew)
+        yield* sandbox.inject({ on: "login", kind, times: Infinity })
+        yield* play("renew, and the login as well", service.renew)
+        yield* play("state", service.state)
+        yield* play("get", service.get)
+      }).pipe(Effect.provide(program(stage, { exchangeTimeout: patienceFor(kind) })))
+    )
+  }
+})
+
+for (const [name, layer] of Object.entries({ bearer: (stage: Stage) => program(stage), Basic: basic })) {
+  describe(`no secret is written down where a request (${name}) meets`, () => {
+    for (const kind of faults) {
+      test(named(kind), (stage) =>
+        Effect.gen(function* () {
+          // A client that is there: it logs in before the fault.
+          yield* ApiVideo.ApiVideo
+          yield* stage.sandbox.inject({ on: "api", kind, times: Infinity })
+          yield* everyRequest(stage.play, patienceFor(kind))
+        }).pipe(Effect.provide(layer(stage)))
+      )
+    }
+  })
+}
+
+/** A server that repeats all of a request: its URL, its headers, its body. */
+const parrot = (code: number, contentType: string): HttpClient.HttpClient =>
+  HttpClient.make((request, url) => {
+    const body = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
+    const all = [url.href, request.headers["authorization"], body]
+    const clear = /^Basic (.+)$/.exec(request.headers["authorization"] ?? "")?.[1]
+    const said = `${all.join(" ")} ${clear === undefined ? "" : Buffer.from(clear, "base64").toString()}`
+    const problem = { type: said, title: said, name: said, detail: said, [said]: said, problems: [{ title: said }] }
+    const text = contentType === "application/json" ? JSON.stringify(problem) : said
+    const answer = new Response(text, { status: code, headers: { "content-type": contentType } })
+    return Effect.succeed(HttpClientResponse.fromWeb(request, answer))
+  })
+
+describe("no secret is written down where the server repeats all of the request with", () => {
+  for (const code of [200, 400, 401, 403, 404, 405, 409, 422, 429, 500, 503]) {
+    for (const type of ["application/json", "text/plain"]) {
+      test(`${code} ${type}`, (stage) => {
+        const repeating = Layer.succeed(HttpClient.HttpClient, parrot(code, type))
+        const { play, url } = stage
+        return Effect.gen(function* () {
+          const { refreshToken = Redacted.make("none") } = yield* ApiVideo.authenticate({ apiKey }, { baseUrl: url })
+          yield* Effect.gen(function* () {
+            yield* play("authenticate", ApiVideo.authenticate({ apiKey }, { baseUrl: url }))
+            yield* play("refresh", ApiVideo.refresh({ refreshToken }, { baseUrl: url }))
+            yield* Effect.provide(everyRequest(play), basic(stage))
+          }).pipe(Effect.provide(repeating))
+          yield* everyRequest(play).pipe(
+            Effect.provide(
+              ApiVideo.layerClient({ baseUrl: url, rateLimits: false, retry: false }).pipe(Layer.provide(repeating))
+            ),
+            Effect.provide(ApiVideo.layerToken({ baseUrl: url, apiKey, policy: hasty }))
+          )
+        })
+      })
+    }
+  }
+})
+
+/** A transport whose error tells all that it was about to send. */
+const indiscreet = HttpClient.make((request, url) =>
+  Effect.fail(
+    new HttpClientError.HttpClientError({
+      reason: new HttpClientError.TransportError({
+        request,
+        cause: Object.assign(
+          new Error(
+            `${url.href} ${request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""}`
+          ),
+          { code: "ECONNRESET", url: url.href, body: request.body }
+        )
+      })
+    })
+  )
+)
+
+const others: Readonly<Record<string, Scenario>> = {
+  "a port on which nobody listens": ({ play }) =>
+    Effect.gen(function* () {
+      const baseUrl = "http://127.0.0.1:9"
+      yield* play("authenticate", ApiVideo.authenticate({ apiKey }, { baseUrl }))
+      yield* play("layer", starts(ApiVideo.layer({ baseUrl, apiKey, policy: hasty })))
+      yield* everyRequest(play).pipe(Effect.provide(ApiVideo.layerBasic({ baseUrl, apiKey, retry: false })))
+    }),
+  "an exchange whose transport tells all in its error": ({ play, url }) =>
+    Effect.gen(function* () {
+      yield* play("authenticate", ApiVideo.authenticate({ apiKey }, { baseUrl: url }))
+      yield* play("refresh", ApiVideo.refresh({ refreshToken: apiKey }, { baseUrl: url }))
+      yield* play("layer", starts(ApiVideo.layer({ baseUrl: url, apiKey, policy: hasty })))
+    }).pipe(Effect.provideService(HttpClient.HttpClient, indiscreet)),
+  "options that cannot be": ({ play, url }) =>
+    Effect.gen(function* () {
+      const layers: Readonly<Record<string, Layer.Layer<never, unknown, HttpClient.HttpClient>>> = {
+        "line break": Layer.effectDiscard(ApiVideo.authenticate({ apiKey: Redacted.make(`${plantedKey}\n`) })),
+        "key in the URL": Layer.effectDiscard(
+          ApiVideo.authenticate({ apiKey }, { baseUrl: `https://${encodeURIComponent(plantedKey)}@ws.api.video` })
+        ),
+        "key in the query": Layer.effectDiscard(
+          ApiVideo.authenticate({ apiKey }, { baseUrl: `https://ws.api.video?key=${encodeURIComponent(plantedKey)}` })
+        ),
+        "key for a URL": Layer.effectDiscard(ApiVideo.authenticate({ apiKey }, { baseUrl: plantedKey })),
+        "key for a name": Layer.effectDiscard(
+          ApiVideo.authenticate({ apiKey }, { baseUrl: url, application: { name: plantedKey, version: plantedKey } })
+        ),
+        "key for a version": Layer.effectDiscard(
+          ApiVideo.authenticate({ apiKey }, { baseUrl: url, sdk: { name: "a", version: plantedKey } })
+        ),
+        "failing vault": Layer.effectDiscard(
+          Layer.build(
+            ApiVideo.layer({ baseUrl: url, apiKey: Effect.fail(new Error(`vault: ${plantedKey}`)), policy: hasty })
+          )
+        ),
+        "origin of a client": Layer.effectDiscard(
+          Effect.gen(function* () {
+            const service = yield* TokenService.TokenService
+            const client = BearerClient.make(service, { origins: [`http://example.com/?${plantedKey}`] })
+            yield* client(yield* HttpClient.HttpClient).get("http://example.com")
+          }).pipe(Effect.provide(TokenService.layerTest(["test"])))
+        )
+      }
+      for (const [name, layer] of Object.entries(layers)) yield* play(name, starts(layer))
+    }),
+  "configuration that is missing or wrong": ({ play, url }) =>
+    Effect.gen(function* () {
+      const environments = [
+        {},
+        { KEY: plantedKey, ENVIRONMENT: "staging" },
+        { KEY: plantedKey, ENVIRONMENT: "sandbox", POLICY_COOL_DOWN: plantedKey },
+        { KEY: `${plantedKey} `, ENVIRONMENT: "sandbox" }
+      ]
+      for (const env of environments) {
+        const layer = ApiVideo.layerConfig({
+          apiKey: Config.Redacted("KEY"),
+          baseUrl: url,
+          policy: RenewalPolicy.config("POLICY"),
+          environment: Config.Literals(["production", "sandbox"], "ENVIRONMENT")
+        })
+        yield* play(
+          JSON.stringify(Object.keys(env)),
+          starts(Layer.provide(layer, ConfigProvider.layer(ConfigProvider.fromEnv({ env }))))
+        )
+      }
+    }),
+  "a wrong key": ({ play, sandbox, url }) =>
+    Effect.gen(function* () {
+      yield* sandbox.removeKey(plantedKey)
+      yield* play("authenticate", ApiVideo.authenticate({ apiKey }, { baseUrl: url }))
+      yield* play("layer", starts(ApiVideo.layer({ baseUrl: url, apiKey, policy: hasty })))
+      yield* Effect.provide(everyRequest(play), ApiVideo.layerBasic({ baseUrl: url, apiKey }))
+    }),
+  "a renewal storm": (stage) =>
+    Effect.gen(function* () {
+      const { play, sandbox } = stage
+      const api = yield* ApiVideo.ApiVideo
+      for (let index = 0; index < 4; index++) {
+        yield* sandbox.revokeAccessTokens
+        yield* play(`request ${index}`, api.get("/videos"))
+      }
+      const service = yield* TokenService.TokenService
+      yield* play("state", service.state)
+    }).pipe(Effect.provide(program(stage, { stormLimit: 2 }))),
+  "a 401 that no renewal heals": (stage) =>
+    Effect.gen(function* () {
+      yield* ApiVideo.ApiVideo
+      const kind: Sandbox.FaultKind = { _tag: "Status", status: 401, body: "{}" }
+      yield* stage.sandbox.inject({ on: "api", kind, times: Infinity })
+      yield* everyRequest(stage.play)
+    }).pipe(Effect.provide(program(stage))),
+  "token answers with the secrets in the wrong places": ({ play, sandbox, url, witness }) =>
+    Effect.gen(function* () {
+      const changes: ReadonlyArray<(token: string) => object> = [
+        (token) => ({ access_token: { token } }),
+        (token) => ({ expires_in: token }),
+        (token) => ({ token_type: token }),
+        (token) => ({ refresh_token: [token] }),
+        (token) => ({ expires_in: 0, [token]: token }),
+        (token) => ({ access_token: `${token}\n` }),
+        (token) => ({ access_token: undefined, error: token, error_description: token })
+      ]
+      for (const change of changes) {
+        const rewrite = (body: unknown) => {
+          const token = typeof body === "object" && body !== null && "access_token" in body ? body.access_token : ""
+          if (typeof token === "string") witness.secrets.add(token)
+          return { ...(typeof body === "object" ? body : {}), ...change(String(token)) }
+        }
+        yield* sandbox.inject({ on: "any", kind: { _tag: "Rewrite", rewrite } })
+        yield* play("authenticate", ApiVideo.authenticate({ apiKey }, { baseUrl: url }))
+      }
+    }),
+  "a store that fails": (stage) =>
+    Effect.gen(function* () {
+      const { play } = stage
+      const fails = (operation: string) => () => Effect.fail(new TokenError.StoreUnavailable({ operation }))
+      const store = yield* TokenStore.makeMemory
+      const stores: ReadonlyArray<TokenStore.Backend> = [
+        { ...store, acquire: fails("acquire") },
+        { ...store, commit: fails("commit") },
+        { ...store, release: fails("release") },
+        { ...store, clear: fails("clear") }
+      ]
+      for (const backend of stores) {
+        yield* Effect.gen(function* () {
+          const service = yield* TokenService.TokenService
+          yield* play("get", service.get)
+          yield* play("renew", Effect.timeout(service.renew, "60 millis"))
+          yield* play("state", service.state)
+          yield* play("invalidate", service.invalidate)
+        }).pipe(
+          Effect.provide(program(stage)),
+          Effect.provideServiceEffect(TokenStore.TokenStore, TokenStore.make(backend))
+        )
+      }
+      yield* play("store", Effect.succeed(store))
+    }),
+  "a token that does not last": (stage) =>
+    Effect.gen(function* () {
+      const service = yield* TokenService.TokenService
+      yield* stage.play("getValidFor", service.getValidFor("2 hours"))
+    }).pipe(Effect.provide(program(stage))),
+  "a program that logs all that it holds": (stage) =>
+    Effect.gen(function* () {
+      const { play, url } = stage
+      const service = yield* TokenService.TokenService
+      const token = yield* service.get
+      const { refreshToken = apiKey } = token
+      yield* play("token", service.get)
+      yield* play("tokens", Effect.succeed({ nested: [token, { token }], redacted: token.accessToken }))
+      yield* play("service", Effect.succeed(service))
+      yield* play("client", ApiVideo.ApiVideo)
+      yield* play("state", service.state)
+      yield* play("provider", ApiVideo.provider({ apiKey, baseUrl: url }))
+      yield* play(
+        "response",
+        ApiVideo.ApiVideo.use((api) => api.get("/videos"))
+      )
+      yield* play(
+        "request of it",
+        ApiVideo.ApiVideo.use((api) => Effect.map(api.get("/videos"), (r) => r.headers))
+      )
+      yield* play("token as JSON", Schema.encodeEffect(Schema.toCodecJson(AccessToken.AccessToken))(token))
+      yield* play("payload as JSON", Schema.encodeEffect(Schema.toCodecJson(ApiVideo.AuthenticatePayload))({ apiKey }))
+      yield* play("operations", Effect.succeed([ApiVideo.authenticate({ apiKey }), ApiVideo.refresh({ refreshToken })]))
+      yield* play("layers", Effect.succeed([ApiVideo.layer({ apiKey }), ApiVideo.layerBasic({ apiKey })]))
+      yield* play("payload", Effect.succeed([{ apiKey }, { refreshToken: token.refreshToken }]))
+    }).pipe(Effect.provide(program(stage))),
+  "the calls of TokenService.layerTest": ({ play, witness }) =>
+    Effect.gen(function* () {
+      witness.secrets.add("PLANTED-test-token-7f3a91c2")
+      const service = yield* TokenService.TokenService
+      const token = yield* service.get
+      yield* play("reject", service.reject(token))
+      yield* play("calls", Effect.flatten(TokenService.TestCalls))
+    }).pipe(
+      Effect.provide(
+        TokenService.layerTest(["PLANTED-test-token-7f3a91c2", new TokenError.InvalidCredentials({ status: 400 })])
+      )
+    ),
+  "the requests of a recording client": ({ play, url }) =>
+    Effect.gen(function* () {
+      const recording = Recording.make(() => Recording.json(500, {}))
+      yield* play("authenticate", ApiVideo.authenticate({ apiKey }, { baseUrl: url })).pipe(
+        Effect.provideService(HttpClient.HttpClient, recording.client)
+      )
+      yield* everyRequest(play).pipe(
+        Effect.provide(ApiVideo.layerBasic({ baseUrl: url, apiKey, retry: false })),
+        Effect.provideService(HttpClient.HttpClient, recording.client)
+      )
+      const all = yield* recording.requests
+      yield* play("headers", Effect.succeed(all.map(({ authorization, headers }) => [authorization, headers])))
+    })
+}
+
+describe("no secret is written down by", () => {
+  for (const [name, scenario] of Object.entries(others)) test(name, scenario)
+})
+
+describe("the scan finds a secret", () => {
+  for (const form of new Set(forms(plantedKey))) {
+    it(`written as ${form}`, () => {
+      const witness = new Witness()
+      witness.text("a line", `key=${form}.`)
+      assert.isNotEmpty(witness.leaks)
+    })
+  }
+
+  const leaking: Readonly<Record<string, Effect.Effect<unknown, unknown, HttpClient.HttpClient>>> = {
+    "on the console": Console.warn(plantedKey),
+    "in a log": Effect.log("key", plantedKey),
+    "in an annotation of a log": Effect.annotateLogs(Effect.log("key"), { plantedKey }),
+    "in the cause of a log": Effect.logError("key", Cause.die(new Error(plantedKey))),
+    "in a span": Effect.withSpan(Effect.void, plantedKey),
+    "in an attribute of a span": Effect.withSpan(Effect.void, "span", { attributes: { plantedKey } }),
+    "in the exit of a span": Effect.exit(Effect.withSpan(Effect.fail(new Error(plantedKey)), "span")),
+    "in a metric": Metric.update(Metric.withAttributes(Metric.counter("count"), { key: plantedKey }), 1),
+    "that a server issued": Effect.flatMap(Sandbox.ApiVideoSandbox, ({ url }) =>
+      Effect.flatMap(ApiVideo.authenticate({ apiKey }, { baseUrl: url }), (token) =>
+        Effect.log(Redacted.value(token.accessToken))
+      )
+    ).pipe(Effect.provide(Sandbox.layer({ apiKeys: [plantedKey] })))
+  }
+  for (const [name, leak] of Object.entries(leaking)) {
+    it.live(name, () =>
+      Effect.gen(function* () {
+        const witness = yield* perform(() => leak)
+        assert.isNotEmpty(witness.leaks)
+      })
+    )
+  }
+})
