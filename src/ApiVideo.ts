@@ -144,14 +144,15 @@ export interface ClientOptions extends ServerOptions {
   /** How often a request that got 429 waits and goes again. @default 3 */
   readonly rateLimitRetries?: number | undefined
   /**
-   * A circuit breaker to go through: `HttpClient.withCircuitBreaker({ breaker })`. It sees a request after the limiter
+   * A circuit breaker to go through: `(client) => HttpClient.withCircuitBreaker(client, { breaker })`. It sees a request after the limiter
    * has let it pass and before it is retried.
    * @default none
    */
   readonly circuitBreaker?: ((client: ApiVideo["Service"]) => ApiVideo["Service"]) | undefined
   /**
    * Delays before a request goes again: idempotent methods after a transient failure (timeouts, 408, 5xx, a broken
-   * connection), any method if the connection was never made. `Retry-After` lengthens them. `false` switches it off.
+   * connection), any method if the connection was never made. `Retry-After` lengthens them; where it asks for more than
+   * a minute the error comes at once. `false` switches it off.
    * @default two retries after 200 ms and 400 ms, jittered
    */
   readonly retry?: Schedule.Schedule<unknown, ClientError> | false | undefined

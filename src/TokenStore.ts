@@ -18,7 +18,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
-import type { AccessToken } from "./AccessToken.ts"
+import { AccessToken } from "./AccessToken.ts"
 import { StoreUnavailable } from "./TokenError.ts"
 
 /**
@@ -171,7 +171,12 @@ export const transact = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
     const release = Effect.suspend(() => Effect.exit(backend.release(identity, { owner, fence, spent: lease.spent })))
     const token = yield* Effect.onError(Effect.interruptible(options.exchange(lease)), () => release)
     const committed = yield* Effect.exit(backend.commit(identity, { owner, fence, stored: token }))
-    if (Exit.isFailure(committed)) return { token, isPrivate: true, isAdopted: false }
+    if (Exit.isFailure(committed)) {
+      // The store has at most what was there before: nobody may send its refresh token, or wait for us.
+      lease.spent = true
+      yield* release
+      return { token: new AccessToken({ ...token, generation: seen }), isPrivate: true, isAdopted: false }
+    }
     // A holder whose lease was taken over meanwhile discards its own token and takes what the other one got.
     if (committed.value) return { token, isPrivate: false, isAdopted: false }
   }

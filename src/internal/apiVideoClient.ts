@@ -111,11 +111,16 @@ const rateLimited = Effect.fnUntraced(function* (
 
 const idempotent = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
 
+/** A server that asks for more is not waited for: the error says how long. */
+const longestWait = Duration.minutes(1)
+
 /** Whether a request may go again after an error: never where it may have been carried out once already. */
 const mayRetry = (request: HttpClientRequest.HttpClientRequest, error: ClientError): boolean => {
   if (!isReplayable(request)) return false
   if (error._tag === "ApiVideoError") {
-    return error.isRetryable && error.reason._tag !== "RateLimited" && idempotent.has(request.method)
+    const { isRetryable, reason, retryAfter = Duration.zero } = error
+    const isSoon = !Duration.isGreaterThan(retryAfter, longestWait)
+    return isRetryable && isSoon && reason._tag !== "RateLimited" && idempotent.has(request.method)
   }
   if (error._tag !== "HttpClientError" || error.reason._tag !== "TransportError") return false
   return failureOf(error) === "connect" || idempotent.has(request.method)

@@ -720,6 +720,16 @@ describe("a retry", () => {
   )
 
   test(
+    "does not wait where Retry-After asks for more than a minute",
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(get("/videos"))
+      assert.strictEqual(yield* sent, 1)
+      assert.deepInclude(error, { _tag: "ApiVideoError", isRetryable: true })
+    }),
+    { respond: () => status(503, { "retry-after": "61" }) }
+  )
+
+  test(
     "waits longer than Retry-After says where the schedule does",
     Effect.gen(function* () {
       const fiber = yield* started(get("/videos"))

@@ -347,7 +347,17 @@ export const tokenStoreContract = <E>(
           exchange: ({ generation }) => Effect.succeed(token(generation))
         })
         assert.isTrue(isPrivate)
-        assert.deepStrictEqual(plain(kept), plain(token(1)))
+        // It claims no generation of the store's.
+        assert.deepStrictEqual(plain(kept), { ...plain(token(1)), generation: 0 })
+      }))
+
+    test("after an answer that could not be stored nobody waits for the lease, and the next one logs in", (backend) =>
+      Effect.gen(function* () {
+        const commit = () => Effect.fail(new TokenError.StoreUnavailable({ operation: "commit" }))
+        const exchange = ({ generation }: TokenStore.Lease) => Effect.succeed(token(generation))
+        yield* TokenStore.transact({ ...backend, commit }, "one", { ...options, exchange })
+        const { orphaned } = yield* lease(backend, { owner: "next" })
+        assert.isTrue(orphaned)
       }))
   })
 }
