@@ -1,0 +1,309 @@
+/**
+ * Ways to break the library, as data: each mutant breaks one guarantee and nothing else, and a test has to notice.
+ *
+ * An edit replaces a text that occurs exactly once in its file. Where the source has moved on, the script says so and
+ * the mutant has to follow.
+ */
+export interface Mutant {
+  /** Which of the ten guarantees it breaks. */
+  readonly guarantee: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10
+  readonly name: string
+  readonly file: string
+  readonly edits: ReadonlyArray<readonly [search: string, replace: string]>
+  /** Where to look if the model test does not notice. */
+  readonly tests: ReadonlyArray<string>
+}
+
+const engine = "src/internal/engine.ts"
+const exchange = "src/internal/exchange.ts"
+const store = "src/TokenStore.ts"
+const client = "src/BearerClient.ts"
+
+const guarantee = (name: string) => [`test/guarantees/${name}.test.ts`]
+
+export const mutants: ReadonlyArray<Mutant> = [
+  // 1. One exchange in flight per identity.
+  {
+    guarantee: 1,
+    name: "demand is not shared",
+    file: engine,
+    edits: [
+      [
+        "if (round === undefined) {\n      round = {",
+        "if (round === undefined || trigger !== round.trigger) {\n      round = {"
+      ]
+    ],
+    tests: guarantee("one-exchange")
+  },
+  {
+    guarantee: 1,
+    name: "the lease is not exclusive",
+    file: store,
+    edits: [["if (lease !== undefined && now() < lease.until)", "if (lease !== undefined && false)"]],
+    tests: guarantee("one-exchange")
+  },
+  {
+    guarantee: 1,
+    name: "no fence on commit",
+    file: store,
+    edits: [["if (!holds(record, { owner, fence })) return false", ""]],
+    tests: ["test/TokenStore.test.ts"]
+  },
+  // 2. `get` never returns a token that has expired.
+  {
+    guarantee: 2,
+    name: "no second look after the wait",
+    file: engine,
+    edits: [["? Effect.suspend(() => look(tries - 1))", "? outcome"]],
+    tests: guarantee("never-expired")
+  },
+  {
+    guarantee: 2,
+    name: "no check on the monotonic clock",
+    file: engine,
+    edits: [["Math.min(held.token.expiresAt - wallNow(), held.deadline - now())", "held.token.expiresAt - wallNow()"]],
+    tests: guarantee("never-expired")
+  },
+  {
+    guarantee: 2,
+    name: "issued when the answer came",
+    file: exchange,
+    edits: [["elapsed: Number(clock.monotonicTimeNanosUnsafe() - start) / 1e6", "elapsed: start > 0n ? 0 : 0"]],
+    tests: guarantee("never-expired")
+  },
+  {
+    guarantee: 2,
+    name: "what the store gives is held whatever its age",
+    file: engine,
+    edits: [["const left = Math.min(token.expiresAt - wallNow(), lifetime)", "const left = lifetime"]],
+    tests: guarantee("never-expired")
+  },
+  // 3. While the held token is valid, no failing renewal fails a caller of `get`.
+  {
+    guarantee: 3,
+    name: "no static stability",
+    file: engine,
+    edits: [
+      [
+        "if (current !== undefined) return current.exit\n    return Exit",
+        "if (current !== undefined && Exit.isSuccess(outcome)) return current.exit\n    return Exit"
+      ]
+    ],
+    tests: guarantee("static-stability")
+  },
+  {
+    guarantee: 3,
+    name: "a rejected token is dropped",
+    file: engine,
+    edits: [["current.suspect = true\n      quietUntil", "held = undefined\n      quietUntil"]],
+    tests: guarantee("static-stability")
+  },
+  // 4. A rotating refresh token is sent at most once.
+  {
+    guarantee: 4,
+    name: "the refresh token is kept after an ambiguous answer",
+    file: exchange,
+    edits: [["if (neverSent(refused) || (", 'if (refused._tag === "AmbiguousExchange" || neverSent(refused) || (']],
+    tests: guarantee("refresh-token-once")
+  },
+  {
+    guarantee: 4,
+    name: "the refresh token is kept after a 503",
+    file: exchange,
+    edits: [["(overloaded(refused) && keeps)", "overloaded(refused)"]],
+    tests: guarantee("refresh-token-once")
+  },
+  {
+    guarantee: 4,
+    name: "the refresh token is marked after it was sent",
+    file: exchange,
+    edits: [
+      ['lease.spent = true\n      sending("refresh")', 'sending("refresh")'],
+      ["let answer = yield* once\n", "let answer = yield* once\n      lease.spent = true\n"]
+    ],
+    tests: guarantee("refresh-token-once")
+  },
+  {
+    guarantee: 4,
+    name: "the refresh token of a dead holder is sent again",
+    file: store,
+    edits: [["generation, spent: orphaned }", "generation, spent: false }"]],
+    tests: guarantee("refresh-token-once")
+  },
+  {
+    guarantee: 4,
+    name: "without a store nobody remembers what was sent",
+    file: exchange,
+    edits: [["spent = Exit.isFailure(exit) && lease.spent", "spent = false"]],
+    tests: guarantee("refresh-token-once")
+  },
+  {
+    guarantee: 4,
+    name: "a refresh token that never left is dropped",
+    file: exchange,
+    edits: [["if (neverSent(refused) || (overloaded(refused) && keeps))", "if (overloaded(refused) && keeps)"]],
+    tests: guarantee("refresh-token-once")
+  },
+  // 5. A cancelled caller loses nothing; a closed scope leaves nothing.
+  {
+    guarantee: 5,
+    name: "the exchange is interrupted with its caller",
+    file: engine,
+    edits: [
+      [
+        "Effect.exit(done)",
+        "Effect.exit(Effect.onInterrupt(done, () => exchanging === undefined ? Effect.void : Fiber.interrupt(exchanging)))"
+      ]
+    ],
+    tests: guarantee("cancelled-callers")
+  },
+  {
+    guarantee: 5,
+    name: "closing the scope leaves those who wait",
+    file: engine,
+    edits: [["settle(Exit.interrupt())\n      if (signOut", "if (signOut"]],
+    tests: guarantee("cancelled-callers")
+  },
+  {
+    guarantee: 5,
+    name: "closing the scope leaves the request",
+    file: engine,
+    edits: [["if (exchanging !== undefined) yield* Fiber.interrupt(exchanging)\n      settle(", "settle("]],
+    tests: guarantee("cancelled-callers")
+  },
+  {
+    guarantee: 5,
+    name: "an attempt can be cut before it begins",
+    file: engine,
+    edits: [["Effect.forkDetach(attempt, { uninterruptible: true })", "Effect.forkDetach(attempt)"]],
+    tests: guarantee("cancelled-callers")
+  },
+  {
+    guarantee: 5,
+    name: "a signed-out service logs in for nobody",
+    file: engine,
+    edits: [["if (round !== undefined) round.isVoid = true\n        settle(Exit.interrupt())\n", ""]],
+    tests: guarantee("cancelled-callers")
+  },
+  // 6. Fatal failures are typed, cached briefly, never hammered.
+  {
+    guarantee: 6,
+    name: "fatal failures are not cached",
+    file: engine,
+    edits: [["blocked = !error.isRetryable", "blocked = error.reason === undefined"]],
+    tests: guarantee("fatal-failures")
+  },
+  {
+    guarantee: 6,
+    name: "fatal failures are cached for ever",
+    file: engine,
+    edits: [["until: now() + policy.fatalFor * (1 + random.nextDoubleUnsafe())", "until: Infinity"]],
+    tests: guarantee("fatal-failures")
+  },
+  // 7. A 401 renews only if the rejected token is still the current one.
+  {
+    guarantee: 7,
+    name: "reject does not compare",
+    file: engine,
+    edits: [["|| !AccessToken.isSameCredential(current.token, token)", ""]],
+    tests: guarantee("rejected-tokens")
+  },
+  {
+    guarantee: 7,
+    name: "a rejected token is not suspect",
+    file: engine,
+    edits: [["current.suspect = true\n      quietUntil", "quietUntil"]],
+    tests: guarantee("rejected-tokens")
+  },
+  {
+    guarantee: 7,
+    name: "no storm breaker",
+    file: engine,
+    edits: [["rejections.length >= policy.stormLimit", "rejections.length === Infinity"]],
+    tests: guarantee("rejected-tokens")
+  },
+  // 8. The scheduler is suspend-safe, never gives up, ends with its scope.
+  {
+    guarantee: 8,
+    name: "cool-down on the wall clock",
+    file: engine,
+    edits: [
+      ["failedAt = now()", "failedAt = wallNow()"],
+      ["const own = failedAt +", "const own = failedAt - wallNow() + now() +"]
+    ],
+    tests: guarantee("scheduler")
+  },
+  {
+    guarantee: 8,
+    name: "the scheduler gives up after a failure",
+    file: engine,
+    edits: [["if (!keepFresh) return Infinity", "if (!keepFresh || failures > 0) return Infinity"]],
+    tests: guarantee("scheduler")
+  },
+  {
+    guarantee: 8,
+    name: "no tick",
+    file: engine,
+    edits: [["keepFresh && held !== undefined ? tick : Infinity", "Infinity"]],
+    tests: guarantee("scheduler")
+  },
+  {
+    guarantee: 8,
+    name: "no cool-down while the token is valid",
+    file: engine,
+    edits: [["longPause = jitter(policy.coolDown)", "longPause = 0"]],
+    tests: guarantee("scheduler")
+  },
+  // 9. No secret anywhere.
+  {
+    guarantee: 9,
+    name: "the error carries the token",
+    file: engine,
+    edits: [
+      [
+        'import * as Random from "effect/Random"',
+        'import * as Random from "effect/Random"\nimport * as Redacted from "effect/Redacted"'
+      ],
+      [
+        "new TokenError.TokenError({ provider: provider.name, reason, validUntil })",
+        "new TokenError.TokenError({ provider: validUntil === undefined ? provider.name : Redacted.value(held!.token.accessToken), reason, validUntil })"
+      ]
+    ],
+    tests: guarantee("no-secrets")
+  },
+  {
+    guarantee: 9,
+    name: "the event carries the token",
+    file: engine,
+    edits: [
+      [
+        'import * as Random from "effect/Random"',
+        'import * as Random from "effect/Random"\nimport * as Redacted from "effect/Redacted"'
+      ],
+      ["duration, age, expiresAt })", "duration, age, expiresAt, token: Redacted.value(token.accessToken) })"]
+    ],
+    tests: guarantee("no-secrets")
+  },
+  // 10. Nothing but a 401 of ours, about our token, renews.
+  {
+    guarantee: 10,
+    name: "the token goes to any origin",
+    file: client,
+    edits: [["&& isOurs(request) && !anonymous(request)", "&& !anonymous(request)"]],
+    tests: ["test/BearerClient.test.ts"]
+  },
+  {
+    guarantee: 10,
+    name: "a 403 renews",
+    file: client,
+    edits: [["response.status === 401 &&", "(response.status === 401 || response.status === 403) &&"]],
+    tests: ["test/BearerClient.test.ts"]
+  },
+  {
+    guarantee: 10,
+    name: "a 401 about scope renews",
+    file: client,
+    edits: [["isAnsweredByOurs(response) &&\n    !isAboutScope(response)", "isAnsweredByOurs(response)"]],
+    tests: ["test/BearerClient.test.ts"]
+  }
+]
