@@ -40,6 +40,8 @@ export type Acquired =
       readonly stored: Option.Option<AccessToken>
       readonly fence: number
       readonly orphaned: boolean
+      /** The highest generation ever committed, also of a credential that was cleared. */
+      readonly generation: number
     }
 
 /**
@@ -166,7 +168,7 @@ export const transact = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
       continue
     }
     const { fence, orphaned, stored } = acquired
-    const generation = Math.max(seen, Option.isSome(stored) ? stored.value.generation : 0) + 1
+    const generation = Math.max(seen, acquired.generation) + 1
     const lease: Lease = { stored, orphaned, generation, spent: orphaned }
     const release = Effect.suspend(() => Effect.exit(backend.release(identity, { owner, fence, spent: lease.spent })))
     const token = yield* Effect.onError(Effect.interruptible(options.exchange(lease)), () => release)
@@ -258,7 +260,14 @@ export const makeMemory: Effect.Effect<Backend> = /* @__PURE__ */ Effect.gen(fun
   const recordOf = (identity: string) => {
     let record = records.get(identity)
     if (record === undefined) {
-      record = { stored: undefined, spent: false, fence: 0, lease: undefined, changed: Deferred.makeUnsafe() }
+      record = {
+        stored: undefined,
+        generation: 0,
+        spent: false,
+        fence: 0,
+        lease: undefined,
+        changed: Deferred.makeUnsafe()
+      }
       records.set(identity, record)
     }
     return record
@@ -281,13 +290,15 @@ export const makeMemory: Effect.Effect<Backend> = /* @__PURE__ */ Effect.gen(fun
         const orphaned = record.spent || lease !== undefined
         record.fence += 1
         record.lease = { owner, until: now() + ttl }
-        return { _tag: "Lease", stored: Option.fromUndefinedOr(stored), fence: record.fence, orphaned }
+        const { fence, generation } = record
+        return { _tag: "Lease", stored: Option.fromUndefinedOr(stored), fence, orphaned, generation }
       }),
     commit: (identity, { fence, owner, stored }) =>
       Effect.sync(() => {
         const record = recordOf(identity)
         if (!holds(record, { owner, fence })) return false
         record.stored = stored
+        record.generation = stored.generation
         record.spent = false
         record.lease = undefined
         change(record)
@@ -315,6 +326,7 @@ export const makeMemory: Effect.Effect<Backend> = /* @__PURE__ */ Effect.gen(fun
 })
 
 interface MemoryRecord {
+  generation: number
   stored: AccessToken | undefined
   spent: boolean
   fence: number

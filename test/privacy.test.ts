@@ -150,7 +150,7 @@ const eavesdropping = (witness: Witness) =>
         client,
         Effect.flatMap((response) =>
           Effect.map(response.arrayBuffer, (bytes) => {
-            const issued = Schema.decodeUnknownExit(Issued)(new TextDecoder().decode(bytes))
+            const issued = Schema.decodeExit(Issued)(new TextDecoder().decode(bytes))
             if (Exit.isSuccess(issued)) {
               for (const secret of Object.values(issued.value)) if (secret) witness.secrets.add(secret)
             }
@@ -414,9 +414,11 @@ describe("no secret is written down where the server repeats all of the request 
           }).pipe(Effect.provide(repeating))
           yield* everyRequest(play).pipe(
             Effect.provide(
-              ApiVideo.layerClient({ baseUrl: url, rateLimits: false, retry: false }).pipe(Layer.provide(repeating))
-            ),
-            Effect.provide(ApiVideo.layerToken({ baseUrl: url, apiKey, policy: hasty }))
+              ApiVideo.layerClient({ baseUrl: url, rateLimits: false, retry: false }).pipe(
+                Layer.provide(repeating),
+                Layer.provide(ApiVideo.layerToken({ baseUrl: url, apiKey, policy: hasty }))
+              )
+            )
           )
         })
       })
@@ -473,9 +475,7 @@ const others: Readonly<Record<string, Scenario>> = {
           ApiVideo.authenticate({ apiKey }, { baseUrl: url, sdk: { name: "a", version: plantedKey } })
         ),
         "failing vault": Layer.effectDiscard(
-          Layer.build(
-            ApiVideo.layer({ baseUrl: url, apiKey: Effect.fail(new Error(`vault: ${plantedKey}`)), policy: hasty })
-          )
+          Layer.build(ApiVideo.layer({ baseUrl: url, apiKey: Effect.fail(`vault: ${plantedKey}`), policy: hasty }))
         ),
         "origin of a client": Layer.effectDiscard(
           Effect.gen(function* () {
@@ -657,7 +657,7 @@ describe("the scan finds a secret", () => {
     "in the cause of a log": Effect.logError("key", Cause.die(new Error(plantedKey))),
     "in a span": Effect.withSpan(Effect.void, plantedKey),
     "in an attribute of a span": Effect.withSpan(Effect.void, "span", { attributes: { plantedKey } }),
-    "in the exit of a span": Effect.exit(Effect.withSpan(Effect.fail(new Error(plantedKey)), "span")),
+    "in the exit of a span": Effect.exit(Effect.withSpan(Effect.fail(plantedKey), "span")),
     "in a metric": Metric.update(Metric.withAttributes(Metric.counter("count"), { key: plantedKey }), 1),
     "that a server issued": Effect.flatMap(Sandbox.ApiVideoSandbox, ({ url }) =>
       Effect.flatMap(ApiVideo.authenticate({ apiKey }, { baseUrl: url }), (token) =>

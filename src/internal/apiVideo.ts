@@ -193,7 +193,7 @@ export const makeExchange = (httpClient: HttpClient.HttpClient, server: Server) 
     const failed = Effect.mapError((error: HttpClientError.HttpClientError) => reasonOfFailure(operation, error))
     const response = yield* failed(client.execute(HttpClientRequest.bodyJsonUnsafe(request, payload)))
     if (response.status < 200 || response.status > 299) {
-      return yield* Effect.fail(reasonOf(operation, server, response, yield* readProblem(response)))
+      return yield* reasonOf(operation, server, response, yield* readProblem(response))
     }
     const body = yield* failed(response.json)
     return yield* Effect.mapError(AccessToken.decodeResponse(body), ({ problem }) =>

@@ -130,12 +130,12 @@ export const make = Effect.fnUntraced(function* (
       const keeps = login === undefined || !traits.rotatesRefreshToken
       if (neverSent(refused) || (overloaded(refused) && keeps)) lease.spent = false
       if (neverSent(refused) || overloaded(refused) || refused._tag === "AccountSuspended") {
-        return yield* Effect.fail(refused)
+        return yield* refused
       }
     }
     if (login === undefined) {
       const answered = refused !== undefined && "status" in refused ? { status: refused.status } : {}
-      return yield* Effect.fail(new TokenError.InteractionRequired(answered))
+      return yield* new TokenError.InteractionRequired(answered)
     }
     sending("login")
     return yield* timed("login", login, lease)

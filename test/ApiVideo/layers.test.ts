@@ -370,8 +370,7 @@ describe("layerConfig", () => {
           ]
         )
       }).pipe(
-        Effect.provide(layer),
-        Effect.provide(environment({ ...env, TOKEN_WHEN_IDLE: "on-demand" })),
+        Effect.provide(Layer.provide(layer, environment({ ...env, TOKEN_WHEN_IDLE: "on-demand" }))),
         Effect.provideService(HttpClient.HttpClient, client)
       )
     })
@@ -410,8 +409,12 @@ describe("layerConfig", () => {
         yield* api.get("/videos")
         assert.deepStrictEqual(yield* keys, ['{"apiKey":"first"}', '{"apiKey":"second"}'])
       }).pipe(
-        Effect.provide(ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY"), policy: onDemand })),
-        Effect.provide(environment(env)),
+        Effect.provide(
+          Layer.provide(
+            ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY"), policy: onDemand }),
+            environment(env)
+          )
+        ),
         Effect.provideService(HttpClient.HttpClient, client)
       )
     })
@@ -704,7 +707,7 @@ describe("authenticate and refresh", () => {
 
   it.effect("have schemas of their payloads that never write a secret", () =>
     Effect.gen(function* () {
-      const decoded = yield* Schema.decodeUnknownEffect(ApiVideo.AuthenticatePayload)({ apiKey })
+      const decoded = yield* Schema.decodeEffect(ApiVideo.AuthenticatePayload)({ apiKey })
       assert.strictEqual(Redacted.value(decoded.apiKey), "your_api_key")
       const written = [
         yield* Effect.exit(Schema.encodeEffect(Schema.toCodecJson(ApiVideo.AuthenticatePayload))({ apiKey })),

@@ -43,7 +43,7 @@ const environment = ({ eager, policy, sandbox }: Setup = {}) =>
 type Environment = Layer.Success<ReturnType<typeof environment>> | HttpClient.HttpClient | Scope.Scope
 
 const test = <A, E>(name: string, body: Effect.Effect<A, E, Environment>, setup?: Setup) =>
-  it.live(name, () => body.pipe(Effect.provide(environment(setup)), Effect.provide(NodeHttpClient.layerUndici)))
+  it.live(name, () => body.pipe(Effect.provide(Layer.provideMerge(environment(setup), NodeHttpClient.layerUndici))))
 
 const ledger = Sandbox.ApiVideoSandbox.use((sandbox) => sandbox.ledger)
 const inject = (on: Sandbox.Fault["on"], kind: Sandbox.FaultKind, times = Infinity) =>
@@ -111,7 +111,7 @@ describe("one exchange, whatever the number of callers:", () => {
             { logins, refreshes, requests, unauthorized },
             { logins: 1, refreshes: 1, requests: 100, unauthorized: 50 }
           )
-        }).pipe(Effect.provide(environment()), Effect.provide(http))
+        }).pipe(Effect.provide(Layer.provideMerge(environment(), http)))
     )
   }
 })
@@ -328,7 +328,7 @@ describe("bad input is typed, and the token held is served meanwhile:", () => {
         assert.isTrue(Result.isFailure(yield* Effect.result(service.renew)))
         assert.strictEqual(bare(yield* service.get), bare(held))
         yield* listVideos
-      }).pipe(Effect.provide(environment()), Effect.provide(detoured))
+      }).pipe(Effect.provide(Layer.provideMerge(environment(), detoured)))
     )
   }
 })

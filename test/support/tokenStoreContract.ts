@@ -351,6 +351,15 @@ export const tokenStoreContract = <E>(
         assert.deepStrictEqual(plain(kept), { ...plain(token(1)), generation: 0 })
       }))
 
+    test("a credential after a sign-out is newer than the one forgotten, for who has seen neither", (backend) =>
+      Effect.gen(function* () {
+        yield* put(backend, token(7))
+        yield* backend.clear("one")
+        const exchange = ({ generation }: TokenStore.Lease) => Effect.succeed(token(generation))
+        const { token: next } = yield* TokenStore.transact(backend, "one", { ...options, exchange })
+        assert.strictEqual(next.generation, 8)
+      }))
+
     test("after an answer that could not be stored nobody waits for the lease, and the next one logs in", (backend) =>
       Effect.gen(function* () {
         const commit = () => Effect.fail(new TokenError.StoreUnavailable({ operation: "commit" }))
