@@ -159,6 +159,8 @@ export interface ClientOptions extends ServerOptions {
 }
 
 /**
+ * Everything about the client and its token.
+ *
  * @category options
  * @since 0.1.0
  */

@@ -200,7 +200,7 @@ export class AmbiguousExchange extends Schema.TaggedError<AmbiguousExchange>(
 )("AmbiguousExchange", { status: answer.status, failure: Schema.optional(Failure) }) {
   readonly isRetryable = true
   override get message() {
-    return `the answer to a refresh was lost${said(this)}; it is not sent again`
+    return `the answer to a refresh was lost${said(this)}; its token is not sent again`
   }
 }
 

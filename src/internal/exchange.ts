@@ -58,7 +58,10 @@ const unshared = () => {
   return { transact, clear }
 }
 
-/** Makes what makes one attempt, and what forgets the credential. An attempt is run uninterruptibly: what may be interrupted says so itself. */
+/**
+ * Makes what makes one attempt, and what forgets the credential. An attempt is run uninterruptibly: what may be
+ * interrupted says so itself.
+ */
 export const make = Effect.fnUntraced(function* (
   provider: TokenProvider,
   policy: RenewalPolicy,
