@@ -1,6 +1,7 @@
 /**
- * `npm run docs:check`: every ```ts fence of the README and of a docstring is type-checked as a module of its own, the
- * way a reader would paste it, and every export has a docstring.
+ * `npm run docs:check`: every ```ts fence of a Markdown file and of a docstring is type-checked as a module of its own, the
+ * way a reader would paste it. One with `expression // => value` is run, and the values compared. Every export has a
+ * docstring that says something.
  */
 import { spawnSync } from "node:child_process"
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -14,8 +15,17 @@ mkdirSync(folder, { recursive: true })
 const sources = globSync("src/**/*.ts", { cwd: root })
 const problems: Array<string> = []
 
+const assertion = 'import { deepStrictEqual as expected } from "node:assert"'
+
+/** A module of the lines, in which `expression // => value` compares the two. */
+const compared = (lines: ReadonlyArray<string>): string => {
+  const code = lines.map((line) => line.replace(/^(\S.*?)\s*\/\/ => (.+)$/, "expected($1, $2)"))
+  const isRun = code.some((line, index) => line !== lines[index])
+  return [...(isRun ? [assertion] : []), ...code, "export {}", ""].join("\n")
+}
+
 /** Fences by the file they are written to: the line they begin at is in its name. */
-const fences = [...globSync("*.md", { cwd: root }), ...sources].flatMap((file) => {
+const fences = [...globSync("{*,examples/*}.md", { cwd: root }), ...sources].flatMap((file) => {
   const lines = readFileSync(join(root, file), "utf8").split("\n")
   const found: Array<{ readonly name: string; readonly code: string }> = []
   let open: { readonly line: number; readonly code: Array<string> } | undefined
@@ -25,7 +35,7 @@ const fences = [...globSync("*.md", { cwd: root }), ...sources].flatMap((file) =
       if (text.trimEnd() === "```ts") open = { line: index + 1, code: [] }
     } else if (text.trimEnd() === "```") {
       const name = `${file.replaceAll(/[/\\]/g, "_")}_${open.line}.ts`
-      found.push({ name, code: `${open.code.join("\n")}\nexport {}\n` })
+      found.push({ name, code: compared(open.code) })
       open = undefined
     } else {
       open.code.push(text)
@@ -35,6 +45,7 @@ const fences = [...globSync("*.md", { cwd: root }), ...sources].flatMap((file) =
   return found
 })
 for (const { code, name } of fences) writeFileSync(join(folder, name), code)
+const run = fences.filter(({ code }) => code.includes(assertion))
 writeFileSync(
   join(folder, "tsconfig.json"),
   JSON.stringify({
@@ -47,6 +58,11 @@ writeFileSync(
   })
 )
 const tsc = spawnSync("tsc", ["--noEmit", "-p", folder], { encoding: "utf8", cwd: root })
+for (const { name } of run) {
+  const condition = "--conditions=@effect-video-auth/source"
+  const node = spawnSync("node", [condition, join(folder, name)], { encoding: "utf8", cwd: root })
+  if (node.status !== 0) problems.push(`${name}: ${node.stderr.trim()}`)
+}
 rmSync(folder, { recursive: true })
 if (tsc.status !== 0) problems.push(tsc.stdout.trim() || String(tsc.error))
 
@@ -56,7 +72,17 @@ for (const file of sources) {
   const lines = readFileSync(join(root, file), "utf8").split("\n")
   if (!lines[0]?.startsWith("/**")) problems.push(`${file}:1: the module has no docstring`)
   for (const [index, line] of lines.entries()) {
-    const documented = lines[index - 1]?.trimEnd().endsWith("*/") === true
+    // More than tags: a sentence of what it is for.
+    const start = lines.lastIndexOf("/**", index)
+    const sentence =
+      start === -1
+        ? ""
+        : lines
+            .slice(start + 1, index)
+            .join("\n")
+            .replaceAll(/^ \*( @.*)?$/gm, "")
+    const documented =
+      lines[index - 1]?.trimEnd().endsWith("*/") === true && /\w/.test(`${lines[index - 1]}${sentence}`)
     // The overloads and the merged type of one name share the docstring of the first.
     const name = /^export (?:declare )?(?:const|class|interface|type|function) (\w+)/.exec(line)?.[1]
     const merged = lines.slice(0, index).some((above) => new RegExp(`^export \\w+ ${name}\\b`).test(above))
@@ -65,5 +91,7 @@ for (const file of sources) {
 }
 
 for (const problem of problems) console.error(problem)
-console.log(`${fences.length} fences in ${sources.length + 1} files, ${problems.length} problems`)
+console.log(
+  `${fences.length} fences, ${run.length} of them run, in ${sources.length + 1} files, ${problems.length} problems`
+)
 process.exit(problems.length === 0 && fences.length > 0 ? 0 : 1)

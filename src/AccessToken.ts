@@ -170,6 +170,19 @@ const problemOf = (issue: SchemaIssue.Issue): string => {
  * `expires_in` is missing, a JWT's `exp − iat` stands in. Anything else is a `MalformedResponse` that names the field and
  * never its value.
  *
+ * **Example** (Decoding an answer)
+ *
+ * ```ts
+ * import { Duration, Effect } from "effect"
+ * import { AccessToken } from "effect-video-auth"
+ *
+ * const answer = { token_type: "bearer", access_token: "eyJ…", expires_in: "3600" }
+ * const decoded = Effect.runSync(AccessToken.decodeResponse({ ...answer, access_token: "t1" }))
+ * Duration.toSeconds(Duration.fromInputUnsafe(decoded.expiresIn)) // => 3600
+ * String(decoded.accessToken) // => "<redacted:access_token>"
+ * Effect.runSync(Effect.flip(AccessToken.decodeResponse(answer))).problem // => "access_token is missing or invalid"
+ * ```
+ *
  * @category decoding
  * @since 0.1.0
  */

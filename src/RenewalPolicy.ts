@@ -183,6 +183,18 @@ export const config = (prefix: string): Config.Config<Options> => {
  * The two windows of a token, in milliseconds before its expiry, for a lifetime in milliseconds and a random number
  * from 0 to 1: within `advisory` it is renewed in the background, within `mandatory` callers wait for the renewal.
  *
+ * **Example** (Looking at the windows of a token of one hour)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { RenewalPolicy } from "effect-video-auth"
+ *
+ * const policy = Effect.runSync(RenewalPolicy.make())
+ * RenewalPolicy.windows(policy, 3_600_000, 0) // => { advisory: 900_000, mandatory: 60_000 }
+ * RenewalPolicy.windows(policy, 3_600_000, 1) // => { advisory: 540_000, mandatory: 60_000 }
+ * RenewalPolicy.windows(policy, 300_000, 0) // => { advisory: 75_000, mandatory: 30_000 }
+ * ```
+ *
  * @category combinators
  * @since 0.1.0
  */

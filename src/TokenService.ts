@@ -157,10 +157,18 @@ export class TestCalls
  * **Example** (Testing what a program does when the key is refused)
  *
  * ```ts
- * import { Effect } from "effect"
+ * import { Effect, Redacted } from "effect"
  * import { TokenError, TokenService } from "effect-video-auth"
  *
- * export const layer = TokenService.layerTest(["first", new TokenError.InvalidCredentials({ status: 400 })])
+ * const layer = TokenService.layerTest(["first", new TokenError.InvalidCredentials({ status: 400 })])
+ * const program = Effect.gen(function* () {
+ *   const tokens = yield* TokenService.TokenService
+ *   const token = yield* tokens.get
+ *   const error = yield* Effect.flip(tokens.reject(token))
+ *   const calls = yield* yield* TokenService.TestCalls
+ *   return [Redacted.value(token.accessToken), error.reason._tag, calls.map((call) => call._tag)]
+ * })
+ * Effect.runSync(Effect.provide(program, layer)) // => ["first", "InvalidCredentials", ["get", "reject"]]
  * ```
  *
  * @category testing
