@@ -113,7 +113,10 @@ export interface ServerOptions {
  * @since 0.1.0
  */
 export interface TokenOptions extends ServerOptions {
-  /** The API key, or an effect (a `Config`, a vault) that is run at each login, so that a key can change. */
+  /**
+   * The API key, or an effect (a `Config`, a vault) that is run when the layer is built and at each login, so that a key
+   * can change.
+   */
   readonly apiKey: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
   readonly policy?: RenewalPolicy.Options | undefined
   /**

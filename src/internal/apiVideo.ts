@@ -202,9 +202,15 @@ export const makeExchange = (httpClient: HttpClient.HttpClient, server: Server) 
   })
 }
 
-/** Names a credential without telling it: the first 64 bits of a SHA-256 over host and key. */
+/**
+ * Names a credential without telling it: the first 64 bits of a SHA-256 over host and key. A page that is not served
+ * securely has no SHA-256, and a name of its own.
+ */
 export const identityOf = (server: Server, key: string): Effect.Effect<string> =>
   Effect.map(
-    Effect.promise(() => crypto.subtle.digest("SHA-256", new TextEncoder().encode(`${server.baseUrl}\n${key}`))),
+    Effect.promise(async () => {
+      const text = new TextEncoder().encode(`${server.baseUrl}\n${key}`)
+      return crypto.subtle?.digest("SHA-256", text) ?? crypto.getRandomValues(new Uint8Array(8)).buffer
+    }),
     (digest) => `api.video:${new URL(server.baseUrl).host}:${new DataView(digest).getBigUint64(0).toString(16)}`
   )

@@ -38,13 +38,16 @@ const neverConnected = /connect\b|getaddrinfo|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|C
 /** A certificate that is not accepted: codes of OpenSSL. */
 const untrusted = /CERT|SELF_SIGNED|UNABLE_TO_(VERIFY|GET)|ERR_TLS|ERR_SSL|EPROTO/
 
-/** The codes along a chain of causes. Undici wraps one, and an `AggregateError` has several. */
+/**
+ * The codes along a chain of causes. Undici wraps one, an `AggregateError` has several, and Deno has none but says in the
+ * message that it was connecting.
+ */
 const codesOf = (error: unknown, depth = 6): string => {
   if (depth === 0 || typeof error !== "object" || error === null) return ""
-  const { cause, code, errors, syscall }: { cause?: unknown; code?: unknown; errors?: unknown; syscall?: unknown } =
-    error
+  const { cause, code, errors, message, syscall }: Partial<Record<string, unknown>> & object = error
   const causes = [cause, ...(Array.isArray(errors) ? errors : [])]
-  return [code, syscall, ...causes.map((cause) => codesOf(cause, depth - 1))].join(" ")
+  const connecting = String(message).includes("client error (Connect)") ? "connect" : ""
+  return [code, syscall, connecting, ...causes.map((cause) => codesOf(cause, depth - 1))].join(" ")
 }
 
 /** How far a failed request got. */

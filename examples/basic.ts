@@ -1,0 +1,29 @@
+/** The first program: provide one layer, list videos. */
+import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
+import { Config, Console, Effect, Layer, Schema } from "effect"
+import { HttpClientResponse } from "effect/http"
+import { ApiVideo } from "effect-video-auth"
+import { server } from "./support/server.ts"
+
+const Videos = Schema.Struct({ data: Schema.Array(Schema.Struct({ videoId: Schema.String, title: Schema.String })) })
+
+const listVideos = Effect.gen(function* () {
+  const api = yield* ApiVideo.ApiVideo
+  const { data } = yield* Effect.flatMap(api.get("/videos"), HttpClientResponse.schemaBodyJson(Videos))
+  return data.map(({ title }) => title)
+})
+
+const program = Effect.gen(function* () {
+  yield* Console.log("videos:", yield* listVideos)
+})
+
+const ApiVideoLive = ApiVideo.layerConfig({
+  apiKey: Config.Redacted("APIVIDEO_API_KEY"),
+  // A program of your own names an `environment` here, or nothing for production.
+  baseUrl: Config.String("APIVIDEO_BASE_URL")
+})
+
+program.pipe(
+  Effect.provide(ApiVideoLive.pipe(Layer.provide(NodeHttpClient.layerUndici), Layer.provide(server))),
+  NodeRuntime.runMain
+)

@@ -1,0 +1,45 @@
+/** An `HttpApi` of your own for the endpoints that you use: the derived client takes api.video's as its transport. */
+import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
+import { Config, Console, Effect, Layer, Schema } from "effect"
+import { HttpApi, HttpApiClient, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
+import { ApiVideo } from "effect-video-auth"
+import { server } from "./support/server.ts"
+
+const Video = Schema.Struct({ videoId: Schema.String, title: Schema.String })
+
+const Api = HttpApi.make("api.video").add(
+  HttpApiGroup.make("videos")
+    .add(
+      HttpApiEndpoint.get("list", "/videos", {
+        query: { title: Schema.optional(Schema.String) },
+        success: Schema.Struct({ data: Schema.Array(Video) })
+      })
+    )
+    .add(HttpApiEndpoint.get("get", "/videos/:videoId", { params: { videoId: Schema.String }, success: Video }))
+)
+
+const program = Effect.gen(function* () {
+  const client = yield* HttpApiClient.makeWith(Api, {
+    // No `baseUrl`: this client has its own.
+    httpClient: yield* ApiVideo.ApiVideo
+  })
+  const { data } = yield* client.videos.list({ query: { title: "Trailer" } })
+  for (const { videoId } of data) {
+    const { title } = yield* client.videos.get({ params: { videoId } })
+    yield* Console.log(`found: ${title}`)
+  }
+  // The errors are the client's: the endpoints need not list them.
+  yield* client.videos
+    .get({ params: { videoId: "vi0" } })
+    .pipe(Effect.catchReason("ApiVideoError", "NotFound", ({ path }) => Console.log(`NotFound: ${path}`)))
+})
+
+const ApiVideoLive = ApiVideo.layerConfig({
+  apiKey: Config.Redacted("APIVIDEO_API_KEY"),
+  baseUrl: Config.String("APIVIDEO_BASE_URL")
+})
+
+program.pipe(
+  Effect.provide(ApiVideoLive.pipe(Layer.provide(NodeHttpClient.layerUndici), Layer.provide(server))),
+  NodeRuntime.runMain
+)

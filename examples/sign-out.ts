@@ -1,0 +1,40 @@
+/** Signing out: the credential is forgotten, here and in the store if there is one. */
+import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
+import { Config, Console, Effect, Layer, Schema } from "effect"
+import { HttpClientResponse } from "effect/http"
+import { ApiVideo, TokenService } from "effect-video-auth"
+import { server } from "./support/server.ts"
+
+const Videos = Schema.Struct({ data: Schema.Array(Schema.Struct({ videoId: Schema.String, title: Schema.String })) })
+
+const listVideos = Effect.gen(function* () {
+  const api = yield* ApiVideo.ApiVideo
+  const { data } = yield* Effect.flatMap(api.get("/videos"), HttpClientResponse.schemaBodyJson(Videos))
+  return data.map(({ title }) => title)
+})
+
+const program = Effect.gen(function* () {
+  const tokens = yield* TokenService.TokenService
+  const tell = Effect.flatMap(tokens.state, ({ generation, phase }) => Console.log(`${phase}, token #${generation}`))
+  yield* Console.log("videos:", yield* listVideos)
+  yield* tell
+  yield* tokens.invalidate
+  yield* tell
+  // A request after it logs in again.
+  yield* Console.log("videos:", yield* listVideos)
+  yield* tell
+})
+
+// Taken apart, the layer gives the TokenService as well.
+const ApiVideoLive = Layer.unwrap(
+  Effect.gen(function* () {
+    const baseUrl = yield* Config.String("APIVIDEO_BASE_URL")
+    const token = ApiVideo.layerToken({ apiKey: Config.Redacted("APIVIDEO_API_KEY"), baseUrl })
+    return Layer.provideMerge(ApiVideo.layerClient({ baseUrl }), token)
+  })
+)
+
+program.pipe(
+  Effect.provide(ApiVideoLive.pipe(Layer.provide(NodeHttpClient.layerUndici), Layer.provide(server))),
+  NodeRuntime.runMain
+)

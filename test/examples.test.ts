@@ -1,0 +1,139 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
+import { spawn } from "node:child_process"
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+
+// The example of a spec is one: its tests are among these.
+await import("../examples/spec.test.ts")
+
+const root = join(import.meta.dirname, "..")
+
+interface Ending {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+// Most of the time of each is compiling Effect, the same for all.
+const cache = { NODE_COMPILE_CACHE: join(root, "node_modules", ".cache", "examples") }
+
+/** Runs a file of the examples as a reader would, with no variables of this process. */
+const run = (file: string, env: Readonly<Record<string, string>> = {}, args: ReadonlyArray<string> = []) =>
+  new Promise<Ending>((resolve, reject) => {
+    const child = spawn(process.execPath, ["--conditions=@effect-video-auth/source", join("examples", file), ...args], {
+      cwd: root,
+      env: { ...cache, ...env },
+      stdio: ["ignore", "pipe", "pipe"]
+    })
+    let [stdout, stderr] = ["", ""]
+    child.stdout.on("data", (chunk) => (stdout += chunk))
+    child.stderr.on("data", (chunk) => (stderr += chunk))
+    child.on("error", reject)
+    child.on("close", (code) => resolve({ code, stdout, stderr }))
+  })
+
+const secrets = [
+  "eyJ",
+  "def50200",
+  "Bearer ",
+  "Basic ",
+  "PRIVATE KEY",
+  "your_api_key",
+  "your_next_api_key",
+  "your_client_secret",
+  "access-",
+  "refresh-"
+]
+
+const assertDiscreet = ({ stderr, stdout }: Ending) => {
+  const text = stdout + stderr
+  for (const secret of secrets) assert.notInclude(text, secret)
+  assert.notMatch(text, /\bto[0-9a-f]{22}\b/, "an upload token")
+  assert.notMatch(text, /^\s+at /m, "a stack trace")
+}
+
+const videos = "videos: [ 'Trailer', 'Interview', 'Credits' ]"
+
+/** All that each prints. */
+const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
+  "basic.ts": [videos],
+  "custom-provider.ts": ["{ reports: [ 'May', 'June' ] }", "{ reports: [ 'May', 'June' ] } with token #2"],
+  "delegated-upload.ts": [
+    "upload token: <redacted> for 3600 s",
+    "two parts, one video: film.mp4",
+    "Unauthorized: The upload token is invalid or expired."
+  ],
+  "fetch.ts": [videos],
+  "http-api.ts": ["found: Trailer", "NotFound: /videos/vi0"],
+  "key-rotation.ts": [videos, videos, "2 logins, 1 request sent again"],
+  "long-upload.ts": [
+    "uploaded 16 MiB",
+    "/videos: bearer #1",
+    "/auth/refresh: none",
+    "/videos/{videoId}/source: bearer #2"
+  ],
+  "paging.ts": [
+    "35 videos in 4 pages, the last is Episode 35",
+    "3 videos in 1 page",
+    "not followed: https://example.com"
+  ],
+  "promises.ts": [
+    videos,
+    "NotFound: DELETE /videos/vi0: 404: The requested resource was not found. (videoId)",
+    "closed"
+  ],
+  "proxy.ts": [videos, "tunnels: 2"],
+  "readiness.ts": [
+    "200 { phase: 'valid' }",
+    "200 { phase: 'valid' }",
+    "503 { phase: 'failed', lastFailure: 'InvalidCredentials' }"
+  ],
+  "sign-out.ts": [videos, "valid, token #1", "empty, token #1", videos, "valid, token #2"],
+  "typed-errors.ts": [
+    "BadRequest: pageSize: This parameter is out of the allowed range of values.",
+    "NotFound: /videos/vi0",
+    "TokenExpired: InvalidCredentials, no use to try again"
+  ]
+}
+
+const timeout = 120_000
+
+describe.concurrent("examples", () => {
+  for (const [file, lines] of Object.entries(outputs)) {
+    it(`${file} says what it shows`, { timeout }, async () => {
+      const ending = await run(file)
+      assert.strictEqual(ending.stderr, "")
+      assert.strictEqual(ending.stdout, `${lines.join("\n")}\n`)
+      assert.strictEqual(ending.code, 0)
+      assertDiscreet(ending)
+    })
+  }
+
+  it.live(
+    "basic.ts talks to the server that the variables name",
+    () =>
+      Effect.gen(function* () {
+        const { ledger, url } = yield* ApiVideoSandbox.ApiVideoSandbox
+        const env = { APIVIDEO_API_KEY: "your_api_key", APIVIDEO_BASE_URL: url }
+        const ending = yield* Effect.promise(() => run("basic.ts", env))
+        assert.deepStrictEqual(ending, { code: 0, stderr: "", stdout: "videos: []\n" })
+        const { logins, requests } = yield* ledger
+        assert.deepStrictEqual({ logins, requests }, { logins: 1, requests: 1 })
+      }).pipe(Effect.provide(ApiVideoSandbox.layer())),
+    timeout
+  )
+
+  it("are all run, and all in the README", () => {
+    const files = readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"))
+    const elsewhere = ["quickstart.ts", "spec.test.ts", "update-diffs.ts"]
+    assert.sameMembers(files, [...Object.keys(outputs), ...elsewhere])
+    const readme = readFileSync(join(root, "examples", "README.md"), "utf8")
+    for (const file of files) if (file !== "update-diffs.ts") assert.include(readme, `| [\`${file}\`](${file})`)
+  })
+
+  it("are what the diffs in the README say", { timeout }, async () => {
+    assert.deepStrictEqual(await run("update-diffs.ts", {}, ["--check"]), { code: 0, stdout: "", stderr: "" })
+  })
+})
