@@ -34,6 +34,7 @@ import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -395,6 +396,21 @@ export const layerBasic = (
         self.preprocess
       )
     })
+  )
+
+/**
+ * Provides the client without any credential, for a page in a browser, where a key would be public: uploads by token
+ * (`POST /upload?token=`) need none. Everything else is answered by `Unauthorized`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerAnonymous = (
+  options: ClientOptions = {}
+): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
+  Layer.effect(
+    ApiVideo,
+    ApiVideoClient.make(options, () => identity)
   )
 
 type Configurable =

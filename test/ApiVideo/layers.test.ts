@@ -2,7 +2,7 @@
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Config, ConfigProvider, Console, Effect, Exit, Fiber, Layer, Redacted, Schema } from "effect"
-import { HttpClient, type HttpClientRequest } from "effect/http"
+import { HttpClient, HttpClientRequest } from "effect/http"
 import { TestClock } from "effect/testing"
 import { ApiVideo, RenewalPolicy, TokenError, TokenService, TokenStore } from "effect-video-auth"
 import * as Sandbox from "effect-video-auth/testing/ApiVideoSandbox"
@@ -761,5 +761,40 @@ describe("provider", () => {
       assert.strictEqual(Redacted.value((yield* service.get).accessToken), "access-1")
       assert.strictEqual(Redacted.value((yield* service.renew).accessToken), "access-2")
     })
+  )
+})
+
+describe("layerAnonymous", () => {
+  it.live("uploads by token, and is told that everything else needs a credential", () =>
+    Effect.gen(function* () {
+      const sandbox = yield* Sandbox.ApiVideoSandbox
+      const made = yield* ApiVideo.ApiVideo.use((api) =>
+        Effect.flatMap(
+          api.execute(HttpClientRequest.bodyJsonUnsafe(HttpClientRequest.post("/upload-tokens"), {})),
+          (response) => response.json
+        )
+      ).pipe(Effect.provide(ApiVideo.layer({ baseUrl: sandbox.url, apiKey, policy: onDemand })))
+      const { token } = yield* Schema.decodeUnknownEffect(Schema.Struct({ token: Schema.String }))(made)
+      yield* Effect.gen(function* () {
+        const api = yield* ApiVideo.ApiVideo
+        const body = new FormData()
+        body.append("file", new Blob(["film"]), "film.mp4")
+        const upload = HttpClientRequest.post("/upload").pipe(
+          HttpClientRequest.setUrlParams({ token: Redacted.make(token) }),
+          HttpClientRequest.bodyFormData(body)
+        )
+        assert.strictEqual((yield* api.execute(upload)).status, 201)
+        const error = yield* Effect.flip(api.get("/videos"))
+        assert.strictEqual(error._tag === "ApiVideoError" ? error.reason._tag : error._tag, "Unauthorized")
+      }).pipe(Effect.provide(ApiVideo.layerAnonymous({ baseUrl: sandbox.url })))
+      const { entries } = yield* sandbox.ledger
+      assert.deepStrictEqual(
+        entries.slice(-2).map(({ hadAuthorization, path }) => [path, hadAuthorization]),
+        [
+          ["/upload", false],
+          ["/videos", false]
+        ]
+      )
+    }).pipe(Effect.provide(sandboxed))
   )
 })
