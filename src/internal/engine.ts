@@ -146,6 +146,13 @@ export const make = Effect.fnUntraced(function* (
   const blockedBy = (): TokenError.TokenError | undefined =>
     blocked !== undefined && now() < blocked.until ? blocked.error : undefined
 
+  const forgetFailures = () => {
+    failures = 0
+    failedAt = -Infinity
+    lastFailure = undefined
+    blocked = undefined
+  }
+
   const hold = (token: AccessToken.AccessToken, from: Pick<Held, "isPrivate" | "isAdopted">) => {
     const lifetime = token.expiresAt - token.issuedAt
     const left = Math.min(token.expiresAt - wallNow(), lifetime)
@@ -153,18 +160,12 @@ export const make = Effect.fnUntraced(function* (
     held = { token, exit: Exit.succeed(token), deadline: now() + left, ...windows, ...from, suspect: false }
     generation = Math.max(generation, token.generation)
     if (longest !== undefined && lifetime > longest) longest = undefined
-    failures = 0
-    failedAt = -Infinity
-    lastFailure = undefined
-    blocked = undefined
+    forgetFailures()
   }
 
   const forget = () => {
     held = undefined
-    failures = 0
-    failedAt = -Infinity
-    lastFailure = undefined
-    blocked = undefined
+    forgetFailures()
     longest = undefined
     quietUntil = -Infinity
   }
