@@ -1,11 +1,13 @@
 /**
- * The examples of api.video's own documents ("Authentication steps", "Authentication and refresh tokens") against the
- * sandbox: word for word but for scheme and host.
+ * The examples of the platforms' own documents against the sandboxes: api.video's ("Authentication steps", "Authentication
+ * and refresh tokens") word for word but for scheme and host, movingimage's ("Create Access and Refresh Token Request",
+ * "Create Refresh Token Request") as printed, which is not JSON, and with the two kinds of quotes exchanged, which is.
  */
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Schema } from "effect"
 import { ApiVideoSandbox, layer } from "effect-video-auth/testing/ApiVideoSandbox"
+import * as MovingImageSandbox from "effect-video-auth/testing/MovingImageSandbox"
 import { execFile, spawnSync } from "node:child_process"
 import { connect } from "node:net"
 
@@ -81,5 +83,87 @@ describe("api.video's own examples, against the sandbox", () => {
     Effect.gen(function* () {
       yield* decodePair(yield* fixture("seed-response.json"))
     }).pipe(Effect.provide(NodeServices.layer))
+  )
+})
+
+const MovingImagePair = Schema.fromJsonString(
+  Schema.Struct({
+    accessToken: Schema.String,
+    refreshToken: Schema.String,
+    videoManagerList: Schema.Array(Schema.Struct({ id: Schema.Finite, name: Schema.String })),
+    validForVideoManager: Schema.String
+  })
+)
+const decodeMovingImagePair = Schema.decodeUnknownEffect(MovingImagePair)
+
+/** Runs a command of movingimage's documents; the values replace its placeholders. */
+const movingImage = Effect.fn(function* (
+  name: "movingimage-login.sh" | "movingimage-refresh.sh",
+  quotes: "as printed" | "exchanged",
+  values: Readonly<Record<string, string>> = {}
+) {
+  const { url } = yield* MovingImageSandbox.MovingImageSandbox
+  const script = yield* fixture(name)
+  assert.include(script, "https://api.video-cdn.net")
+  const quoted = quotes === "as printed" ? script : script.replaceAll(/['"]/g, (quote) => (quote === "'" ? '"' : "'"))
+  return yield* shell(
+    Object.entries({ ...values, "https://api.video-cdn.net": url }).reduce(
+      (text, [placeholder, value]) => text.replace(placeholder, value),
+      quoted
+    )
+  )
+})
+
+const loginAndRefresh = Effect.gen(function* () {
+  const first = yield* decodeMovingImagePair(yield* movingImage("movingimage-login.sh", "exchanged"))
+  const answer = yield* movingImage("movingimage-refresh.sh", "exchanged", {
+    "<REFRESH_TOKEN>": first.refreshToken,
+    "<VIDEOMANAGER_ID>": String(first.videoManagerList[1]?.id)
+  })
+  return { first, second: yield* decodeMovingImagePair(answer), answer }
+})
+
+describe("movingimage's own examples, against the sandbox", () => {
+  const provide = Effect.provide([MovingImageSandbox.layer(), NodeServices.layer])
+
+  it.effect.skipIf(!hasCurl)(`with their quotes exchanged, they log in and switch the VideoManager${unless}`, () =>
+    Effect.gen(function* () {
+      const { first, second } = yield* loginAndRefresh
+      assert.strictEqual(first.validForVideoManager, "101")
+      assert.strictEqual(second.validForVideoManager, "102")
+      const sandbox = yield* MovingImageSandbox.MovingImageSandbox
+      assert.deepInclude(yield* sandbox.ledger, { loginsAccepted: 1, refreshesAccepted: 1 })
+    }).pipe(provide)
+  )
+
+  for (const name of ["movingimage-login.sh", "movingimage-refresh.sh"] as const) {
+    it.effect.skipIf(!hasCurl)(`${name} as printed gets a 400 that speaks of the single quotes${unless}`, () =>
+      Effect.gen(function* () {
+        // Without quotes around it, a shell takes the placeholder in the URL for redirections.
+        const answer = yield* movingImage(name, "as printed", { "<VIDEOMANAGER_ID>": "101" })
+        assert.match(answer, /^\{"message":"The body is not JSON: single quotes \('\)/)
+        const sandbox = yield* MovingImageSandbox.MovingImageSandbox
+        assert.deepInclude(yield* sandbox.ledger, { loginsRefused: 0, responses: { 400: 1 } })
+      }).pipe(provide)
+    )
+  }
+
+  it.effect.skipIf(!hasCurl)(`the documented answer, its placeholders filled in, is the sandbox's${unless}`, () =>
+    Effect.gen(function* () {
+      const { answer, second } = yield* loginAndRefresh
+      const [one, two] = second.videoManagerList
+      const filled = [
+        ["<ACCESS_TOKEN>", JSON.stringify(second.accessToken)],
+        ["<REFRESH_TOKEN>", JSON.stringify(second.refreshToken)],
+        ["<VIDEOMANAGER_ID>", String(one?.id)],
+        ["<VIDEOMANAGER_NAME>", JSON.stringify(one?.name)],
+        ["{...}", JSON.stringify(two)],
+        ["<VIDEOMANAGER_ID>", second.validForVideoManager]
+      ].reduce(
+        (text, [placeholder = "", value = ""]) => text.replace(placeholder, value),
+        yield* fixture("movingimage-response.txt")
+      )
+      assert.deepStrictEqual(JSON.parse(filled), JSON.parse(answer))
+    }).pipe(provide)
   )
 })

@@ -1,5 +1,6 @@
 /**
- * `npm run sandbox -- --port 8080 --ttl 3600`: api.video on this machine, until Ctrl-C.
+ * `npm run sandbox -- --port 8080 --ttl 3600`: api.video on this machine, until Ctrl-C; with `--platform movingimage` that
+ * platform.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -12,8 +13,12 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as HttpServerError from "effect/http/HttpServerError"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as ApiVideoSandbox from "../testing/ApiVideoSandbox.ts"
+import * as MovingImageSandbox from "../testing/MovingImageSandbox.ts"
 
 const portFlag = Flag.Int("port").pipe(
   Flag.filter(
@@ -29,18 +34,58 @@ const ttlFlag = Flag.Int("ttl").pipe(
     (seconds) => seconds > 0,
     () => "at least 1 second"
   ),
-  Flag.withDefault(3600),
-  Flag.withDescription("Lifetime of access tokens in seconds. Default 3600, as api.video's")
+  Flag.withDescription("Lifetime of access tokens in seconds. Default the platform's: 3600, of movingimage 300"),
+  Flag.optional
 )
 
-const greeting = (url: string) => `api.video sandbox on ${url} (Ctrl-C ends it)
+const post = (url: string, body: object) =>
+  `  curl -X POST ${url} -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`
 
-It accepts these API keys, those of api.video's own examples:
-${ApiVideoSandbox.defaultApiKeys.map((key) => `  ${key}`).join("\n")}
+interface Start {
+  readonly port: number
+  readonly accessTokenLifetime?: Duration.Duration
+}
 
-Try it:
-  curl -X POST ${url}/auth/api-key -H 'Content-Type: application/json' -d '{"apiKey": "your_api_key"}'
-`
+interface Platform {
+  readonly start: (start: Start) => Effect.Effect<{ readonly url: string }, HttpServerError.ServeError, Scope.Scope>
+  /** What it accepts, and what to try. */
+  readonly introduction: (url: string) => ReadonlyArray<string>
+}
+
+const apiVideo: Platform = {
+  start: (start) => Effect.map(Layer.build(ApiVideoSandbox.layer(start)), Context.get(ApiVideoSandbox.ApiVideoSandbox)),
+  introduction: (url) => [
+    "It accepts these API keys, those of api.video's own examples:",
+    ...ApiVideoSandbox.defaultApiKeys.map((key) => `  ${key}`),
+    "",
+    "Try it:",
+    post(`${url}/auth/api-key`, { apiKey: "your_api_key" })
+  ]
+}
+
+const movingImage: Platform = {
+  start: (start) =>
+    Effect.map(Layer.build(MovingImageSandbox.layer(start)), Context.get(MovingImageSandbox.MovingImageSandbox)),
+  introduction: (url) => [
+    "It accepts these accounts:",
+    ...MovingImageSandbox.defaultAccounts.flatMap(({ password, username, videoManagers }) => [
+      `  username ${username}, password ${password}`,
+      `    VideoManagers: ${videoManagers.map(({ id, name }) => `${id} (${name})`).join(", ")}`
+    ]),
+    "",
+    "A token is valid for one VideoManager: a login's for the first, a refresh's for the one in its path.",
+    "",
+    "Try it:",
+    post(`${url}/v1/vms/auth/login`, { username: "your_username", password: "your_password" })
+  ]
+}
+
+const platforms = { "api.video": apiVideo, movingimage: movingImage }
+
+const platformFlag = Flag.Literals("platform", ["api.video", "movingimage"]).pipe(
+  Flag.withDefault("api.video"),
+  Flag.withDescription("What to run. Default api.video")
+)
 
 /** What a person reads when the server cannot listen. */
 const refusal = (port: number, cause: unknown) => {
@@ -52,16 +97,19 @@ const refusal = (port: number, cause: unknown) => {
 
 const sandbox = Command.make(
   "sandbox",
-  { port: portFlag, ttl: ttlFlag },
-  Effect.fnUntraced(function* ({ port, ttl }) {
-    const layer = ApiVideoSandbox.layer({ port, accessTokenLifetime: Duration.seconds(ttl) })
-    const context = yield* Layer.build(layer).pipe(
+  { platform: platformFlag, port: portFlag, ttl: ttlFlag },
+  Effect.fnUntraced(function* ({ platform, port, ttl }) {
+    const { introduction, start } = platforms[platform]
+    const lifetime = Option.map(ttl, (seconds) => ({ accessTokenLifetime: Duration.seconds(seconds) }))
+    const { url } = yield* start({ port, ...Option.getOrUndefined(lifetime) }).pipe(
       Effect.tapError((error) => Console.error(refusal(port, error.cause)))
     )
-    yield* Console.log(greeting(Context.get(context, ApiVideoSandbox.ApiVideoSandbox).url))
+    yield* Console.log([`${platform} sandbox on ${url} (Ctrl-C ends it)`, "", ...introduction(url), ""].join("\n"))
     return yield* Effect.never
   }, Effect.scoped)
-).pipe(Command.withDescription("Runs api.video on this machine: same endpoints, tokens and errors, made-up data."))
+).pipe(
+  Command.withDescription("Runs a video platform on this machine: same endpoints, tokens and errors, made-up data.")
+)
 
 Command.run(sandbox, { version: "0.1.0" }).pipe(
   Effect.provide(NodeServices.layer),

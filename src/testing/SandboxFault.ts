@@ -5,7 +5,6 @@ import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import * as SandboxProblem from "./SandboxProblem.ts"
 
 /**
  * What goes wrong. "Processed" means that state changed: tokens were issued, the refresh token was consumed.
@@ -14,10 +13,10 @@ import * as SandboxProblem from "./SandboxProblem.ts"
  * - `DropBefore`: the connection breaks before processing. `DropAfter`: after it; the answer is lost.
  * - `Hang`: no answer until the client goes away or the layer closes. Not processed.
  * - `Status`: any status, with an empty body unless given; `processed: true` makes it a gateway that lost the answer.
- * - `RateLimited`: 429 with api.video's headers; `retryAfter` in seconds.
+ * - `RateLimited`: the platform's 429, with its headers; `retryAfter` in seconds.
  * - `Html`: a proxy's page, also with 200; `processed` as above.
  * - `TruncatedJson`: processed, then half of the answer's body with status 200.
- * - `Echo`: a problem whose `title` and `detail` repeat the request's body, so the key.
+ * - `Echo`: an error whose text repeats the request's body, so the key or the password.
  * - `Json`: any JSON body, not processed. `Rewrite`: processed, then the answer's JSON body changed.
  * - `Redirect`: a redirect to `location`.
  */
@@ -45,10 +44,13 @@ export type FaultKind = Data.TaggedEnum<{
 /** Constructors and matchers of the kinds: `FaultKind.DropAfter()`. Plain objects with a `_tag` do as well. */
 export const FaultKind = Data.taggedEnum<FaultKind>()
 
+/** The two requests that bring tokens. */
+export type Exchange = "login" | "refresh"
+
 /** A fault waiting for requests. Faults are served in the order they were injected, one per request. */
 export interface Fault {
   /** Which requests: the two exchanges by name, `api` for all others, or a test of method and path. */
-  readonly on: "login" | "refresh" | "api" | "any" | ((method: string, path: string) => boolean)
+  readonly on: Exchange | "api" | "any" | ((method: string, path: string) => boolean)
   /** How many matching requests; default 1, `Infinity` until `clearFaults`. */
   readonly times?: number | undefined
   readonly kind: FaultKind
@@ -65,7 +67,7 @@ export const makeQueue = () => {
       waiting = []
     },
     /** Takes the first fault meant for this request. */
-    take: (target: "login" | "refresh" | "api", method: string, path: string): FaultKind | undefined => {
+    take: (target: Exchange | "api", method: string, path: string): FaultKind | undefined => {
       const found = waiting.find(({ fault: { on } }) =>
         typeof on === "function" ? on(method, path) : on === "any" || on === target
       )
@@ -77,31 +79,40 @@ export const makeQueue = () => {
   }
 }
 
+type Answer = HttpServerResponse.HttpServerResponse
+
+/** How the platform words what faults make it say. */
+export interface Voice {
+  readonly rateLimited: (retryAfter: number) => Answer
+  readonly echo: (status: number, body: string) => Answer
+  /** An HTML page. */
+  readonly page: (status: number) => string
+}
+
 /** What a fault needs of the request that it hits. */
 export interface Target {
   /** The regular answer; running it changes state. */
-  readonly process: Effect.Effect<HttpServerResponse.HttpServerResponse>
+  readonly process: Effect.Effect<Answer>
   /** The request's body as text. */
   readonly body: string
   /** Breaks the connection. */
   readonly destroy: Effect.Effect<void>
+  readonly voice: Voice
 }
 
 const decoder = new TextDecoder()
 
-const bodyOf = (response: HttpServerResponse.HttpServerResponse): string =>
+const bodyOf = (response: Answer): string =>
   "body" in response.body && response.body.body instanceof Uint8Array ? decoder.decode(response.body.body) : ""
 
-const page = (status: number) =>
-  `<!DOCTYPE html>\n<html><head><title>${status}</title></head><body><h1>Error ${status}</h1><hr>nginx</body></html>\n`
+/** A proxy's page. */
+export const page = (title: string, heading: string) =>
+  `<!DOCTYPE html>\n<html><head><title>${title}</title></head><body><h1>${heading}</h1><hr>nginx</body></html>\n`
 
 /** Serves a fault. Undefined: the connection was broken and there is no answer. */
-export const serve = (
-  kind: FaultKind,
-  target: Target
-): Effect.Effect<HttpServerResponse.HttpServerResponse | undefined> => {
+export const serve = (kind: FaultKind, target: Target): Effect.Effect<Answer | undefined> => {
   const broken = Effect.as(target.destroy, undefined)
-  const instead = (response: HttpServerResponse.HttpServerResponse, processed = false) =>
+  const instead = (response: Answer, processed = false) =>
     processed ? Effect.as(target.process, response) : Effect.succeed(response)
   return FaultKind.$match(kind, {
     Latency: ({ duration, when }) =>
@@ -118,23 +129,18 @@ export const serve = (
           : HttpServerResponse.text(body, { status, headers, contentType }),
         processed
       ),
-    RateLimited: ({ retryAfter }) =>
-      instead(
-        HttpServerResponse.setHeaders(SandboxProblem.response("too-many-requests"), {
-          "x-ratelimit-limit": "40",
-          "x-ratelimit-remaining": "0",
-          "x-ratelimit-retry-after": String(retryAfter)
-        })
-      ),
+    RateLimited: ({ retryAfter }) => instead(target.voice.rateLimited(retryAfter)),
     Html: ({ processed, status }) =>
-      instead(HttpServerResponse.text(page(status), { status, contentType: "text/html; charset=utf-8" }), processed),
+      instead(
+        HttpServerResponse.text(target.voice.page(status), { status, contentType: "text/html; charset=utf-8" }),
+        processed
+      ),
     TruncatedJson: () =>
       Effect.map(target.process, (response) => {
         const text = bodyOf(response)
         return HttpServerResponse.text(text.slice(0, Math.ceil(text.length / 2)), { contentType: "application/json" })
       }),
-    Echo: ({ status }) =>
-      instead(SandboxProblem.untyped({ title: `Cannot process ${target.body}`, detail: target.body, status })),
+    Echo: ({ status }) => instead(target.voice.echo(status, target.body)),
     Json: ({ body, status }) => instead(HttpServerResponse.jsonUnsafe(body, { status })),
     Rewrite: ({ rewrite }) =>
       Effect.map(target.process, (response) => {

@@ -7,7 +7,7 @@ export interface Entry {
   /** Arrival, epoch milliseconds on the Clock of the layer. */
   readonly at: number
   readonly method: string
-  /** Path without query; upload tokens and every secret the server knows are replaced. */
+  /** Path without query; every secret the server knows is replaced. */
   readonly path: string
   /** Names of the query parameters, in order. */
   readonly query: ReadonlyArray<string>
@@ -24,11 +24,11 @@ export interface Entry {
 
 /** A snapshot. Counts cover everything since the layer was built; `entries` keeps the latest `entryLimit`. */
 export interface Ledger {
-  /** Requests to the API: neither `/auth/*` nor CORS preflights. */
+  /** Requests to the API: neither logins nor refreshes nor CORS preflights. */
   readonly requests: number
-  /** `POST /auth/api-key` received. */
+  /** Logins received. */
   readonly logins: number
-  /** `POST /auth/refresh` received. */
+  /** Refreshes received. */
   readonly refreshes: number
   /** Logins that issued tokens, whether or not the answer arrived. */
   readonly loginsAccepted: number
@@ -36,13 +36,13 @@ export interface Ledger {
   readonly refreshesAccepted: number
   /** 401 answers to API requests. */
   readonly unauthorized: number
-  /** Answers by status, `/auth/*` included. */
+  /** Answers by status, those to logins and refreshes included. */
   readonly responses: Readonly<Record<number, number>>
   /** Labels of refresh tokens received more than once, also when a fault ate the answer. */
   readonly refreshTokensSentTwice: ReadonlyArray<string>
   /** API requests whose access token was past its own `exp` on the server's clock. */
   readonly expiredTokensReceived: number
-  /** Most `/auth/*` exchanges unanswered at one time. */
+  /** Most exchanges (logins and refreshes) unanswered at one time. */
   readonly peakConcurrentExchanges: number
   readonly entries: ReadonlyArray<Entry>
 }
@@ -56,6 +56,8 @@ export const recordedHeaders: ReadonlyArray<string> = [
   "b3",
   "content-range",
   "content-type",
+  "mi24-upload-current-chunk",
+  "mi24-upload-total-chunks",
   "origin",
   "traceparent",
   "user-agent"
@@ -91,17 +93,16 @@ export const make = () => {
   }
   const responses: Record<number, number> = {}
   const sentTwice = new Set<string>()
-  const secrets = new Set<string>()
+  const words = new Set<string>()
+  const phrases = new Set<string>()
   let entries: Array<OpenEntry> = []
   let exchanges = 0
 
   const scrub = (text: string): string => {
     let clean = text
-    for (const secret of secrets) {
-      // Words are looked up below; only keys with blanks and the like need a search of the text, and those are few.
-      if (/[^\w.-]/.test(secret)) clean = clean.replaceAll(secret, "<redacted>")
-    }
-    return clean.replace(/[\w.-]+/g, (word) => (secrets.has(word) ? "<redacted>" : word))
+    // Words are looked up; only secrets with blanks and the like need a search of the text, and those are few.
+    for (const phrase of phrases) clean = clean.replaceAll(phrase, "<redacted>")
+    return clean.replace(/[\w.-]+/g, (word) => (words.has(word) ? "<redacted>" : word))
   }
 
   return {
@@ -109,7 +110,7 @@ export const make = () => {
     scrub,
     /** Remembers a value that no entry may show. */
     conceal: (secret: string) => {
-      if (secret !== "") secrets.add(secret)
+      if (secret !== "") (/[^\w.-]/.test(secret) ? phrases : words).add(secret)
     },
     open: (entry: OpenEntry) => {
       entries.push(entry)

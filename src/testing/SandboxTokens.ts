@@ -1,51 +1,99 @@
 /**
- * The credentials of the sandboxed api.video: API keys, access tokens (JWT, RS256) and rotating refresh tokens.
+ * The tokens of a sandboxed platform: signed access tokens, and refresh tokens that rotate and notice when they are used
+ * twice. Who may have which is the platform's to say.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Base64 from "effect/encoding/Base64"
 import * as Base64Url from "effect/encoding/Base64Url"
 import * as Hex from "effect/encoding/Hex"
 import * as Result from "effect/Result"
 import type * as SandboxLedger from "./SandboxLedger.ts"
-import type { Slug } from "./SandboxProblem.ts"
 
-/** The switches that concern credentials, durations in milliseconds. */
+/** The switches that concern tokens, durations in milliseconds. */
 export interface Settings {
   readonly accessTokenLifetime: number
+  /** `Infinity` where refresh tokens do not expire. */
+  readonly refreshTokenLifetime: number
   readonly revokesAccessTokenOnRefresh: boolean
   readonly detectsRefreshTokenReuse: boolean
   readonly loginSupersedesRefreshToken: boolean
   readonly rotatesRefreshToken: boolean
   readonly omitsRefreshToken: boolean
-  readonly suspended: boolean
   readonly clockSkew: number
 }
 
-/** The answer of both exchanges (api.video documentation, "Authentication steps"). `expires_in` in seconds. */
-export interface TokenBody {
-  readonly token_type: "Bearer"
-  readonly expires_in: number
-  readonly access_token: string
-  readonly refresh_token?: string
+/** The switches as a program sets them: any of them, and durations in any form. */
+export type Behaviour = {
+  readonly [K in keyof Settings]?: (Settings[K] extends boolean ? boolean : Duration.Input) | undefined
+}
+
+/** The switches that are set, and the platform's defaults for the others. */
+export const resolve = (given: Behaviour, defaults: Settings): Settings => {
+  const duration = (name: "accessTokenLifetime" | "refreshTokenLifetime" | "clockSkew") => {
+    const input = given[name]
+    return input === undefined ? defaults[name] : Duration.toMillis(Duration.fromInputUnsafe(input))
+  }
+  return {
+    accessTokenLifetime: duration("accessTokenLifetime"),
+    refreshTokenLifetime: duration("refreshTokenLifetime"),
+    revokesAccessTokenOnRefresh: given.revokesAccessTokenOnRefresh ?? defaults.revokesAccessTokenOnRefresh,
+    detectsRefreshTokenReuse: given.detectsRefreshTokenReuse ?? defaults.detectsRefreshTokenReuse,
+    loginSupersedesRefreshToken: given.loginSupersedesRefreshToken ?? defaults.loginSupersedesRefreshToken,
+    rotatesRefreshToken: given.rotatesRefreshToken ?? defaults.rotatesRefreshToken,
+    omitsRefreshToken: given.omitsRefreshToken ?? defaults.omitsRefreshToken,
+    clockSkew: duration("clockSkew")
+  }
+}
+
+/** Whose tokens a login brings, and what for. */
+export interface Grant<Scope> {
+  readonly owner: string
+  readonly scope: Scope
+}
+
+/** What an exchange issued. */
+export interface Issued<Scope> extends Grant<Scope> {
+  readonly accessToken: string
+  readonly refreshToken: string | undefined
+  /** Of the access token, milliseconds. */
+  readonly lifetime: number
+}
+
+/** When tokens are issued and end: epoch milliseconds on the server's clock. */
+export interface Times {
+  readonly issuedAt: number
+  readonly accessExpiresAt: number
+  readonly refreshExpiresAt: number
 }
 
 /** Everything that descends from one login. */
-interface Family {
-  readonly key: string
-  revoked: boolean
+interface Family<Scope> {
+  readonly owner: string
+  readonly accessTokens: Array<Access<Scope>>
+  /** Its refresh tokens are refused. */
+  closed: boolean
 }
 
-interface Access {
+interface Access<Scope> extends Grant<Scope> {
   readonly label: string
-  readonly family: Family
-  /** Epoch milliseconds on the server's clock. */
   readonly expiresAt: number
   dead: boolean
 }
 
-interface Refresh {
-  readonly family: Family
-  state: "live" | "used" | "dead"
+interface Refresh<Scope> {
+  readonly family: Family<Scope>
+  readonly expiresAt: number
+  used: boolean
+}
+
+/** An access token that this server issued. */
+export interface Known<Scope> extends Grant<Scope> {
+  /** `bearer #n`. */
+  readonly label: string
+  /** Past its own `exp`. */
+  readonly expired: boolean
+  /** Neither expired nor revoked. */
+  readonly live: boolean
 }
 
 const algorithm = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" }
@@ -61,12 +109,14 @@ const keyPair = Effect.promise(
     ))
 )
 
-/** The public key of the access tokens' RS256 signatures, one per process. */
+/** The public key of the tokens' RS256 signatures, one per process. */
 export const publicKey: Effect.Effect<CryptoKey> = Effect.map(keyPair, (keys) => keys.publicKey)
 
-const randomHex = (bytes: number) => Hex.encode(globalThis.crypto.getRandomValues(new Uint8Array(bytes)))
+/** So many random bytes, in hexadecimal digits. */
+export const randomHex = (bytes: number) => Hex.encode(globalThis.crypto.getRandomValues(new Uint8Array(bytes)))
 
-const sign = Effect.fnUntraced(function* (header: object, payload: object) {
+/** A JWT with an RS256 signature. */
+export const sign = Effect.fnUntraced(function* (header: object, payload: object) {
   const { privateKey } = yield* keyPair
   const content = `${Base64Url.encode(JSON.stringify(header))}.${Base64Url.encode(JSON.stringify(payload))}`
   const signature = yield* Effect.promise(() =>
@@ -75,168 +125,137 @@ const sign = Effect.fnUntraced(function* (header: object, payload: object) {
   return `${content}.${Base64Url.encode(new Uint8Array(signature))}`
 })
 
-/** What an `Authorization` header amounts to. */
-export interface Verdict {
-  /** For the ledger: `bearer #n`, `unknown bearer`, `basic`, `malformed`, `none`. */
-  readonly credential: string
-  /** Undefined: accepted. */
-  readonly refusal: Slug | undefined
-  /** The token is past its own `exp`. */
-  readonly expired: boolean
-}
-
-const verdict = (credential: string, refusal?: Slug, expired = false): Verdict => ({ credential, refusal, expired })
-
-/** Makes the authority of one sandbox. `serverTime` in epoch milliseconds, skew included. */
-export const make = (options: {
-  readonly apiKeys: ReadonlyArray<string>
-  readonly otherEnvironmentKeys: ReadonlyArray<string>
+/** Makes the tokens of one sandbox. `serverTime` in epoch milliseconds, skew included; `mint` writes a pair of tokens. */
+export const make = <Scope>(options: {
   readonly settings: () => Settings
   readonly serverTime: () => number
+  readonly mint: (times: Times) => Effect.Effect<{ readonly access: string; readonly refresh: string }>
   readonly ledger: SandboxLedger.Recorder
 }) => {
-  const { ledger, serverTime, settings } = options
-  const keys = new Set(options.apiKeys)
-  const foreignKeys = new Set(options.otherEnvironmentKeys)
-  const accessTokens = new Map<string, Access>()
-  const refreshTokens = new Map<string, Refresh>()
+  const { ledger, mint, serverTime, settings } = options
+  const accessTokens = new Map<string, Access<Scope>>()
+  const refreshTokens = new Map<string, Refresh<Scope>>()
+  const families = new Map<string, Array<Family<Scope>>>()
   const received = new Map<string, { readonly label: string; count: number }>()
-  const projectId = `pr${randomHex(11)}`
-  let issued = 0
   let refreshIssued = 0
-  for (const key of [...keys, ...foreignKeys]) ledger.conceal(key)
 
-  const kill = (which: (family: Family) => boolean) => {
-    for (const token of refreshTokens.values()) if (which(token.family)) token.state = "dead"
+  const close = (owner: string) => {
+    for (const family of families.get(owner) ?? []) family.closed = true
+    families.delete(owner)
   }
 
-  // Signed before any check, so that checking and issuing are one synchronous step that no other exchange can divide.
-  const signed = Effect.gen(function* () {
-    const now = serverTime()
-    const lifetime = settings().accessTokenLifetime
-    const jti = randomHex(40)
-    // Sub-millisecond digits as in the documented samples: whoever reads these as integers shall fail here first.
-    const iat = now / 1000 + 0.000_216
-    const jwt = yield* sign(
-      { typ: "JWT", alg: "RS256", jti },
-      { aud: "libcast", jti, iat, nbf: iat, exp: iat + lifetime / 1000, sub: "usSandbox", scopes: [], projectId }
-    )
-    return { jwt, lifetime, expiresAt: now + lifetime }
+  const killAccessTokens = (family: Family<Scope>) => {
+    for (const token of family.accessTokens.splice(0)) token.dead = true
+  }
+
+  // Written before any check, so that checking and issuing are one synchronous step that no other exchange can divide.
+  const draft = Effect.gen(function* () {
+    const { accessTokenLifetime: lifetime, refreshTokenLifetime } = settings()
+    const issuedAt = serverTime()
+    const times = {
+      issuedAt,
+      accessExpiresAt: issuedAt + lifetime,
+      refreshExpiresAt: issuedAt + refreshTokenLifetime
+    }
+    return { ...times, ...(yield* mint(times)), lifetime }
   })
+  type Draft = Effect.Success<typeof draft>
 
   const issue = (
-    family: Family,
-    access: { readonly jwt: string; readonly lifetime: number; readonly expiresAt: number },
+    family: Family<Scope>,
+    scope: Scope,
+    { access, accessExpiresAt, lifetime }: Draft,
     refreshToken: string | undefined
-  ): TokenBody => {
-    accessTokens.set(access.jwt, { label: `bearer #${++issued}`, family, expiresAt: access.expiresAt, dead: false })
-    ledger.conceal(access.jwt)
-    return {
-      token_type: "Bearer",
-      expires_in: access.lifetime / 1000,
-      access_token: access.jwt,
-      ...(refreshToken === undefined ? {} : { refresh_token: refreshToken })
-    }
+  ): Issued<Scope> => {
+    const { owner } = family
+    const token = { label: `bearer #${accessTokens.size + 1}`, owner, scope, expiresAt: accessExpiresAt, dead: false }
+    accessTokens.set(access, token)
+    family.accessTokens.push(token)
+    ledger.conceal(access)
+    return { owner, scope, accessToken: access, refreshToken, lifetime }
   }
 
-  const newRefreshToken = (family: Family): string | undefined => {
+  const newRefreshToken = (family: Family<Scope>, { refresh, refreshExpiresAt }: Draft): string | undefined => {
     if (settings().omitsRefreshToken) return undefined
-    const token = `def50200${randomHex(320)}`
-    refreshTokens.set(token, { family, state: "live" })
-    received.set(token, { label: `refresh token #${++refreshIssued}`, count: 0 })
-    ledger.conceal(token)
-    return token
-  }
-
-  /** `POST /auth/api-key`: a token pair, or why not. */
-  const login = (key: string): Effect.Effect<TokenBody | Slug> =>
-    Effect.map(signed, (access) => {
-      if (foreignKeys.has(key)) return "authentication-invalid-api-key"
-      if (!keys.has(key)) return "authentication-invalid-user-credentials"
-      if (settings().suspended) return "authorization-suspended-account"
-      if (settings().loginSupersedesRefreshToken) kill((family) => family.key === key)
-      const family: Family = { key, revoked: false }
-      ledger.counts.loginsAccepted++
-      return issue(family, access, newRefreshToken(family))
-    })
-
-  /** `POST /auth/refresh`: a token pair, or why not. */
-  const refresh = (token: string): Effect.Effect<TokenBody | Slug> =>
-    Effect.map(signed, (access) => {
-      const held = refreshTokens.get(token)
-      if (held?.state === "used" && settings().detectsRefreshTokenReuse) {
-        // Whoever replays may be a thief, and whoever used it first may be: neither keeps anything.
-        held.family.revoked = true
-        kill((family) => family === held.family)
-      }
-      if (held === undefined || held.state !== "live") return "authentication-invalid-user-credentials"
-      if (settings().suspended) return "authorization-suspended-account"
-      if (settings().revokesAccessTokenOnRefresh) {
-        for (const other of accessTokens.values()) if (other.family === held.family) other.dead = true
-      }
-      ledger.counts.refreshesAccepted++
-      if (!settings().rotatesRefreshToken) {
-        return issue(held.family, access, settings().omitsRefreshToken ? undefined : token)
-      }
-      const next = newRefreshToken(held.family)
-      // An answer without a refresh token leaves the old one in force, as OAuth 2 (RFC 6749, section 6) has it.
-      if (next !== undefined) held.state = "used"
-      return issue(held.family, access, next)
-    })
-
-  /** Notes that a key or a refresh token arrived, whatever becomes of the request. */
-  const noteCredential = (exchange: "login" | "refresh", token: string) => {
-    ledger.conceal(token)
-    if (exchange === "login") return
-    const known = received.get(token) ?? { label: `unknown refresh token #${received.size + 1}`, count: 0 }
-    received.set(token, known)
-    if (++known.count > 1) ledger.sentTwice(known.label)
-  }
-
-  /** Judges an `Authorization` header. */
-  const verify = (authorization: string | undefined): Verdict => {
-    if (authorization === undefined) return verdict("none", "authentication-missing-authorization-header")
-    const [, scheme, value] = /^(bearer|basic) +(\S+) *$/i.exec(authorization) ?? []
-    const malformed = verdict("malformed", "authentication-invalid-authorization-header-value")
-    if (scheme === undefined || value === undefined) {
-      ledger.conceal(authorization)
-      return malformed
-    }
-    ledger.conceal(value)
-    if (scheme.toLowerCase() === "basic") {
-      const text = Base64.decodeString(value)
-      // The colon is obligatory and the password empty (api.video documentation, basic authentication).
-      if (Result.isFailure(text) || !text.success.endsWith(":")) return malformed
-      const key = text.success.slice(0, -1)
-      ledger.conceal(key)
-      return verdict("basic", keys.has(key) ? undefined : "authentication-invalid-api-key")
-    }
-    const access = accessTokens.get(value)
-    if (access === undefined) return verdict("unknown bearer", "authentication-invalid-access-token")
-    const expired = serverTime() >= access.expiresAt
-    const refused = expired || access.dead || access.family.revoked
-    return verdict(access.label, refused ? "authentication-invalid-access-token" : undefined, expired)
+    refreshTokens.set(refresh, { family, expiresAt: refreshExpiresAt, used: false })
+    received.set(refresh, { label: `refresh token #${++refreshIssued}`, count: 0 })
+    ledger.conceal(refresh)
+    return refresh
   }
 
   return {
-    login,
-    refresh,
-    noteCredential,
-    verify,
-    addKey: (key: string) => {
-      keys.add(key)
-      ledger.conceal(key)
+    /** Issues a pair of tokens to whom `decide` names, or fails as it says. */
+    login: <Refusal>(decide: () => Result.Result<Grant<Scope>, Refusal>): Effect.Effect<Issued<Scope>, Refusal> =>
+      Effect.flatMap(draft, (made) =>
+        Effect.fromResult(
+          Result.map(decide(), ({ owner, scope }) => {
+            if (settings().loginSupersedesRefreshToken) close(owner)
+            const family: Family<Scope> = { owner, accessTokens: [], closed: false }
+            const others = families.get(owner)
+            if (others === undefined) families.set(owner, [family])
+            else others.push(family)
+            ledger.counts.loginsAccepted++
+            return issue(family, scope, made, newRefreshToken(family, made))
+          })
+        )
+      ),
+
+    /** Issues another pair for a refresh token in force; `decide` may still refuse, which does not spend the token. */
+    refresh: <Refusal>(
+      token: string,
+      refused: Refusal,
+      decide: (owner: string) => Result.Result<Scope, Refusal>
+    ): Effect.Effect<Issued<Scope>, Refusal> =>
+      Effect.flatMap(draft, (made) => {
+        const held = refreshTokens.get(token)
+        if (held === undefined || held.family.closed || serverTime() >= held.expiresAt) return Effect.fail(refused)
+        const { family } = held
+        if (held.used) {
+          if (settings().detectsRefreshTokenReuse) {
+            // Whoever replays may be a thief, and whoever used it first may be: neither keeps anything.
+            family.closed = true
+            killAccessTokens(family)
+          }
+          return Effect.fail(refused)
+        }
+        return Effect.fromResult(
+          Result.map(decide(family.owner), (scope) => {
+            if (settings().revokesAccessTokenOnRefresh) killAccessTokens(family)
+            ledger.counts.refreshesAccepted++
+            if (!settings().rotatesRefreshToken) {
+              return issue(family, scope, made, settings().omitsRefreshToken ? undefined : token)
+            }
+            const next = newRefreshToken(family, made)
+            // An answer without a refresh token leaves the old one in force, as OAuth 2 (RFC 6749, section 6) has it.
+            held.used = next !== undefined
+            return issue(family, scope, made, next)
+          })
+        )
+      }),
+
+    /** Notes that a refresh token arrived, whatever becomes of the request. */
+    noteRefreshToken: (token: string) => {
+      ledger.conceal(token)
+      const known = received.get(token) ?? { label: `unknown refresh token #${received.size + 1}`, count: 0 }
+      received.set(token, known)
+      if (++known.count > 1) ledger.sentTwice(known.label)
     },
-    removeKey: (key: string) => {
-      keys.delete(key)
-      kill((family) => family.key === key)
+
+    /** The access token of that text; undefined: not this server's. */
+    find: (accessToken: string): Known<Scope> | undefined => {
+      const token = accessTokens.get(accessToken)
+      if (token === undefined) return undefined
+      const { dead, expiresAt, label, owner, scope } = token
+      const expired = serverTime() >= expiresAt
+      return { label, owner, scope, expired, live: !expired && !dead }
     },
+
     killAccessTokens: () => {
       for (const token of accessTokens.values()) token.dead = true
     },
-    killRefreshTokens: () => kill(() => true)
+    /** Of one owner, or all. */
+    killRefreshTokens: (owner?: string) => {
+      for (const name of owner === undefined ? families.keys() : [owner]) close(name)
+    }
   }
 }
-
-/** The authority, see `make`. */
-export type Tokens = ReturnType<typeof make>

@@ -2,13 +2,10 @@
  * The resources of the sandboxed api.video: videos, their sources, upload tokens; in memory, one set per sandbox.
  */
 import * as Effect from "effect/Effect"
-import * as Hex from "effect/encoding/Hex"
-import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as SandboxProblem from "./SandboxProblem.ts"
-
-type Answer = HttpServerResponse.HttpServerResponse
-type Json = Readonly<Record<string, unknown>>
+import { type Answer, type Json, queryOf, type Request, wholeNumber } from "./SandboxRequest.ts"
+import { randomHex } from "./SandboxTokens.ts"
 
 interface Upload {
   readonly unit: "part" | "bytes"
@@ -38,30 +35,11 @@ const maximumParts = 10_000
 // Dates are "ATOM UTC": an offset instead of Z, and no fraction (api.video OpenAPI).
 const atom = (millis: number) => new Date(millis).toISOString().replace(/\.\d+Z$/, "+00:00")
 
-const identifier = (prefix: string) => prefix + Hex.encode(globalThis.crypto.getRandomValues(new Uint8Array(11)))
-
-const isRecord = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
+const identifier = (prefix: string) => prefix + randomHex(11)
 
 const notFound = (name: string) => SandboxProblem.response("resource-not-found", { name })
 
-/** The JSON object in a request's body; undefined when there is none. */
-export const jsonBody = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Json | undefined> =>
-  request.json.pipe(
-    Effect.map((body) => (isRecord(body) ? body : undefined)),
-    Effect.orElseSucceed(() => undefined)
-  )
-
-// The query by URL rather than the router's parser, because "tags[]" and "metadata[x]" must arrive as they are.
-const queryOf = (request: HttpServerRequest.HttpServerRequest) => new URL(request.url, "http://localhost").searchParams
-
-const wholeNumber = (text: string) => (/^\d{1,10}$/.test(text) ? Number(text) : Number.NaN)
-
-const paginate = (
-  request: HttpServerRequest.HttpServerRequest,
-  origin: string,
-  path: string,
-  items: ReadonlyArray<Json>
-): Answer => {
+const paginate = (request: Request, origin: string, path: string, items: ReadonlyArray<Json>): Answer => {
   const query = queryOf(request)
   const currentPage = wholeNumber(query.get("currentPage") ?? "1")
   const pageSize = wholeNumber(query.get("pageSize") ?? "25")
@@ -127,7 +105,7 @@ interface Received {
   readonly videoId: string | undefined
 }
 
-const receiveFile = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Received | Answer> =>
+const receiveFile = (request: Request): Effect.Effect<Received | Answer> =>
   request.arrayBuffer.pipe(
     Effect.flatMap((bytes) =>
       Effect.tryPromise(() =>
@@ -265,7 +243,7 @@ export const make = (options: {
     return video
   }
 
-  const take = (request: HttpServerRequest.HttpServerRequest, video: Video, file: File): Answer => {
+  const take = (request: Request, video: Video, file: File): Answer => {
     const slug = store(video, file, request.headers["content-range"], minimumPartSize())
     return slug === undefined
       ? HttpServerResponse.jsonUnsafe(shown(video), { status: 201 })
@@ -278,7 +256,7 @@ export const make = (options: {
   }
 
   return {
-    list: (request: HttpServerRequest.HttpServerRequest): Answer => {
+    list: (request: Request): Answer => {
       const title = queryOf(request).get("title")
       const found = [...videos.values()].filter(({ fields }) => title === null || fields["title"] === title)
       return paginate(request, origin, "/videos", found.map(shown))
@@ -308,13 +286,13 @@ export const make = (options: {
         return HttpServerResponse.empty()
       }),
     /** `POST /videos/{videoId}/source`. */
-    source: (videoId: string, request: HttpServerRequest.HttpServerRequest): Effect.Effect<Answer> =>
+    source: (videoId: string, request: Request): Effect.Effect<Answer> =>
       Effect.map(receiveFile(request), (received) =>
         withVideo(videoId, (video) => ("file" in received ? take(request, video, received.file) : received))
       ),
 
     /** Why `POST /upload?token=…` may not go on, if so. */
-    uploadRefusal: (request: HttpServerRequest.HttpServerRequest): SandboxProblem.Slug | undefined => {
+    uploadRefusal: (request: Request): SandboxProblem.Slug | undefined => {
       const token = queryOf(request).get("token")
       if (token === null || token === "") return "authentication-missing-upload-token"
       const held = uploadTokens.get(token)
@@ -324,7 +302,7 @@ export const make = (options: {
      * `POST /upload?token=…`. A part that does not repeat the `videoId` of the first answer starts another video
      * (api.video-nodejs-client, issue 216).
      */
-    upload: (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Answer> =>
+    upload: (request: Request): Effect.Effect<Answer> =>
       Effect.map(receiveFile(request), (received) => {
         if (!("file" in received)) return received
         const { file, videoId } = received
@@ -343,7 +321,7 @@ export const make = (options: {
       conceal(token.token)
       return HttpServerResponse.jsonUnsafe(shownToken(token))
     },
-    listUploadTokens: (request: HttpServerRequest.HttpServerRequest): Answer =>
+    listUploadTokens: (request: Request): Answer =>
       paginate(request, origin, "/upload-tokens", [...uploadTokens.values()].filter(isLive).map(shownToken)),
     getUploadToken: (token: string): Answer => {
       const held = uploadTokens.get(token)

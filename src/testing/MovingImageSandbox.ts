@@ -1,0 +1,393 @@
+/**
+ * movingimage VideoManager Pro on loopback: a real HTTP server that behaves as movingimage's documentation says, and worse
+ * on demand.
+ *
+ * For specs, examples and the command line. It needs `@effect/platform-node`; the client under test needs nothing but
+ * its `url`. Nothing here talks to movingimage.
+ *
+ * The documentation leaves much open; where it does, the comments say what was chosen, and a switch has the other choice.
+ *
+ * **Example** (A login's token is for the first VideoManager; one for another takes a refresh)
+ *
+ * ```ts
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ * import { MovingImage, TokenService } from "effect-video-auth"
+ * import * as MovingImageSandbox from "effect-video-auth/testing/MovingImageSandbox"
+ *
+ * const token = Layer.unwrap(Effect.gen(function*() {
+ *   const { url } = yield* MovingImageSandbox.MovingImageSandbox
+ *   const [username, password] = [Redacted.make("your_username"), Redacted.make("your_password")]
+ *   return MovingImage.layerToken({ baseUrl: url, username, password, videoManager: 102 })
+ * }))
+ *
+ * export const spec = Effect.gen(function*() {
+ *   const sandbox = yield* MovingImageSandbox.MovingImageSandbox
+ *   const tokens = yield* TokenService.TokenService
+ *   yield* sandbox.revokeRefreshTokens
+ *   yield* tokens.renew
+ *   const { logins, refreshes, wrongVideoManager } = yield* sandbox.ledger
+ *   return { logins, refreshes, wrongVideoManager } // 2 logins, 3 refreshes (the second refused), and no token mixed up
+ * }).pipe(
+ *   Effect.provide(token.pipe(Layer.provideMerge(MovingImageSandbox.layer()), Layer.provide(FetchHttpClient.layer)))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as HttpServerError from "effect/http/HttpServerError"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as SandboxAccounts from "./SandboxAccounts.ts"
+import * as SandboxFault from "./SandboxFault.ts"
+import type * as SandboxLedger from "./SandboxLedger.ts"
+import * as SandboxRateLimiter from "./SandboxRateLimiter.ts"
+import * as SandboxRefusal from "./SandboxRefusal.ts"
+import { type Answer, type Json, pathOf, type Request, wholeNumber } from "./SandboxRequest.ts"
+import * as SandboxServer from "./SandboxServer.ts"
+import * as SandboxTokens from "./SandboxTokens.ts"
+import * as SandboxVideoManager from "./SandboxVideoManager.ts"
+
+export {
+  /** See `SandboxAccounts`. */
+  type Account,
+  /** See `SandboxAccounts`. */
+  type VideoManager,
+  /** See `SandboxAccounts`. */
+  type VideoManagerUse
+} from "./SandboxAccounts.ts"
+export {
+  /** See `SandboxFault`. */
+  type Fault,
+  /** See `SandboxFault`. */
+  FaultKind
+} from "./SandboxFault.ts"
+export {
+  /** See `SandboxLedger`. */
+  type Entry
+} from "./SandboxLedger.ts"
+export {
+  /** See `SandboxRefusal`. */
+  type ErrorNumber,
+  /** See `SandboxRefusal`. */
+  errorNumbers
+} from "./SandboxRefusal.ts"
+
+/** What every sandbox's ledger says, and what concerns VideoManagers and accounts. Usernames are secrets to it as well. */
+export interface Ledger extends SandboxLedger.Ledger, SandboxAccounts.Report {}
+
+/** How the server behaves; everything can be changed while it runs, see `configure`. */
+export interface Behaviour {
+  /** Default 5 minutes (movingimage documentation). Applies to tokens issued from then on. */
+  readonly accessTokenLifetime: Duration.Input
+  /** Default 1 hour (movingimage documentation). Applies to tokens issued from then on. */
+  readonly refreshTokenLifetime: Duration.Input
+  /** A refresh kills the access tokens of its login at once, of every VideoManager. Default false: undocumented. */
+  readonly revokesAccessTokenOnRefresh: boolean
+  /** A refresh token sent again revokes everything that its login led to. Default true: as Keycloak does if so configured. */
+  readonly detectsRefreshTokenReuse: boolean
+  /** A login kills earlier refresh tokens of its account. Default false: the documentation does not say so. */
+  readonly loginSupersedesRefreshToken: boolean
+  /** A refresh answers with a new refresh token and spends the old one. Default true: the worse case of two. */
+  readonly rotatesRefreshToken: boolean
+  /** Answers carry no refresh token, and a refresh does not spend the one sent. Default false. */
+  readonly omitsRefreshToken: boolean
+  /** How far the server's clock is ahead; negative is behind. Shows in `iat` and `exp`. Default 0. */
+  readonly clockSkew: Duration.Input
+  /** Of both tokens. Default `jwt`: RS256, `iat` and `exp` in whole seconds. */
+  readonly tokenFormat: "jwt" | "jwt-without-exp" | "opaque"
+  /** Default `string`, as the documentation prints it; movingimage's first client reads a number. */
+  readonly validForVideoManagerAs: "string" | "number"
+  /**
+   * For a token in force that is valid for another VideoManager than that of the path. Default 403: the token is who it
+   * says, and lacks the right. Undocumented.
+   */
+  readonly wrongVideoManagerStatus: 401 | 403
+  /** Wrong passwords in a row that lock an account, until `unlockAccount`. Default 5, `Infinity` for never. Undocumented. */
+  readonly lockAfter: number
+  /** 404 is the answer to a DELETE that worked (documentation, response codes). Default true; else as OpenAPI declares. */
+  readonly deletesWith404: boolean
+  /** New videos and upload URLs are refused with error 1101. Default false. */
+  readonly storageLimitReached: boolean
+  /** The field of an error's number. Default `defaultErrorNumberField`. */
+  readonly errorNumberField: string
+  /** API requests per `rateLimitWindow` and account. Default 100 (documentation); `Infinity` is no limit. */
+  readonly rateLimit: number
+  /** Default 1 minute (documentation). */
+  readonly rateLimitWindow: Duration.Input
+  /** Header of a 429 with the seconds until the window ends, such as `Retry-After`. Default none: none is documented. */
+  readonly retryAfterHeader: string | undefined
+}
+
+/** What to build; every part of `Behaviour` can be set as well. */
+export interface Options extends Partial<Behaviour>, SandboxServer.Address {
+  /** Who may log in. Default `defaultAccounts`. */
+  readonly accounts?: ReadonlyArray<SandboxAccounts.Account> | undefined
+}
+
+const videoManagers: ReadonlyArray<SandboxAccounts.VideoManager> = [
+  { id: 101, name: "Marketing" },
+  { id: 102, name: "Training" }
+]
+
+/** An account to begin with, and the one that the documentation's own commands name, so that they run as they stand. */
+export const defaultAccounts: ReadonlyArray<SandboxAccounts.Account> = [
+  { username: "your_username", password: "your_password", videoManagers },
+  { username: "<USERNAME>", password: "<PASSWORD>", videoManagers }
+]
+
+/** The documentation has error numbers and no name of their field. */
+export const defaultErrorNumberField = "errorCode"
+
+/**
+ * The body of a numbered error, for a `Json` fault: 1003 and 1004 belong to requests that no document describes.
+ *
+ * **Example** (The next request is refused with 1003)
+ *
+ * ```ts
+ * import { errorBody, MovingImageSandbox } from "effect-video-auth/testing/MovingImageSandbox"
+ *
+ * export const refused = MovingImageSandbox.use((sandbox) =>
+ *   sandbox.inject({ on: "api", kind: { _tag: "Json", status: 400, body: errorBody(1003) } })
+ * )
+ * ```
+ */
+export const errorBody = (errorNumber: SandboxRefusal.ErrorNumber, field: string = defaultErrorNumberField): Json =>
+  SandboxRefusal.body(SandboxRefusal.numbered(errorNumber), field)
+
+/** The running server. Its time is the Clock that the layer was built with: under `TestClock`, the test's. */
+export class MovingImageSandbox extends Context.Service<
+  MovingImageSandbox,
+  SandboxServer.Controls<Ledger, Behaviour> & {
+    /** From now on every access token issued so far gets 401. */
+    readonly revokeAccessTokens: Effect.Effect<void>
+    /** From now on every refresh token issued so far gets 401. */
+    readonly revokeRefreshTokens: Effect.Effect<void>
+    /** As `revokeAccessTokens`, since expired and revoked look the same; not counted in `expiredTokensReceived`. */
+    readonly expireAccessTokens: Effect.Effect<void>
+    /** Adds an account, or replaces the one of that username; sessions live on, with the VideoManagers it has now. */
+    readonly addAccount: (account: SandboxAccounts.Account) => Effect.Effect<void>
+    /** Refuses an account and its refresh tokens; access tokens live on until they expire. */
+    readonly removeAccount: (username: string) => Effect.Effect<void>
+    /** The old password is wrong from now on; sessions live on. */
+    readonly changePassword: (username: string, password: string) => Effect.Effect<void>
+    /** Ends a lock and forgets the wrong passwords. */
+    readonly unlockAccount: (username: string) => Effect.Effect<void>
+  }
+>()("effect-video-auth/testing/MovingImageSandbox") {}
+
+type Settings = SandboxAccounts.Settings & {
+  readonly deletesWith404: boolean
+  readonly storageLimitReached: boolean
+  readonly errorNumberField: string
+  readonly rateLimit: number
+  readonly rateLimitWindow: Duration.Duration
+  readonly retryAfterHeader: string | undefined
+}
+
+const tokenDefaults: SandboxTokens.Settings = {
+  accessTokenLifetime: 300_000,
+  refreshTokenLifetime: 3_600_000,
+  revokesAccessTokenOnRefresh: false,
+  detectsRefreshTokenReuse: true,
+  loginSupersedesRefreshToken: false,
+  rotatesRefreshToken: true,
+  omitsRefreshToken: false,
+  clockSkew: 0
+}
+
+const resolve = (options: Options): Settings => ({
+  ...SandboxTokens.resolve(options, tokenDefaults),
+  tokenFormat: options.tokenFormat ?? "jwt",
+  validForVideoManagerAs: options.validForVideoManagerAs ?? "string",
+  wrongVideoManagerStatus: options.wrongVideoManagerStatus ?? 403,
+  lockAfter: options.lockAfter ?? 5,
+  deletesWith404: options.deletesWith404 ?? true,
+  storageLimitReached: options.storageLimitReached ?? false,
+  errorNumberField: options.errorNumberField ?? defaultErrorNumberField,
+  rateLimit: options.rateLimit ?? 100,
+  rateLimitWindow: Duration.fromInputUnsafe(options.rateLimitWindow ?? "1 minute"),
+  retryAfterHeader: options.retryAfterHeader
+})
+
+type Params = Parameters<SandboxServer.Handler>[1]
+type Outcome = Effect.Effect<Answer, SandboxRefusal.Refusal>
+
+const exchangeOf = (method: string, path: string): SandboxFault.Exchange | undefined => {
+  if (method !== "POST") return undefined
+  if (path === "/v1/vms/auth/login") return "login"
+  return /^\/v1\/vms\/auth\/refresh\/[^/]+$/.test(path) ? "refresh" : undefined
+}
+
+const idOf = (text: string | undefined): number | undefined => {
+  const id = wholeNumber(text ?? "")
+  return Number.isNaN(id) ? undefined : id
+}
+
+/** The VideoManager that a path is below of. */
+const videoManagerOf = (request: Request): number | undefined =>
+  idOf(/^\/v1\/vms\/([^/]+)\//.exec(pathOf(request))?.[1])
+
+const required = (body: Json, name: string): Effect.Effect<string, SandboxRefusal.Refusal> => {
+  const value = body[name]
+  return typeof value === "string" && value !== ""
+    ? Effect.succeed(value)
+    : Effect.fail({ status: 400, message: `${name} is missing, or not a string.` })
+}
+
+const make = Effect.fnUntraced(function* (options: Options) {
+  const { ledger, now, serve, url } = yield* SandboxServer.listen(options)
+  const { configure, current: settings } = SandboxServer.makeSettings(options, resolve)
+
+  const limiter = SandboxRateLimiter.make<string>({
+    limit: () => settings().rateLimit,
+    window: () => settings().rateLimitWindow,
+    now
+  })
+  const accounts = SandboxAccounts.make({
+    accounts: options.accounts ?? defaultAccounts,
+    settings,
+    serverTime: () => now() + settings().clockSkew,
+    ledger
+  })
+  const resources = SandboxVideoManager.make({
+    origin: url,
+    now,
+    deletesWith404: () => settings().deletesWith404,
+    storageLimitReached: () => settings().storageLimitReached,
+    conceal: ledger.conceal
+  })
+  const uuids = new Map<number, string>()
+  const uuidOf = (videoManager: number): string => {
+    const uuid = uuids.get(videoManager) ?? globalThis.crypto.randomUUID()
+    uuids.set(videoManager, uuid)
+    return uuid
+  }
+
+  const refusal = (why: SandboxRefusal.Refusal): Answer => SandboxRefusal.answer(why, settings().errorNumberField)
+
+  const rateLimited = (retryAfter: number): Answer => {
+    const { retryAfterHeader } = settings()
+    const response = refusal({ status: 429, message: "Too many requests." })
+    return retryAfterHeader === undefined
+      ? response
+      : HttpServerResponse.setHeader(response, retryAfterHeader, String(retryAfter))
+  }
+
+  const judge = (request: Request) => accounts.verify(request.headers["authorization"], videoManagerOf(request))
+
+  const open =
+    (handler: (request: Request, params: Params) => Outcome): SandboxServer.Handler =>
+    (request, params) =>
+      Effect.catch(handler(request, params), (why) => Effect.succeed(refusal(why)))
+
+  /** A handler behind a token in force and its account's limit. */
+  const api = (handler: (request: Request, params: Params, username: string) => Outcome): SandboxServer.Handler =>
+    open((request, params) => {
+      const { access } = judge(request)
+      if (Result.isFailure(access)) return Effect.fail(access.failure)
+      const username = access.success
+      if (!limiter.take(username)) return Effect.succeed(rateLimited(limiter.standing(username).reset))
+      return handler(request, params, username)
+    })
+
+  const within = (handler: (videoManager: number, id: string, request: Request) => Outcome) =>
+    api((request, params) => {
+      const videoManager = videoManagerOf(request)
+      return videoManager === undefined
+        ? Effect.fail(SandboxRefusal.notFound("VideoManager"))
+        : handler(videoManager, params["id"] ?? "", request)
+    })
+  const withBody = (handler: (videoManager: number, body: Json, id: string) => Outcome) =>
+    within((videoManager, id, request) =>
+      Effect.flatMap(SandboxRefusal.jsonObject(request), (body) => handler(videoManager, body, id))
+    )
+
+  const login = open((request) =>
+    Effect.gen(function* () {
+      const body = yield* SandboxRefusal.jsonObject(request)
+      const username = yield* required(body, "username")
+      const password = yield* required(body, "password")
+      return HttpServerResponse.jsonUnsafe(yield* accounts.login(username, password))
+    })
+  )
+
+  const refresh = open((request, params) =>
+    Effect.gen(function* () {
+      const refreshToken = yield* required(yield* SandboxRefusal.jsonObject(request), "refreshToken")
+      const videoManager = idOf(params["videoManager"])
+      if (videoManager === undefined) return yield* Effect.fail(SandboxRefusal.notFound("VideoManager"))
+      return HttpServerResponse.jsonUnsafe(yield* accounts.refresh(refreshToken, videoManager))
+    })
+  )
+
+  const videoManagersOf = api((_request, _params, username) =>
+    Effect.succeed(
+      HttpServerResponse.jsonUnsafe(
+        accounts.videoManagersOf(username).map(({ id, name }) => ({ id, name, uuid: uuidOf(id) }))
+      )
+    )
+  )
+
+  const { clearFaults, inject } = yield* serve({
+    routes: {
+      "/v1/vms/auth/login": { POST: login },
+      "/v1/vms/auth/refresh/:videoManager": { POST: refresh },
+      "/v1/vms": { GET: videoManagersOf },
+      "/v1/vms/:videoManager/videos": {
+        GET: within((videoManager, _id, request) => resources.list(videoManager, request)),
+        POST: withBody(resources.create)
+      },
+      "/v1/vms/:videoManager/videos/:id": {
+        GET: within(resources.get),
+        PATCH: withBody((videoManager, body, id) => resources.update(videoManager, id, body)),
+        DELETE: within(resources.delete)
+      },
+      "/v1/vms/:videoManager/videos/:id/url": { GET: within(resources.uploadUrl) },
+      "/v1/vms/:videoManager/channels": { GET: within(resources.channels), POST: withBody(resources.createChannel) },
+      "/v1/vms/:videoManager/channels/:id": { DELETE: within(resources.deleteChannel) },
+      "/chunks/:id": { POST: open((request, params) => resources.chunk(request, params["id"] ?? "")) }
+    },
+    exchangeOf,
+    noteExchange: accounts.noteExchange,
+    judge,
+    noteRequest: (request, verdict) => accounts.noteRequest(verdict, videoManagerOf(request)),
+    unroutable: (_request, what) =>
+      refusal(
+        what === "path"
+          ? SandboxRefusal.notFound("path")
+          : { status: 405, message: "The path does not have this method." }
+      ),
+    tooLarge: () => refusal({ status: 400, message: "The body is too large." }),
+    voice: {
+      rateLimited,
+      echo: (status, body) => refusal({ status, message: `Cannot process ${body}` }),
+      page: () => SandboxFault.page("Error", "Error")
+    },
+    maximumBodySize: SandboxVideoManager.maximumBodySize,
+    exposedHeaders: ["Location", "Retry-After"]
+  })
+
+  return MovingImageSandbox.of({
+    url,
+    ledger: Effect.sync(() => ({ ...ledger.snapshot(), ...accounts.report() })),
+    configure,
+    inject,
+    clearFaults,
+    revokeAccessTokens: Effect.sync(accounts.killAccessTokens),
+    revokeRefreshTokens: Effect.sync(accounts.killRefreshTokens),
+    expireAccessTokens: Effect.sync(accounts.killAccessTokens),
+    addAccount: (account) => Effect.sync(() => accounts.addAccount(account)),
+    removeAccount: (username) => Effect.sync(() => accounts.removeAccount(username)),
+    changePassword: (username, password) => Effect.sync(() => accounts.changePassword(username, password)),
+    unlockAccount: (username) => Effect.sync(() => accounts.unlockAccount(username))
+  })
+})
+
+/** Starts a sandbox; it ends with the layer's scope, at once, whatever is still unanswered. Fails if the port is taken. */
+export const layer = (options: Options = {}): Layer.Layer<MovingImageSandbox, HttpServerError.ServeError> =>
+  Layer.effect(MovingImageSandbox, make(options))

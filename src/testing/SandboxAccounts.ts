@@ -1,0 +1,253 @@
+/**
+ * The credentials of the sandboxed movingimage: accounts, their VideoManagers, locks, and what their tokens are valid for.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type * as SandboxLedger from "./SandboxLedger.ts"
+import { type Refusal, wrongCredentials, wrongToken } from "./SandboxRefusal.ts"
+import { authorizationOf, type Json } from "./SandboxRequest.ts"
+import type * as SandboxServer from "./SandboxServer.ts"
+import * as SandboxTokens from "./SandboxTokens.ts"
+
+/** What an access token is valid for, one at a time. */
+export interface VideoManager {
+  readonly id: number
+  readonly name: string
+}
+
+/** Who may log in. */
+export interface Account {
+  readonly username: string
+  readonly password: string
+  /** A login's token is valid for the first. Empty: logs in, and may nothing. */
+  readonly videoManagers: ReadonlyArray<VideoManager>
+}
+
+/** The switches that concern credentials. */
+export interface Settings extends SandboxTokens.Settings {
+  readonly tokenFormat: "jwt" | "jwt-without-exp" | "opaque"
+  readonly validForVideoManagerAs: "string" | "number"
+  readonly wrongVideoManagerStatus: 401 | 403
+  readonly lockAfter: number
+}
+
+/** The answer of both exchanges (movingimage documentation, "Create Access and Refresh Token Request"). */
+export interface TokenBody {
+  readonly accessToken: string
+  readonly refreshToken?: string
+  readonly videoManagerList: ReadonlyArray<VideoManager>
+  /** Null: the account has none. */
+  readonly validForVideoManager: string | number | null
+}
+
+/** What the server saw of one VideoManager. */
+export interface VideoManagerUse {
+  /** Access tokens issued for it. */
+  readonly tokens: number
+  /** Requests below its path whose token was live and valid for it. */
+  readonly requests: number
+  /** Requests below its path whose token was live and valid for another. */
+  readonly wrongTokens: number
+}
+
+/** What the ledger says besides what every sandbox's says. */
+export interface Report {
+  /** Requests whose token was live, and valid for another VideoManager than that of the path. */
+  readonly wrongVideoManager: number
+  /** Logins refused: unknown user, wrong password, locked account. */
+  readonly loginsRefused: number
+  /** Those of them, right or wrong, that met a locked account. */
+  readonly loginsWhileLocked: number
+  /** How often an account was locked. */
+  readonly accountsLocked: number
+  /** By id of VideoManager. */
+  readonly videoManagers: Readonly<Record<number, VideoManagerUse>>
+}
+
+/** What an `Authorization` header amounts to: `bearer #n`, `unknown bearer`, `malformed` or `none`. */
+export interface Verdict extends SandboxServer.Verdict {
+  /** The username, or why the request is refused. */
+  readonly access: Result.Result<string, Refusal>
+  /** The token is live, and valid for another VideoManager than that of the path. */
+  readonly wrongVideoManager: boolean
+}
+
+const refused = (credential: string, expired = false): Verdict => ({
+  credential,
+  expired,
+  access: Result.fail(wrongToken),
+  wrongVideoManager: false
+})
+
+interface Held {
+  account: Account
+  failures: number
+  locked: boolean
+}
+
+/** Makes the authority of one sandbox. `serverTime` in epoch milliseconds, skew included. */
+export const make = (options: {
+  readonly accounts: ReadonlyArray<Account>
+  readonly settings: () => Settings
+  readonly serverTime: () => number
+  readonly ledger: SandboxLedger.Recorder
+}) => {
+  const { ledger, settings } = options
+  const accounts = new Map<string, Held>()
+  const counts = { wrongVideoManager: 0, loginsRefused: 0, loginsWhileLocked: 0, accountsLocked: 0 }
+  const uses = new Map<number, { tokens: number; requests: number; wrongTokens: number }>()
+
+  const useOf = (videoManager: number) => {
+    const use = uses.get(videoManager) ?? { tokens: 0, requests: 0, wrongTokens: 0 }
+    uses.set(videoManager, use)
+    return use
+  }
+
+  const addAccount = (account: Account) => {
+    ledger.conceal(account.username)
+    ledger.conceal(account.password)
+    accounts.set(account.username, { account, failures: 0, locked: false })
+  }
+  for (const account of options.accounts) addAccount(account)
+
+  const kid = SandboxTokens.randomHex(16)
+  const jwt = (typ: "Bearer" | "Refresh", issuedAt: number, expiresAt: number) => {
+    // Whole seconds, as Keycloak writes them, on which movingimage stands.
+    const iat = Math.floor(issuedAt / 1000)
+    const lifetime = (expiresAt - issuedAt) / 1000
+    const hasEnd = settings().tokenFormat === "jwt" && Number.isFinite(lifetime)
+    return SandboxTokens.sign(
+      { alg: "RS256", typ: "JWT", kid },
+      { jti: SandboxTokens.randomHex(16), typ, iat, ...(hasEnd ? { exp: iat + lifetime } : {}) }
+    )
+  }
+
+  // The scope is the VideoManager; undefined where the account has none.
+  const tokens = SandboxTokens.make<number | undefined>({
+    ...options,
+    mint: ({ accessExpiresAt, issuedAt, refreshExpiresAt }) =>
+      settings().tokenFormat === "opaque"
+        ? Effect.sync(() => ({ access: SandboxTokens.randomHex(32), refresh: SandboxTokens.randomHex(32) }))
+        : Effect.all({
+            access: jwt("Bearer", issuedAt, accessExpiresAt),
+            refresh: jwt("Refresh", issuedAt, refreshExpiresAt)
+          })
+  })
+
+  const bodyOf = ({ accessToken, owner, refreshToken, scope }: SandboxTokens.Issued<number | undefined>): TokenBody => {
+    if (scope !== undefined) useOf(scope).tokens++
+    return {
+      accessToken,
+      ...(refreshToken === undefined ? {} : { refreshToken }),
+      videoManagerList: (accounts.get(owner)?.account.videoManagers ?? []).map(({ id, name }) => ({ id, name })),
+      validForVideoManager:
+        scope === undefined ? null : settings().validForVideoManagerAs === "string" ? String(scope) : scope
+    }
+  }
+
+  /** Whether the password is right and the account open; a wrong one counts towards its lock. */
+  const admits = (held: Held | undefined, password: string): held is Held => {
+    if (held?.locked === true) counts.loginsWhileLocked++
+    if (held?.locked === false && held.account.password === password) {
+      held.failures = 0
+      return true
+    }
+    counts.loginsRefused++
+    if (held?.locked === false && ++held.failures >= settings().lockAfter) {
+      held.locked = true
+      counts.accountsLocked++
+    }
+    return false
+  }
+
+  /** `POST /v1/vms/auth/login`. A locked account is refused in the same words as a wrong password. */
+  const login = (username: string, password: string): Effect.Effect<TokenBody, Refusal> =>
+    Effect.map(
+      tokens.login((): Result.Result<SandboxTokens.Grant<number | undefined>, Refusal> => {
+        const held = accounts.get(username)
+        return admits(held, password)
+          ? Result.succeed({ owner: username, scope: held.account.videoManagers[0]?.id })
+          : Result.fail(wrongCredentials)
+      }),
+      bodyOf
+    )
+
+  /** `POST /v1/vms/auth/refresh/{videoManagerId}`: a token for that VideoManager, whichever the session's last was for. */
+  const refresh = (refreshToken: string, videoManager: number): Effect.Effect<TokenBody, Refusal> =>
+    Effect.map(
+      tokens.refresh<Refusal>(refreshToken, wrongToken, (owner) =>
+        accounts.get(owner)?.account.videoManagers.some(({ id }) => id === videoManager) === true
+          ? Result.succeed(videoManager)
+          : Result.fail({ status: 403, message: `You have no access to VideoManager ${videoManager}.` })
+      ),
+      bodyOf
+    )
+
+  /** Judges an `Authorization` header; without a VideoManager in the path, any token in force will do. */
+  const verify = (authorization: string | undefined, videoManager: number | undefined): Verdict => {
+    if (authorization === undefined) return refused("none")
+    const parsed = authorizationOf(authorization)
+    ledger.conceal(parsed?.value ?? authorization)
+    if (parsed?.scheme !== "bearer") return refused("malformed")
+    const token = tokens.find(parsed.value)
+    if (token === undefined) return refused("unknown bearer")
+    const { expired, label, live, owner, scope } = token
+    if (!live) return refused(label, expired)
+    const wrongVideoManager = videoManager !== undefined && videoManager !== scope
+    return {
+      credential: label,
+      expired,
+      access: wrongVideoManager
+        ? Result.fail({
+            status: settings().wrongVideoManagerStatus,
+            message: `The access token is not valid for VideoManager ${videoManager}.`
+          })
+        : Result.succeed(owner),
+      wrongVideoManager
+    }
+  }
+
+  return {
+    login,
+    refresh,
+    verify,
+    noteExchange: (exchange: "login" | "refresh", body: Json | undefined) => {
+      if (exchange === "refresh") {
+        if (typeof body?.["refreshToken"] === "string") tokens.noteRefreshToken(body["refreshToken"])
+        return
+      }
+      for (const secret of [body?.["username"], body?.["password"]]) {
+        if (typeof secret === "string") ledger.conceal(secret)
+      }
+    },
+    noteRequest: ({ access, wrongVideoManager }: Verdict, videoManager: number | undefined) => {
+      if (videoManager === undefined) return
+      if (Result.isSuccess(access)) useOf(videoManager).requests++
+      if (!wrongVideoManager) return
+      useOf(videoManager).wrongTokens++
+      counts.wrongVideoManager++
+    },
+    videoManagersOf: (username: string): ReadonlyArray<VideoManager> =>
+      accounts.get(username)?.account.videoManagers ?? [],
+    report: (): Report => ({
+      ...counts,
+      videoManagers: Object.fromEntries([...uses].map(([id, use]) => [id, { ...use }]))
+    }),
+    addAccount,
+    removeAccount: (username: string) => {
+      accounts.delete(username)
+      tokens.killRefreshTokens(username)
+    },
+    changePassword: (username: string, password: string) => {
+      ledger.conceal(password)
+      const held = accounts.get(username)
+      if (held !== undefined) held.account = { ...held.account, password }
+    },
+    unlockAccount: (username: string) => {
+      const held = accounts.get(username)
+      if (held !== undefined) Object.assign(held, { failures: 0, locked: false })
+    },
+    killAccessTokens: tokens.killAccessTokens,
+    killRefreshTokens: () => tokens.killRefreshTokens()
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * How the sandboxed platforms read requests.
+ */
+import * as Effect from "effect/Effect"
+import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import type * as HttpServerResponse from "effect/http/HttpServerResponse"
+
+/** A JSON object. */
+export type Json = Readonly<Record<string, unknown>>
+
+/** What came in. */
+export type Request = HttpServerRequest.HttpServerRequest
+
+/** What goes out. */
+export type Answer = HttpServerResponse.HttpServerResponse
+
+/** Path without query. */
+export const pathOf = (request: Request): string => {
+  const end = request.url.search(/[?#]/)
+  return end < 0 ? request.url : request.url.slice(0, end)
+}
+
+/** The query by URL rather than the router's parser, because "tags[]" and "metadata[x]" must arrive as they are. */
+export const queryOf = (request: Request): URLSearchParams => new URL(request.url, "http://localhost").searchParams
+
+/** A query parameter that counts something; `NaN`: no whole number. */
+export const wholeNumber = (text: string): number => (/^\d{1,10}$/.test(text) ? Number(text) : Number.NaN)
+
+/** Whether it is a JSON object. */
+export const isRecord = (value: unknown): value is Json =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** The JSON object in a request's body; undefined when there is none. */
+export const jsonBody = (request: Request): Effect.Effect<Json | undefined> =>
+  request.json.pipe(
+    Effect.map((body) => (isRecord(body) ? body : undefined)),
+    Effect.orElseSucceed(() => undefined)
+  )
+
+/** Scheme, in lower case, and value of an `Authorization` header; undefined: it has not the form of one. */
+export const authorizationOf = (header: string): { readonly scheme: string; readonly value: string } | undefined => {
+  const [, scheme, value] = /^(\S+) +(\S+) *$/.exec(header) ?? []
+  return scheme === undefined || value === undefined ? undefined : { scheme: scheme.toLowerCase(), value }
+}

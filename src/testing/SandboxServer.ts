@@ -1,0 +1,248 @@
+/**
+ * What the sandboxed platforms have in common as servers: a socket, routes, CORS, faults and a ledger of what came in.
+ */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as ByteSize from "effect/ByteSize"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as HttpMiddleware from "effect/http/HttpMiddleware"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as NodeHttp from "node:http"
+import * as SandboxFault from "./SandboxFault.ts"
+import * as SandboxLedger from "./SandboxLedger.ts"
+import { type Answer, type Json, jsonBody, pathOf, queryOf, type Request } from "./SandboxRequest.ts"
+
+/** Where to listen. */
+export interface Address {
+  /** Default 0: any free port. */
+  readonly port?: number | undefined
+  /** Default `127.0.0.1`. */
+  readonly host?: string | undefined
+}
+
+/** What a program can do with any of the running servers. */
+export interface Controls<Ledger, Behaviour> {
+  /** `http://127.0.0.1:PORT`, without a slash at the end. */
+  readonly url: string
+  /** What the server has seen until now, free of secrets. */
+  readonly ledger: Effect.Effect<Ledger>
+  /** Changes the given switches and keeps the others. */
+  readonly configure: (behaviour: Partial<Behaviour>) => Effect.Effect<void>
+  /** Queues a fault; faults are served in order, one per matching request. */
+  readonly inject: (fault: SandboxFault.Fault) => Effect.Effect<void>
+  /** Drops the faults not served yet. */
+  readonly clearFaults: Effect.Effect<void>
+}
+
+/** Answers one method of one path. */
+export type Handler = (
+  request: Request,
+  params: Readonly<Record<string, string | undefined>>
+) => Effect.Effect<Answer> | Answer
+
+/** Handlers by path and method; a path may have parameters, `/videos/:id`. */
+export type Routes = { readonly [Path in `/${string}`]: Readonly<Record<string, Handler>> }
+
+/** What a request's `Authorization` header amounts to, as far as every platform's ledger wants to know. */
+export interface Verdict {
+  /** See `SandboxLedger.Entry`. */
+  readonly credential: string
+  /** The token is past its own `exp`. */
+  readonly expired: boolean
+}
+
+/** What makes the server a certain platform. */
+export interface Platform<V extends Verdict> {
+  readonly routes: Routes
+  readonly exchangeOf: (method: string, path: string) => SandboxFault.Exchange | undefined
+  /** Notes what an exchange brought, whatever becomes of it. */
+  readonly noteExchange: (exchange: SandboxFault.Exchange, body: Json | undefined) => void
+  readonly judge: (request: Request) => V
+  /** Notes a request to the API, whatever becomes of it. */
+  readonly noteRequest?: ((request: Request, verdict: V) => void) | undefined
+  /** The path as the ledger may show it, where it can hold a secret that the server does not know. */
+  readonly shownPath?: ((path: string) => string) | undefined
+  readonly unroutable: (request: Request, what: "path" | "method") => Answer
+  readonly tooLarge: () => Answer
+  readonly voice: SandboxFault.Voice
+  /** Largest body of one request, in bytes. */
+  readonly maximumBodySize: number
+  /** Headers of answers that a page may read, besides the few that any page may. */
+  readonly exposedHeaders: ReadonlyArray<string>
+}
+
+/** A handler's answer, whether it took time or not. */
+export const run = (answer: Effect.Effect<Answer> | Answer): Effect.Effect<Answer> =>
+  Effect.isEffect(answer) ? answer : Effect.succeed(answer)
+
+/** Options that can be changed while the server runs; `resolve` fills in the defaults. */
+export const makeSettings = <Options extends object, Settings>(
+  options: Options,
+  resolve: (options: Options) => Settings
+) => {
+  let given = options
+  let settings = resolve(given)
+  return {
+    current: () => settings,
+    configure: (changes: Partial<Options>) =>
+      Effect.sync(() => {
+        given = { ...given, ...changes }
+        settings = resolve(given)
+      })
+  }
+}
+
+// Any origin: a browser under test is never on the sandbox's own.
+const corsHeaders = (exposed: ReadonlyArray<string>) => ({
+  "access-control-allow-origin": "*",
+  "access-control-expose-headers": exposed.join(", ")
+})
+
+const preflight = (request: Request, exposed: ReadonlyArray<string>): Answer =>
+  HttpServerResponse.empty({
+    headers: {
+      ...corsHeaders(exposed),
+      "access-control-allow-methods": "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
+      // "*" would not cover Authorization (Fetch standard), so what is asked for is allowed by name.
+      "access-control-allow-headers":
+        request.headers["access-control-request-headers"] ?? "Authorization, Content-Type",
+      "access-control-max-age": "600"
+    }
+  })
+
+/** Takes the port. Nothing is answered before `serve`; the server ends with the scope, whatever is still unanswered. */
+export const listen = Effect.fnUntraced(function* (options: Address) {
+  const clock = yield* Clock.Clock
+  const host = options.host ?? "127.0.0.1"
+  const nodeServer = NodeHttp.createServer()
+  const server = yield* NodeHttpServer.make(() => nodeServer, {
+    host,
+    port: options.port ?? 0,
+    disablePreemptiveShutdown: true
+  })
+  const port = "port" in server.address ? server.address.port : 0
+  const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}`
+  const now = () => clock.currentTimeMillisUnsafe()
+  const ledger = SandboxLedger.make()
+  const faults = SandboxFault.makeQueue()
+
+  const serve = Effect.fnUntraced(function* <V extends Verdict>(platform: Platform<V>) {
+    const router = yield* HttpRouter.make
+    for (const [path, methods] of Object.entries(platform.routes)) {
+      if (!path.startsWith("/")) continue
+      yield* router.add(
+        "*",
+        `/${path.slice(1)}`,
+        (request) =>
+          Effect.flatMap(HttpRouter.params, (params) => {
+            const handler = methods[request.method === "HEAD" ? "GET" : request.method]
+            return run(handler === undefined ? platform.unroutable(request, "method") : handler(request, params))
+          }),
+        { uninterruptible: true }
+      )
+    }
+    const routed = router.asHttpEffect()
+
+    /** The regular answer. A client that leaves does not divide it: real servers finish what they began. */
+    const process = (request: Request) =>
+      routed.pipe(
+        Effect.orElseSucceed(() => platform.unroutable(request, "path")),
+        Effect.provideService(HttpServerRequest.HttpServerRequest, request),
+        Effect.scoped,
+        Effect.uninterruptible
+      )
+
+    const arrive = (request: Request) => {
+      const { headers, method } = request
+      const path = pathOf(request)
+      const exchange = platform.exchangeOf(method, path)
+      const verdict = platform.judge(request)
+      const query = queryOf(request)
+      // Numbers are pages and sizes, and would blot out the numbers of other paths.
+      for (const value of query.values()) if (!/^\d+$/.test(value)) ledger.conceal(value)
+      const entry: SandboxLedger.OpenEntry = {
+        at: now(),
+        method,
+        path: ledger.scrub(platform.shownPath?.(path) ?? path),
+        query: [...query.keys()].map(ledger.scrub),
+        status: undefined,
+        fault: undefined,
+        credential: verdict.credential,
+        hadAuthorization: headers["authorization"] !== undefined,
+        headers: Object.fromEntries(
+          SandboxLedger.recordedHeaders.flatMap((name) => {
+            const value = headers[name]
+            return value === undefined ? [] : [[name, ledger.scrub(value)]]
+          })
+        )
+      }
+      ledger.open(entry)
+      if (exchange === "login") ledger.counts.logins++
+      else if (exchange === "refresh") ledger.counts.refreshes++
+      else if (method !== "OPTIONS") {
+        ledger.counts.requests++
+        if (verdict.expired) ledger.counts.expiredTokensReceived++
+        platform.noteRequest?.(request, verdict)
+      }
+      return { entry, exchange } as const
+    }
+
+    const answer = Effect.fnUntraced(function* (request: Request, { entry, exchange }: ReturnType<typeof arrive>) {
+      // The whole body first, so that a fault can tell "received" from "never arrived".
+      const text = yield* Effect.orElseSucceed(request.text, () => undefined)
+      if (text === undefined) return platform.tooLarge()
+      if (exchange !== undefined) platform.noteExchange(exchange, yield* jsonBody(request))
+      const kind = faults.take(exchange ?? "api", request.method, pathOf(request))
+      if (kind === undefined) return yield* process(request)
+      const { _tag: fault } = kind
+      entry.fault = fault
+      return yield* SandboxFault.serve(kind, {
+        process: process(request),
+        body: text,
+        destroy: Effect.sync(() => NodeHttpServerRequest.toIncomingMessage(request).socket.destroy()),
+        voice: platform.voice
+      })
+    })
+
+    const app = Effect.gen(function* () {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      const arrival = arrive(request)
+      const { entry, exchange } = arrival
+      if (request.method === "OPTIONS") {
+        ledger.answered(entry, 204)
+        return preflight(request, platform.exposedHeaders)
+      }
+      if (exchange !== undefined) ledger.exchangeStarted()
+      const response = yield* Effect.ensuring(
+        Effect.interruptible(answer(request, arrival)),
+        Effect.sync(() => {
+          if (exchange !== undefined) ledger.exchangeEnded()
+        })
+      )
+      if (response === undefined) return HttpServerResponse.empty()
+      ledger.answered(entry, response.status)
+      if (response.status === 401 && exchange === undefined) ledger.counts.unauthorized++
+      return HttpServerResponse.setHeaders(response, corsHeaders(platform.exposedHeaders))
+    }).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(platform.maximumBodySize)))
+
+    // A server that runs in the program's own process must not show up in the program's traces.
+    yield* Effect.provideService(server.serve(app), HttpMiddleware.TracerDisabledWhen, () => true)
+    // Last in, first out: connections end here, before the server waits for them, with or without answers due.
+    yield* Effect.addFinalizer(() =>
+      Effect.callback<void>((resume) => {
+        nodeServer.close(() => resume(Effect.void))
+        nodeServer.closeAllConnections()
+      })
+    )
+    return {
+      inject: (fault: SandboxFault.Fault) => Effect.sync(() => faults.add(fault)),
+      clearFaults: Effect.sync(faults.clear)
+    }
+  })
+
+  return { url, now, ledger, serve }
+})

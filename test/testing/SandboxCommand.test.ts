@@ -1,0 +1,75 @@
+/**
+ * `npm run sandbox`: what it prints works, and it ends when told to.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
+import { fileURLToPath } from "node:url"
+
+const script = fileURLToPath(new URL("../../src/cli/sandbox.ts", import.meta.url))
+
+/** Starts the command and gives what it prints first, whole, and a way to end it. */
+const start = async (...args: ReadonlyArray<string>) => {
+  const child = spawn(process.execPath, [script, "--port", "0", ...args], { stdio: ["ignore", "pipe", "inherit"] })
+  const ended = once(child, "close")
+  let greeting = ""
+  for await (const chunk of child.stdout.setEncoding("utf8")) {
+    greeting += String(chunk)
+    if (/Try it:\n.*\n/.test(greeting)) break
+  }
+  const interrupt = async () => {
+    child.kill("SIGINT")
+    const [code] = await ended
+    return Number(code)
+  }
+  return { greeting, interrupt }
+}
+
+/** Does what the printed curl line does. */
+const tried = async (greeting: string): Promise<unknown> => {
+  const [, url = "", type = "", body = ""] =
+    /curl -X POST (\S+) -H 'Content-Type: (\S+)' -d '(.*)'/.exec(greeting) ?? []
+  const response = await fetch(url, { method: "POST", headers: { "content-type": type }, body })
+  assert.strictEqual(response.status, 200, greeting)
+  return response.json()
+}
+
+const lifetime = (jwt: unknown) => {
+  const { exp, iat } = JSON.parse(Buffer.from(String(jwt).split(".")[1] ?? "", "base64url").toString())
+  return Math.round(exp - iat)
+}
+
+const commands = [
+  { name: "api.video", args: ["--ttl", "9"], token: "access_token", seconds: 9, shows: ["your_api_key"] },
+  {
+    name: "movingimage",
+    args: ["--platform", "movingimage"],
+    token: "accessToken",
+    seconds: 300,
+    shows: ["your_username", "your_password", "101 (Marketing), 102 (Training)"]
+  }
+]
+
+describe.concurrent("npm run sandbox", { timeout: 60_000 }, () => {
+  for (const { args, name, seconds, shows, token } of commands) {
+    it.skipIf(process.platform === "win32")(
+      `${args.join(" ")}: ${name}, tokens of ${seconds} s, until Ctrl-C`,
+      async () => {
+        const { greeting, interrupt } = await start(...args)
+        assert.isTrue(greeting.startsWith(`${name} sandbox on http://127.0.0.1:`), greeting)
+        for (const text of shows) assert.include(greeting, text)
+        const answer = await tried(greeting)
+        assert.strictEqual(lifetime(Object(answer)[token]), seconds)
+        assert.strictEqual(await interrupt(), 0)
+      }
+    )
+  }
+
+  it("names the platforms that there are", () => {
+    const { status, stderr, stdout } = spawnSync(process.execPath, [script, "--platform", "other"], {
+      encoding: "utf8"
+    })
+    assert.strictEqual(status, 1)
+    assert.match(stdout + stderr, /"api\.video" \| "movingimage"/)
+  })
+})
