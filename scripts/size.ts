@@ -1,13 +1,14 @@
 /**
- * What the library costs a bundle: `npm run size --silent` prints JSON. Two programs are bundled by esbuild, minified and
- * compressed, with the library and without it (they then send the key themselves, read from the same place); `ownGzip`
- * counts our modules alone.
+ * What the library costs a bundle: `npm run size --silent` prints JSON. Programs are bundled by esbuild, minified and
+ * compressed, with the library and without it (they then send the credential themselves, read from the same place);
+ * `ownGzip` counts our modules alone. `token` and `client` are api.video's. The bundle of a platform has to be without
+ * the other platform's modules.
  */
 import { gzipSync } from "node:zlib"
 import { build } from "esbuild"
 
-/** A program that calls an API with Effect's fetch client and decodes the answer. Both programs contain it. */
-const baseline = `
+/** What every program contains: it calls an API with Effect's fetch client and decodes the answer. */
+const calls = (url: string) => `
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
@@ -18,87 +19,151 @@ import * as Schema from "effect/Schema"
 
 const Videos = Schema.Struct({ data: Schema.Array(Schema.Struct({ videoId: Schema.String, title: Schema.String })) })
 
-const list = (client) => client.get("https://ws.api.video/videos").pipe(Effect.flatMap(HttpClientResponse.schemaBodyJson(Videos)))
+const list = (client) => client.get("${url}").pipe(Effect.flatMap(HttpClientResponse.schemaBodyJson(Videos)))
 `
 
-/** The same program without the library: it sends the key itself. */
-const without = {
-  token: `${baseline}
-import * as Redacted from "effect/Redacted"
-
-const key = Redacted.make("key")
-const program = Effect.flatMap(HttpClient.HttpClient, (client) => list(HttpClient.mapRequest(client, HttpClientRequest.basicAuth(key, ""))))
-Effect.runFork(Effect.provide(program, FetchHttpClient.layer))
-`,
-  client: `${baseline}
-import * as Config from "effect/Config"
-
-const program = Effect.gen(function*() {
-  const key = yield* Config.Redacted("APIVIDEO_API_KEY")
-  return yield* list(HttpClient.mapRequest(yield* HttpClient.HttpClient, HttpClientRequest.basicAuth(key, "")))
-})
-Effect.runFork(Effect.provide(program, FetchHttpClient.layer))
-`
+interface Platform {
+  readonly module: string
+  readonly url: string
+  /** The credential: options of the library, with the variables that they are read from. */
+  readonly secrets: Readonly<Record<string, string>>
+  /** The same for `basicAuth`. */
+  readonly basic: string
+  /** Modules of the other platform. */
+  readonly foreign: RegExp
 }
 
-const withLibrary = {
-  /** The token service, api.video's provider and the bearer client. */
-  token: `${baseline}
-import * as ApiVideo from "./src/ApiVideo.ts"
+const apiVideo: Platform = {
+  module: "ApiVideo",
+  url: "https://ws.api.video/videos",
+  secrets: { apiKey: "APIVIDEO_API_KEY" },
+  basic: 'apiKey, ""',
+  foreign: /MovingImage/
+}
+
+const movingImage: Platform = {
+  module: "MovingImage",
+  url: "https://api.video-cdn.net/v1/vms",
+  secrets: { username: "MOVINGIMAGE_USERNAME", password: "MOVINGIMAGE_PASSWORD" },
+  basic: "username, password",
+  foreign: /ApiVideo/
+}
+
+const optionsOf = ({ secrets }: Platform, value: (variable: string) => string) =>
+  `{ ${Object.entries(secrets).map(([name, variable]) => `${name}: ${value(variable)}`)} }`
+
+const given = () => 'Redacted.make("secret")'
+const read = (variable: string) => `Config.Redacted("${variable}")`
+
+interface Program {
+  readonly without: string
+  readonly with: string
+  readonly foreign: RegExp
+}
+
+/** The token service, a platform's provider and the bearer client. */
+const token = (platform: Platform): Program => ({
+  foreign: platform.foreign,
+  without: `${calls(platform.url)}
+import * as Redacted from "effect/Redacted"
+
+${Object.keys(platform.secrets)
+  .map((name) => `const ${name} = ${given()}`)
+  .join("\n")}
+const program = Effect.flatMap(HttpClient.HttpClient, (client) => list(HttpClient.mapRequest(client, HttpClientRequest.basicAuth(${platform.basic}))))
+Effect.runFork(Effect.provide(program, FetchHttpClient.layer))
+`,
+  with: `${calls(platform.url)}
+import * as Platform from "./src/${platform.module}.ts"
 import * as BearerClient from "./src/BearerClient.ts"
 import * as TokenService from "./src/TokenService.ts"
 import * as Redacted from "effect/Redacted"
 
 const program = Effect.gen(function*() {
-  const provider = yield* ApiVideo.provider({ apiKey: Redacted.make("key") })
+  const provider = yield* Platform.provider(${optionsOf(platform, given)})
   const tokens = yield* TokenService.make({ provider })
-  const client = BearerClient.make(tokens, { origins: ["https://ws.api.video"] })(yield* HttpClient.HttpClient)
+  const client = BearerClient.make(tokens, { origins: ["${new URL(platform.url).origin}"] })(yield* HttpClient.HttpClient)
   return yield* list(client)
 })
 Effect.runFork(Effect.provide(Effect.scoped(program), FetchHttpClient.layer))
-`,
-  /** The whole client: \`ApiVideo.layerConfig\`. */
-  client: `${baseline}
-import * as ApiVideo from "./src/ApiVideo.ts"
+`
+})
+
+/** The whole client: `layerConfig`. */
+const client = (platform: Platform): Program => ({
+  foreign: platform.foreign,
+  without: `${calls(platform.url)}
 import * as Config from "effect/Config"
 
-Effect.runFork(Effect.flatMap(ApiVideo.ApiVideo, list).pipe(
-  Effect.provide(ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") }).pipe(Layer.provide(FetchHttpClient.layer)))
+const program = Effect.gen(function*() {
+  ${Object.entries(platform.secrets)
+    .map(([name, variable]) => `const ${name} = yield* ${read(variable)}`)
+    .join("\n")}
+  return yield* list(HttpClient.mapRequest(yield* HttpClient.HttpClient, HttpClientRequest.basicAuth(${platform.basic})))
+})
+Effect.runFork(Effect.provide(program, FetchHttpClient.layer))
+`,
+  with: `${calls(platform.url)}
+import * as Platform from "./src/${platform.module}.ts"
+import * as Config from "effect/Config"
+
+Effect.runFork(Effect.flatMap(Platform.${platform.module}, list).pipe(
+  Effect.provide(Platform.layerConfig(${optionsOf(platform, read)}).pipe(Layer.provide(FetchHttpClient.layer)))
 ))
 `
-}
+})
 
-const gzipped = async (contents: string, external: ReadonlyArray<string> = []): Promise<number> => {
-  const result = await build({
+const bundled = async (contents: string, external: ReadonlyArray<string> = []) => {
+  const { metafile, outputFiles } = await build({
     stdin: { contents, resolveDir: new URL("..", import.meta.url).pathname, loader: "ts" },
     bundle: true,
     minify: true,
     write: false,
+    metafile: true,
     format: "esm",
     platform: "browser",
     target: "es2022",
     external: [...external]
   })
-  return gzipSync(result.outputFiles[0]!.contents, { level: 9 }).byteLength
+  return {
+    gzip: gzipSync(outputFiles[0]!.contents, { level: 9 }).byteLength,
+    modules: Object.keys(metafile.inputs)
+  }
 }
 
-const report: Record<string, Record<string, number>> = {}
-for (const name of ["token", "client"] as const) {
-  const baselineGzip = await gzipped(without[name])
-  const withLibraryGzip = await gzipped(withLibrary[name])
-  const ownGzip = (await gzipped(withLibrary[name], ["effect/*"])) - (await gzipped(without[name], ["effect/*"]))
-  report[name] = { baselineGzip, withLibraryGzip, addedGzip: withLibraryGzip - baselineGzip, ownGzip }
-}
-console.log(JSON.stringify(report, undefined, 2))
-
-/** Bytes that each program may add. */
-const budget = { token: 12_000, client: 22_000 }
-if (process.argv.includes("--check")) {
-  for (const name of ["token", "client"] as const) {
-    const added = report[name]?.addedGzip ?? Infinity
-    if (added >= budget[name]) {
-      console.error(`${name} adds ${added} bytes, and its budget is ${budget[name]}`)
-      process.exitCode = 1
+const measure = async (program: Program) => {
+  const before = await bundled(program.without)
+  const after = await bundled(program.with)
+  const [ownBefore, own] = [await bundled(program.without, ["effect/*"]), await bundled(program.with, ["effect/*"])]
+  return {
+    foreign: after.modules.filter((module) => program.foreign.test(module)),
+    sizes: {
+      baselineGzip: before.gzip,
+      withLibraryGzip: after.gzip,
+      addedGzip: after.gzip - before.gzip,
+      ownGzip: own.gzip - ownBefore.gzip
     }
   }
+}
+
+/** Programs, and the bytes that each may add. */
+const programs: ReadonlyArray<readonly [name: string, program: Program, budget: number]> = [
+  ["token", token(apiVideo), 12_000],
+  ["client", client(apiVideo), 22_000],
+  ["movingImageToken", token(movingImage), 13_000],
+  ["movingImageClient", client(movingImage), 23_000]
+]
+
+const report: Record<string, object> = {}
+const problems: Array<string> = []
+for (const [name, program, budget] of programs) {
+  const { foreign, sizes } = await measure(program)
+  report[name] = sizes
+  if (sizes.addedGzip >= budget) problems.push(`${name} adds ${sizes.addedGzip} bytes, and its budget is ${budget}`)
+  if (foreign.length > 0) problems.push(`${name} brings in modules of another platform: ${foreign.join(", ")}`)
+}
+console.log(JSON.stringify(report, undefined, 2))
+if (process.argv.includes("--check")) {
+  for (const problem of problems) console.error(problem)
+  if (problems.length > 0) process.exitCode = 1
 }

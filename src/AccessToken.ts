@@ -9,11 +9,10 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type * as SchemaIssue from "effect/SchemaIssue"
 import { Secret } from "./internal/schema.ts"
+import { claimedLifetime, decodeWire, headerSafe, matching, nullish } from "./internal/wire.ts"
 import { MalformedResponse } from "./TokenError.ts"
 
 /**
@@ -78,10 +77,12 @@ export interface TokenResponse {
 /** A longer lifetime is taken for this one: 365 days, in milliseconds. */
 const longestLifetime = 365 * 24 * 60 * 60 * 1000
 
-const lifetimeMillis = (input: Duration.Input): number | undefined => {
+const lifetimeMillis = (input: Duration.Input = 0): number | undefined => {
   const millis = Duration.toMillis(Duration.fromInputUnsafe(input))
   return millis > 0 ? Math.min(millis, longestLifetime) : undefined
 }
+
+const noLifetime = () => new MalformedResponse({ problem: "expires_in is missing or invalid" })
 
 /**
  * Stamps a token response with the clock. `answeredAt` is wall time at the answer and `elapsed` what the exchange took
@@ -96,10 +97,9 @@ export const fromResponse = (
   issue: { readonly answeredAt: number; readonly elapsed: number; readonly generation: number }
 ): Effect.Effect<AccessToken, MalformedResponse> => {
   const lifetime = lifetimeMillis(response.expiresIn)
-  if (lifetime === undefined) return Effect.fail(new MalformedResponse({ problem: "expires_in is missing or invalid" }))
+  if (lifetime === undefined) return Effect.fail(noLifetime())
   const issuedAt = issue.answeredAt - Math.max(0, issue.elapsed)
-  const refreshLifetime =
-    response.refreshExpiresIn === undefined ? undefined : lifetimeMillis(response.refreshExpiresIn)
+  const refreshLifetime = lifetimeMillis(response.refreshExpiresIn)
   return Effect.succeed(
     new AccessToken({
       accessToken: response.accessToken,
@@ -123,44 +123,14 @@ export const fromResponse = (
 export const isSameCredential = (self: AccessToken, that: AccessToken): boolean =>
   self === that || Redacted.value(self.accessToken) === Redacted.value(that.accessToken)
 
-// RFC 6750 §2.1 allows fewer characters; these are what a header can carry without being split.
-const headerSafe = Schema.String.check(Schema.isPattern(/^[\x21-\x7e]+$/))
-
-const seconds = Schema.Union([Schema.Finite, Schema.FiniteFromString])
-
-const Wire = Schema.Struct({
-  access_token: headerSafe,
-  refresh_token: Schema.optional(Schema.NullOr(Schema.String)),
-  token_type: Schema.optional(Schema.NullOr(Schema.String.check(Schema.isPattern(/^bearer$/i)))),
-  expires_in: Schema.optional(Schema.NullOr(seconds))
-})
-
-const Claims = Schema.fromJsonString(Schema.Struct({ iat: Schema.Finite, exp: Schema.Finite }))
-
-/**
- * The lifetime that a JWT claims: `exp − iat`, which may be floats. It is only asked where the answer itself names none,
- * for `expires_in` is what the server promises now and claims are what it wrote down. `None` for an opaque token.
- */
-const claimedLifetime = (accessToken: string): Option.Option<Duration.Duration> => {
-  const payload = accessToken.split(".")[1] ?? ""
-  return Option.liftThrowable(atob)(payload.replaceAll("-", "+").replaceAll("_", "/")).pipe(
-    Option.flatMap(Schema.decodeUnknownOption(Claims)),
-    Option.map(({ exp, iat }) => Duration.seconds(exp - iat))
-  )
-}
-
-/** Names the offending field of {@link Wire} and nothing that the server sent: neither a value nor a name of its own. */
-const problemOf = (issue: SchemaIssue.Issue): string => {
-  let current: SchemaIssue.Issue | undefined = issue
-  while (current !== undefined) {
-    if (current._tag === "Pointer") {
-      const field = Object.keys(Wire.fields).find((name) => name === (current as SchemaIssue.Pointer).path[0])
-      return field === undefined ? "not a token response" : `${field} is missing or invalid`
-    }
-    current = "issues" in current ? current.issues[0] : "issue" in current ? current.issue : undefined
-  }
-  return "not a token response"
-}
+const decodeAnswer = decodeWire(
+  Schema.Struct({
+    access_token: headerSafe,
+    refresh_token: nullish(Schema.String),
+    token_type: nullish(matching(/^bearer$/i)),
+    expires_in: nullish(Schema.Union([Schema.Finite, Schema.FiniteFromString]))
+  })
+)
 
 /**
  * Decodes a token answer as RFC 6749 §5.1 and api.video write it: `access_token`, `token_type`, `expires_in` in seconds,
@@ -187,26 +157,14 @@ const problemOf = (issue: SchemaIssue.Issue): string => {
  * @since 0.1.0
  */
 export const decodeResponse = (body: unknown): Effect.Effect<TokenResponse, MalformedResponse> =>
-  Schema.decodeUnknownEffect(Wire)(body).pipe(
-    Effect.mapError((error) => new MalformedResponse({ problem: problemOf(error.issue) })),
-    Effect.flatMap((wire) => {
-      const expiresIn =
-        typeof wire.expires_in === "number"
-          ? Option.some(Duration.seconds(wire.expires_in))
-          : claimedLifetime(wire.access_token)
-      return Option.match(
-        Option.filter(expiresIn, (expiresIn) => lifetimeMillis(expiresIn) !== undefined),
-        {
-          onNone: () => Effect.fail(new MalformedResponse({ problem: "expires_in is missing or invalid" })),
-          onSome: (expiresIn) =>
-            Effect.succeed({
-              accessToken: Redacted.make(wire.access_token, { label: "access_token" }),
-              refreshToken: wire.refresh_token
-                ? Redacted.make(wire.refresh_token, { label: "refresh_token" })
-                : undefined,
-              expiresIn
-            })
-        }
-      )
-    })
-  )
+  Effect.flatMap(decodeAnswer(body), ({ access_token, expires_in, refresh_token }) => {
+    // What the server promises now counts, and what it wrote down only where it promises nothing.
+    const expiresIn = typeof expires_in === "number" ? Duration.seconds(expires_in) : claimedLifetime(access_token)
+    return expiresIn === undefined || lifetimeMillis(expiresIn) === undefined
+      ? Effect.fail(noLifetime())
+      : Effect.succeed({
+          accessToken: Redacted.make(access_token, { label: "access_token" }),
+          refreshToken: refresh_token ? Redacted.make(refresh_token, { label: "refresh_token" }) : undefined,
+          expiresIn
+        })
+  })

@@ -27,10 +27,7 @@
  *
  * @since 0.1.0
  */
-import type * as Arr from "effect/Array"
-import * as Clock from "effect/Clock"
-import * as Config from "effect/Config"
-import * as Console from "effect/Console"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -38,25 +35,24 @@ import { identity } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
 import type * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Redacted from "effect/Redacted"
-import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as AccessToken from "./AccessToken.ts"
-import type * as ApiVideoError from "./ApiVideoError.ts"
-import * as BearerClient from "./BearerClient.ts"
-import { checkKey, identityOf, makeExchange, makeServer, withProvider } from "./internal/apiVideo.ts"
-import * as ApiVideoClient from "./internal/apiVideoClient.ts"
-import { Secret } from "./internal/schema.ts"
+import * as ApiVideoError from "./ApiVideoError.ts"
+import { makeExchange, type Refusal, single, wrongServer } from "./internal/authentication.ts"
+import * as Client from "./internal/client.ts"
+import { pathOf } from "./internal/http.ts"
+import * as Layers from "./internal/layers.ts"
 import { originOf } from "./internal/origin.ts"
-import type * as RenewalPolicy from "./RenewalPolicy.ts"
+import { Secret } from "./internal/schema.ts"
+import { identityOf, invalid, locate, readSecret, type Server, withProvider } from "./internal/server.ts"
 import * as TokenError from "./TokenError.ts"
-import { Observers } from "./TokenEvent.ts"
 import type { TokenProvider } from "./TokenProvider.ts"
-import * as TokenService from "./TokenService.ts"
+import type * as TokenService from "./TokenService.ts"
 
 /**
  * Everything that a request of the client can fail with: an answer from 400 up, no token to be had, a connection that
@@ -113,18 +109,12 @@ export interface ServerOptions {
  * @category options
  * @since 0.1.0
  */
-export interface TokenOptions extends ServerOptions {
+export interface TokenOptions extends ServerOptions, Layers.TokenOptions {
   /**
    * The API key, or an effect (a `Config`, a vault) that is run when the layer is built and at each login, so that a key
    * can change.
    */
   readonly apiKey: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
-  readonly policy?: RenewalPolicy.Options | undefined
-  /**
-   * Log in while the layer is built: a wrong key fails the start, a transient failure is logged and the program starts.
-   * @default true
-   */
-  readonly eager?: boolean | undefined
 }
 
 /**
@@ -133,7 +123,7 @@ export interface TokenOptions extends ServerOptions {
  * @category options
  * @since 0.1.0
  */
-export interface ClientOptions extends ServerOptions {
+export interface ClientOptions extends ServerOptions, Client.ClientOptions<ApiVideoError.ApiVideoError> {
   /**
    * Requests per minute by class. They are where the client begins: it learns the real ones from the answers. `false`
    * switches the limiter off.
@@ -143,23 +133,6 @@ export interface ClientOptions extends ServerOptions {
     | { readonly uploads: number; readonly writes: number; readonly reads: number }
     | false
     | undefined
-  /** A limiter to share, as one on Redis for a fleet. @default one in memory */
-  readonly rateLimiter?: RateLimiter.RateLimiter | undefined
-  /** How often a request that got 429 waits and goes again. @default 3 */
-  readonly rateLimitRetries?: number | undefined
-  /**
-   * A circuit breaker to go through: `(client) => HttpClient.withCircuitBreaker(client, { breaker })`. It sees a request after the limiter
-   * has let it pass and before it is retried.
-   * @default none
-   */
-  readonly circuitBreaker?: ((client: ApiVideo["Service"]) => ApiVideo["Service"]) | undefined
-  /**
-   * Delays before a request goes again: idempotent methods after a transient failure (timeouts, 408, 5xx, a broken
-   * connection), any method if the connection was never made. `Retry-After` lengthens them; where it asks for more than
-   * a minute the error comes at once. `false` switches it off.
-   * @default two retries after 200 ms and 400 ms, jittered
-   */
-  readonly retry?: Schedule.Schedule<unknown, ClientError> | false | undefined
 }
 
 /**
@@ -172,16 +145,14 @@ export interface Options extends TokenOptions, ClientOptions {}
 
 /**
  * How long an attempt may wait for the head of its answer, for the requests made within; `Duration.infinity` for ever.
- * Uploads (`POST …/source`, `POST /upload`) wait for ever unless this is set for them.
+ * Uploads (`POST …/source`, `POST /upload`) wait for ever unless this is set for them. It is one reference for all
+ * platforms.
  *
  * @default 60 seconds
  * @category references
  * @since 0.1.0
  */
-export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = /* @__PURE__ */ Context.Reference(
-  "effect-video-auth/ApiVideo/RequestTimeout",
-  { defaultValue: () => undefined as Duration.Duration | undefined }
-)
+export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = Client.RequestTimeout
 
 /**
  * Body of `POST /auth/api-key`: `{"apiKey": "…"}`.
@@ -205,28 +176,95 @@ export const RefreshTokenPayload = /* @__PURE__ */ Schema.Struct({ refreshToken:
 /** @since 0.1.0 */
 export type RefreshTokenPayload = typeof RefreshTokenPayload.Type
 
-/** A bare exchange: one attempt, stamped. */
-const operation = /* @__PURE__ */ Effect.fnUntraced(function* (
-  name: "login" | "refresh",
-  payload: Effect.Effect<Readonly<Record<string, string>>, TokenError.ConfigurationInvalid>,
+const baseUrls = { production: "https://ws.api.video", sandbox: "https://sandbox.api.video" } as const
+
+// The rules and the words of api.video's own clients.
+const originHeader = (
+  option: "application" | "sdk",
+  header: string,
+  { name = "", version = "" }: NonNullable<ServerOptions["application"]> = {}
+): Effect.Effect<Readonly<Record<string, string>>, TokenError.ConfigurationInvalid> => {
+  const named = /^[\w-]{1,50}$/.test(name)
+  const versioned = /^\d{1,3}(\.\d{1,3}){0,2}$/.test(version)
+  if (named && versioned) return Effect.succeed({ [header]: `${name}:${version}` })
+  if (name + version === "") return Effect.succeed({})
+  const problem =
+    version === ""
+      ? `${option} version is mandatory when ${option} name is set.`
+      : name === ""
+        ? `${option} name is mandatory when ${option} version is set.`
+        : named
+          ? `Invalid ${option} version value. The version should match the xxx[.yyy][.zzz] pattern.`
+          : `Invalid ${option} name value. Allowed characters: A-Z, a-z, 0-9, '-', '_'. Max length: 50.`
+  return Effect.fail(invalid(option, problem))
+}
+
+const makeServer = Effect.fnUntraced(function* (
   options: ServerOptions
-) {
-  const server = yield* makeServer(options)
-  const exchange = makeExchange(yield* HttpClient.HttpClient, server)
-  const clock = yield* Clock.Clock
-  return yield* Effect.suspend(() => {
-    const start = clock.monotonicTimeNanosUnsafe()
-    return payload.pipe(
-      Effect.flatMap((payload) => exchange(name, payload)),
-      Effect.flatMap((response) =>
-        AccessToken.fromResponse(response, {
-          answeredAt: clock.currentTimeMillisUnsafe(),
-          elapsed: Number(clock.monotonicTimeNanosUnsafe() - start) / 1e6,
-          generation: 1
-        })
-      )
-    )
-  }).pipe(withProvider(server.name))
+): Effect.fn.Return<Server, TokenError.ConfigurationInvalid> {
+  const { baseUrl, environment = "production" } = options
+  if (!Object.hasOwn(baseUrls, environment)) {
+    return yield* invalid("environment", 'it must be "production" or "sandbox"')
+  }
+  const place = yield* locate(baseUrl ?? baseUrls[environment])
+  return {
+    ...place,
+    platform: "api.video",
+    name: `api.video ${baseUrl === undefined ? environment : place.host}`,
+    headers: {
+      ...(yield* originHeader("application", "av-origin-app", options.application)),
+      ...(yield* originHeader("sdk", "av-origin-sdk", options.sdk))
+    }
+  }
+}, withProvider("api.video"))
+
+const readKey = (apiKey: TokenOptions["apiKey"]): Effect.Effect<string, TokenError.ConfigurationInvalid> =>
+  readSecret("apiKey", apiKey, /\s/, "; see https://dashboard.api.video")
+
+/** Slugs of a 400 that is about the request, not about the credential in it. */
+const aboutTheRequest = ["attribute-required", "invalid-attribute", "invalid-payload"]
+
+/** Slugs that the documents list for credentials; of any other, nothing is repeated. */
+const slugs = [
+  ...aboutTheRequest,
+  ...["user-credentials", "api-key", "access-token", "refresh-token", "authorization-header-value"].map(
+    (what) => `authentication-invalid-${what}`
+  ),
+  "authentication-missing-authorization-header",
+  "authorization-suspended-account"
+]
+
+/** The known slug of a problem answer, and the parameter of ours that it names. */
+const readProblem = (status: number, body: unknown) => {
+  // Whatever JSON it is, these are members of it or not there.
+  const { name, type }: { readonly type?: unknown; readonly name?: unknown } = Object(body)
+  const slug = typeof type === "string" ? type.replace(/^.*\//, "") : undefined
+  return {
+    status,
+    type: slugs.find((known) => known === slug),
+    name: ["apiKey", "refreshToken"].find((known) => known === name)
+  }
+}
+
+const refusalBy =
+  (server: Server): Refusal =>
+  (operation, status, body) => {
+    const problem = readProblem(status, body)
+    const { type } = problem
+    if (status === 403) return new TokenError.AccountSuspended({ status, type })
+    if (status === 404 || status === 405) return wrongServer(server, status)
+    if (status > 401 || aboutTheRequest.includes(type ?? "")) return new TokenError.BadRequest(problem)
+    if (operation === "refresh") return new TokenError.RefreshTokenRejected({ status, type })
+    const advice = `check that it is a key of ${server.name}: a sandbox key in production is the usual cause`
+    return new TokenError.InvalidCredentials({ status, type, advice })
+  }
+
+const makeSession = Effect.fnUntraced(function* (server: Server) {
+  const exchange = makeExchange(yield* HttpClient.HttpClient, server, AccessToken.decodeResponse, refusalBy(server))
+  return {
+    login: (apiKey: string) => exchange("login", "/auth/api-key", { apiKey }),
+    refresh: (refreshToken: string) => exchange("refresh", "/auth/refresh", { refreshToken })
+  }
 })
 
 /**
@@ -242,11 +280,7 @@ export const authenticate = (
   payload: AuthenticatePayload,
   options: ServerOptions = {}
 ): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
-  operation(
-    "login",
-    Effect.map(checkKey(payload.apiKey), (apiKey) => ({ apiKey })),
-    options
-  )
+  single(makeServer(options), makeSession, ({ login }) => Effect.flatMap(readKey(payload.apiKey), login))
 
 /**
  * `POST /auth/refresh` (`pOSTAuthRefresh`): a refresh token, which this uses up, for a new pair. One attempt.
@@ -260,22 +294,7 @@ export const refresh = (
   payload: RefreshTokenPayload,
   options: ServerOptions = {}
 ): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
-  operation(
-    "refresh",
-    Effect.sync(() => ({ refreshToken: Redacted.value(payload.refreshToken) })),
-    options
-  )
-
-const readKey = (apiKey: TokenOptions["apiKey"]): Effect.Effect<string, TokenError.ConfigurationInvalid> =>
-  Redacted.isRedacted(apiKey)
-    ? checkKey(apiKey)
-    : Effect.flatMap(
-        Effect.mapError(
-          apiKey,
-          () => new TokenError.ConfigurationInvalid({ option: "apiKey", problem: "the effect that reads it failed" })
-        ),
-        checkKey
-      )
+  single(makeServer(options), makeSession, ({ refresh }) => refresh(Redacted.value(payload.refreshToken)))
 
 /**
  * api.video as a `TokenProvider`, for a `TokenService` of your own making. Its refresh tokens rotate, a login supersedes
@@ -288,16 +307,13 @@ export const provider = Effect.fnUntraced(function* (
   options: TokenOptions
 ): Effect.fn.Return<TokenProvider, TokenError.TokenError, HttpClient.HttpClient> {
   const server = yield* makeServer(options)
-  const exchange = makeExchange(yield* HttpClient.HttpClient, server)
+  const { login, refresh } = yield* makeSession(server)
   const key = readKey(options.apiKey)
   return {
     name: server.name,
     identity: Effect.flatMap(key, (key) => identityOf(server, key)),
-    login: Effect.flatMap(key, (apiKey) => exchange("login", { apiKey })),
-    refresh: (current) =>
-      exchange("refresh", {
-        refreshToken: current.refreshToken === undefined ? "" : Redacted.value(current.refreshToken)
-      }),
+    login: Effect.flatMap(key, login),
+    refresh: ({ refreshToken }) => refresh(refreshToken === undefined ? "" : Redacted.value(refreshToken)),
     traits: {
       renewWith: "refresh-then-login",
       rotatesRefreshToken: true,
@@ -316,20 +332,66 @@ export const provider = Effect.fnUntraced(function* (
 export const layerToken = (
   options: TokenOptions
 ): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient> =>
-  Layer.effect(
-    TokenService.TokenService,
-    Effect.gen(function* () {
-      const service = yield* TokenService.make({ provider: yield* provider(options), policy: options.policy })
-      if (options.eager === false) return service
-      // Effect's logger would be in every bundle; `Observability.layerLogging` tells of the failure through it.
-      yield* Effect.catchIf(
-        service.get,
-        (error) => error.isRetryable,
-        ({ message }) => Console.warn(`${message}; started all the same, the next request tries again`)
-      )
-      return service
-    })
+  Layers.layerToken(provider(options), options)
+
+type Request = HttpClientRequest.HttpClientRequest
+
+const isUpload = (request: Request): boolean => request.method === "POST" && /\/(source|upload)$/.test(pathOf(request))
+
+/** `POST /upload?token=`: the upload token is the credential, and a 401 is about that. */
+const isDelegatedUpload = (request: Request): boolean => {
+  if (request.method !== "POST" || !pathOf(request).endsWith("/upload")) return false
+  return Option.match(HttpClientRequest.toUrl(request), {
+    onNone: () => false,
+    onSome: (url) => url.searchParams.has("token")
+  })
+}
+
+/** An upload token in a URL is printed by errors and spans; as a redacted parameter it is not. */
+const withRedactedToken = (request: Request, isOwn: boolean): Request => {
+  const url = isOwn ? Option.getOrUndefined(HttpClientRequest.toUrl(request)) : undefined
+  const token = url?.searchParams.get("token")
+  if (url === undefined || !token) return request
+  url.searchParams.delete("token")
+  return request.pipe(
+    HttpClientRequest.setUrl(url),
+    HttpClientRequest.setUrlParams({ token: Redacted.make(token, { label: "upload_token" }) })
   )
+}
+
+const documentedLimits = {
+  sandbox: { uploads: 40, writes: 40, reads: 100 },
+  production: { uploads: 100, writes: 200, reads: 500 }
+} as const
+
+/** The client with a credential of any kind. */
+const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <R>(
+  options: ClientOptions,
+  authenticated: (
+    server: Server
+  ) => Effect.Effect<(self: ApiVideo["Service"]) => ApiVideo["Service"], TokenError.TokenError, R>
+) {
+  const server = yield* makeServer(options)
+  const perMinute = options.rateLimits ?? documentedLimits[options.environment ?? "production"]
+  return yield* Client.make(
+    {
+      server,
+      isUpload,
+      prepare: withRedactedToken,
+      redactUrl: ApiVideoError.redactUrl,
+      fromResponse: ApiVideoError.fromResponse,
+      Error: ApiVideoError.ApiVideoError,
+      limits: perMinute && {
+        perMinute,
+        classOf: (request) =>
+          isUpload(request) ? "uploads" : request.method === "GET" || request.method === "HEAD" ? "reads" : "writes",
+        resetAfter: "x-ratelimit-retry-after"
+      }
+    },
+    options,
+    yield* authenticated(server)
+  )
+})
 
 /**
  * Provides the client on top of whatever `TokenService` and `HttpClient` there are. The token goes to the environment's
@@ -346,19 +408,7 @@ export const layerClient = (
 ): Layer.Layer<ApiVideo, TokenError.TokenError, TokenService.TokenService | HttpClient.HttpClient> =>
   Layer.effect(
     ApiVideo,
-    Effect.gen(function* () {
-      const service = yield* TokenService.TokenService
-      const clock = yield* Clock.Clock
-      const observers = yield* Observers
-      return yield* ApiVideoClient.make(options, (server) =>
-        BearerClient.make(service, {
-          origins: [server.baseUrl],
-          anonymous: ApiVideoClient.isDelegatedUpload,
-          observers,
-          unhealed: ApiVideoClient.unhealed(server, clock)
-        })
-      )
-    })
+    makeClient(options, (server) => Client.bearer(server, { anonymous: isDelegatedUpload, read: readProblem }))
   )
 
 /**
@@ -382,20 +432,22 @@ export const layerBasic = (
 ): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
   Layer.effect(
     ApiVideo,
-    ApiVideoClient.make(options, (server) => (self) => {
-      const origin = originOf(server.baseUrl)
-      const key = readKey(options.apiKey).pipe(withProvider(server.name))
-      return HttpClient.makeWith(
-        Effect.flatMap((request) =>
-          originOf(request.url) !== origin || ApiVideoClient.isDelegatedUpload(request)
-            ? self.postprocess(Effect.succeed(request))
-            : Effect.flatMap(key, (key) =>
-                self.postprocess(Effect.succeed(HttpClientRequest.basicAuth(request, key, "")))
-              )
-        ),
-        self.preprocess
-      )
-    })
+    makeClient(options, (server) =>
+      Effect.succeed((self) => {
+        const origin = originOf(server.baseUrl)
+        const key = readKey(options.apiKey).pipe(withProvider(server.name))
+        return HttpClient.makeWith(
+          Effect.flatMap((request) =>
+            originOf(request.url) !== origin || isDelegatedUpload(request)
+              ? self.postprocess(Effect.succeed(request))
+              : Effect.flatMap(key, (key) =>
+                  self.postprocess(Effect.succeed(HttpClientRequest.basicAuth(request, key, "")))
+                )
+          ),
+          self.preprocess
+        )
+      })
+    )
   )
 
 /**
@@ -410,7 +462,7 @@ export const layerAnonymous = (
 ): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
   Layer.effect(
     ApiVideo,
-    ApiVideoClient.make(options, () => identity)
+    makeClient(options, () => Effect.succeed(identity))
   )
 
 type Configurable =
@@ -429,9 +481,7 @@ type Configurable =
  * @category options
  * @since 0.1.0
  */
-export type ConfigOptions = Omit<Options, Configurable | "apiKey"> & {
-  readonly [K in Configurable]?: Options[K] | Config.Config<Options[K]>
-} & { readonly apiKey: Config.Config<Redacted.Redacted> }
+export type ConfigOptions = Layers.FromConfig<Options, Configurable, "apiKey">
 
 /**
  * {@link layer}, with options from configuration. A variable that is missing fails with the `ConfigError` that names it.
@@ -445,23 +495,19 @@ export const layerConfig = (
   Layer.unwrap(
     Effect.map(
       Effect.all({
-        environment: read(options.environment),
-        baseUrl: read(options.baseUrl),
-        application: read(options.application),
-        sdk: read(options.sdk),
-        policy: read(options.policy),
-        eager: read(options.eager),
-        rateLimits: read(options.rateLimits),
-        rateLimitRetries: read(options.rateLimitRetries),
-        // Read once to fail the start where it is missing, then again at each login.
-        apiKey: Effect.as(options.apiKey, options.apiKey)
+        environment: Layers.read(options.environment),
+        baseUrl: Layers.read(options.baseUrl),
+        application: Layers.read(options.application),
+        sdk: Layers.read(options.sdk),
+        policy: Layers.read(options.policy),
+        eager: Layers.read(options.eager),
+        rateLimits: Layers.read(options.rateLimits),
+        rateLimitRetries: Layers.read(options.rateLimitRetries),
+        apiKey: Layers.readLater(options.apiKey)
       }),
       (values) => layer({ ...options, ...values })
     )
   )
-
-const read = <A>(value: A | Config.Config<A>): Effect.Effect<A, Config.ConfigError> =>
-  Config.isConfig(value) ? value : Effect.succeed(value)
 
 /**
  * The client for specs: no network, no login. `respond` answers each request, which has its token already.
@@ -482,24 +528,7 @@ const read = <A>(value: A | Config.Config<A>): Effect.Effect<A, Config.ConfigErr
  * @category layers
  * @since 0.1.0
  */
-export const layerTest = (options: {
-  readonly respond: (request: HttpClientRequest.HttpClientRequest) => Response | Effect.Effect<Response>
-  /** See `TokenService.layerTest`. @default one token, "test" */
-  readonly tokens?: Arr.NonEmptyReadonlyArray<string | AccessToken.AccessToken | TokenError.Reason> | undefined
-}): Layer.Layer<ApiVideo | TokenService.TestCalls, TokenError.TokenError> =>
-  layerClient({ rateLimits: false }).pipe(
-    Layer.provideMerge(TokenService.layerTest(options.tokens ?? ["test"])),
-    Layer.provide(
-      Layer.succeed(
-        HttpClient.HttpClient,
-        HttpClient.make((request) =>
-          Effect.suspend(() => {
-            const answer = options.respond(request)
-            return Effect.map(Effect.isEffect(answer) ? answer : Effect.succeed(answer), (response) =>
-              HttpClientResponse.fromWeb(request, response)
-            )
-          })
-        )
-      )
-    )
-  )
+export const layerTest = (
+  options: Layers.TestOptions
+): Layer.Layer<ApiVideo | TokenService.TestCalls, TokenError.TokenError> =>
+  Layers.layerTest(layerClient({ rateLimits: false }), options)

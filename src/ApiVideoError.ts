@@ -9,14 +9,12 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Base64 from "effect/encoding/Base64"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
-import * as Redacted from "effect/Redacted"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as ApiError from "./internal/apiError.ts"
+import * as Http from "./internal/http.ts"
 import { Millis } from "./internal/schema.ts"
-import { numberOf, readJson, secondsOf, secretPath } from "./internal/http.ts"
 
 const problemFields = {
   /** URL of the page that explains it, `https://docs.api.video/reference/<slug>`. Some problems have none. */
@@ -42,27 +40,14 @@ export const ProblemDetails = Schema.Struct({
 /** @since 0.1.0 */
 export type ProblemDetails = typeof ProblemDetails.Type
 
-const fields = {
-  method: Schema.String,
-  /** Path of the request, without query and without an upload token. */
-  path: Schema.String,
-  status: Schema.Int,
-  problem: ProblemDetails
-}
+const fields = { ...ApiError.answerFields, problem: ProblemDetails }
 
-interface Fields {
-  readonly method: string
-  readonly path: string
-  readonly status: number
-  readonly problem: ProblemDetails
-}
-
-const describe = ({ method, path, problem, status }: Fields, advice?: string): string => {
-  const at = problem.name ? ` (${problem.name})` : ""
-  const why = problem.detail ?? problem.title
-  const others = (problem.problems?.length ?? 0) > 1 ? `, and ${problem.problems!.length - 1} more` : ""
-  const said = why === undefined ? "" : `: ${why}${at}${others}`
-  return `${method} ${path}: ${status}${said}${advice === undefined ? "" : `. ${advice}`}`
+const describe = (error: ApiError.Answer & { readonly problem: ProblemDetails }, advice?: string): string => {
+  const { detail, name, problems = [], title } = error.problem
+  const why = detail ?? title
+  const at = name ? ` (${name})` : ""
+  const others = problems.length > 1 ? `, and ${problems.length - 1} more` : ""
+  return ApiError.describe(error, why && `${why}${at}${others}`, advice)
 }
 
 /**
@@ -71,10 +56,7 @@ const describe = ({ method, path, problem, status }: Fields, advice?: string): s
  * @category reasons
  * @since 0.1.0
  */
-export class BadRequest extends Schema.TaggedError<BadRequest>("effect-video-auth/ApiVideoError/BadRequest")(
-  "BadRequest",
-  fields
-) {
+export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", fields) {
   readonly isRetryable = false
   override get message() {
     return describe(this)
@@ -88,10 +70,7 @@ export class BadRequest extends Schema.TaggedError<BadRequest>("effect-video-aut
  * @category reasons
  * @since 0.1.0
  */
-export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-video-auth/ApiVideoError/Unauthorized")(
-  "Unauthorized",
-  fields
-) {
+export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", fields) {
   readonly isRetryable = false
   override get message() {
     return describe(this, "Check the upload token, or the API key and that it belongs to this environment")
@@ -104,10 +83,7 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-video
  * @category reasons
  * @since 0.1.0
  */
-export class Forbidden extends Schema.TaggedError<Forbidden>("effect-video-auth/ApiVideoError/Forbidden")(
-  "Forbidden",
-  fields
-) {
+export class Forbidden extends Schema.TaggedError<Forbidden>()("Forbidden", fields) {
   readonly isRetryable = false
   override get message() {
     return describe(this)
@@ -120,10 +96,7 @@ export class Forbidden extends Schema.TaggedError<Forbidden>("effect-video-auth/
  * @category reasons
  * @since 0.1.0
  */
-export class NotFound extends Schema.TaggedError<NotFound>("effect-video-auth/ApiVideoError/NotFound")(
-  "NotFound",
-  fields
-) {
+export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", fields) {
   readonly isRetryable = false
   override get message() {
     return describe(this)
@@ -136,9 +109,7 @@ export class NotFound extends Schema.TaggedError<NotFound>("effect-video-auth/Ap
  * @category reasons
  * @since 0.1.0
  */
-export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>(
-  "effect-video-auth/ApiVideoError/MethodNotAllowed"
-)("MethodNotAllowed", fields) {
+export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>()("MethodNotAllowed", fields) {
   readonly isRetryable = false
   override get message() {
     return describe(this)
@@ -151,10 +122,7 @@ export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>(
  * @category reasons
  * @since 0.1.0
  */
-export class Conflict extends Schema.TaggedError<Conflict>("effect-video-auth/ApiVideoError/Conflict")(
-  "Conflict",
-  fields
-) {
+export class Conflict extends Schema.TaggedError<Conflict>()("Conflict", fields) {
   readonly isRetryable = false
   override get message() {
     return describe(this)
@@ -168,16 +136,13 @@ export class Conflict extends Schema.TaggedError<Conflict>("effect-video-auth/Ap
  * @category reasons
  * @since 0.1.0
  */
-export class RateLimited extends Schema.TaggedError<RateLimited>("effect-video-auth/ApiVideoError/RateLimited")(
-  "RateLimited",
-  {
-    ...fields,
-    retryAfter: Schema.optional(Millis),
-    /** Requests allowed per minute. */
-    limit: Schema.optional(Schema.Finite),
-    remaining: Schema.optional(Schema.Finite)
-  }
-) {
+export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited", {
+  ...fields,
+  retryAfter: Schema.optional(Millis),
+  /** Requests allowed per minute. */
+  limit: Schema.optional(Schema.Finite),
+  remaining: Schema.optional(Schema.Finite)
+}) {
   readonly isRetryable = true
   override get message() {
     const wait = this.retryAfter === undefined ? "later" : `in ${Math.ceil(Duration.toSeconds(this.retryAfter))} s`
@@ -191,10 +156,10 @@ export class RateLimited extends Schema.TaggedError<RateLimited>("effect-video-a
  * @category reasons
  * @since 0.1.0
  */
-export class ServerError extends Schema.TaggedError<ServerError>("effect-video-auth/ApiVideoError/ServerError")(
-  "ServerError",
-  { ...fields, retryAfter: Schema.optional(Millis) }
-) {
+export class ServerError extends Schema.TaggedError<ServerError>()("ServerError", {
+  ...fields,
+  retryAfter: Schema.optional(Millis)
+}) {
   readonly isRetryable = true
   override get message() {
     return describe(this)
@@ -207,9 +172,7 @@ export class ServerError extends Schema.TaggedError<ServerError>("effect-video-a
  * @category reasons
  * @since 0.1.0
  */
-export class UnexpectedStatus extends Schema.TaggedError<UnexpectedStatus>(
-  "effect-video-auth/ApiVideoError/UnexpectedStatus"
-)("UnexpectedStatus", fields) {
+export class UnexpectedStatus extends Schema.TaggedError<UnexpectedStatus>()("UnexpectedStatus", fields) {
   get isRetryable(): boolean {
     return this.status === 408
   }
@@ -245,10 +208,7 @@ export type Reason = typeof Reason.Type
  * @category errors
  * @since 0.1.0
  */
-export class ApiVideoError extends Schema.TaggedError<ApiVideoError>("effect-video-auth/ApiVideoError")(
-  "ApiVideoError",
-  { reason: Reason }
-) {
+export class ApiVideoError extends Schema.TaggedError<ApiVideoError>()("ApiVideoError", { reason: Reason }) {
   override readonly cause = this.reason
   get isRetryable(): boolean {
     return this.reason.isRetryable
@@ -261,40 +221,33 @@ export class ApiVideoError extends Schema.TaggedError<ApiVideoError>("effect-vid
   }
 }
 
-const text = (body: object, member: string, scrub: (text: string) => string): string | undefined => {
-  const value = Predicate.hasProperty(body, member) ? body[member] : undefined
-  return typeof value === "string" && value !== "" ? scrub(value) : undefined
-}
-
 const toProblem = (body: unknown, scrub: (text: string) => string): ProblemDetails => {
   if (!Predicate.isObject(body)) return {}
-  const own = (body: object) => ({
-    type: text(body, "type", scrub),
-    title: text(body, "title", scrub),
-    name: text(body, "name", scrub),
-    detail: text(body, "detail", scrub)
-  })
+  const own = (body: object) =>
+    Object.fromEntries(Object.keys(problemFields).map((name) => [name, ApiError.textOf(body, name, scrub)]))
   const problems = Predicate.hasProperty(body, "problems") && Array.isArray(body.problems) ? body.problems : []
   const several = problems.filter(Predicate.isObject).map(own)
   return several.length === 0 ? own(body) : { ...own(body), problems: several }
 }
 
-/** The credentials of a request, which an answer may repeat. */
-const secretsOf = (response: HttpClientResponse.HttpClientResponse): ReadonlyArray<string> => {
-  const { headers, url, urlParams } = response.request
-  const [scheme, credential = ""] = (headers["authorization"] ?? "").split(" ")
-  const key = scheme === "Basic" ? Result.getOrElse(Base64.decodeString(credential), () => "").replace(/:$/, "") : ""
-  const [pathToken = ""] = secretPath.exec(url) ?? []
-  const query = [...urlParams.params, ...(URL.canParse(url) ? new URL(url).searchParams : [])]
-  const tokens = query
-    .filter(([name]) => name === "token")
-    .map(([, value]) => (Redacted.isRedacted(value) ? String(Redacted.value(value)) : value))
-  const secrets = [credential, key, pathToken, ...tokens].filter((secret) => secret !== "")
-  return [...secrets, ...secrets.map(encodeURIComponent)]
-}
+/** An upload token, or the private token of a video's asset. */
+const hiding: ApiError.Hiding = { inUrl: /(?<=\/(?:upload-tokens|token)\/)[^/?#]+/g, parameters: ["token"] }
 
-const pathOf = (url: string): string =>
-  (URL.canParse(url) ? new URL(url).pathname : url).replace(secretPath, "<redacted>")
+/**
+ * A URL of api.video without the credential that its path may have, an upload token or a private token: for logs.
+ *
+ * **Example** (Naming a URL in a log)
+ *
+ * ```ts
+ * import { ApiVideoError } from "effect-video-auth"
+ *
+ * ApiVideoError.redactUrl("/upload-tokens/to1tcmSFHeYY5KzyhOqVKMKb") // => "/upload-tokens/<redacted>"
+ * ```
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const redactUrl = (url: string): string => ApiError.redactUrl(url, hiding)
 
 /**
  * How long an answer asks to wait: `Retry-After` in seconds, or api.video's `X-RateLimit-Retry-After`, the seconds until
@@ -303,9 +256,8 @@ const pathOf = (url: string): string =>
  * @category decoding
  * @since 0.1.0
  */
-export const retryAfterOf = (response: HttpClientResponse.HttpClientResponse): Duration.Duration | undefined =>
-  secondsOf(response.headers["retry-after"]) ??
-  (response.status === 429 ? secondsOf(response.headers["x-ratelimit-retry-after"]) : undefined)
+export const retryAfterOf: (response: HttpClientResponse.HttpClientResponse) => Duration.Duration | undefined =
+  Http.retryAfterOf
 
 /**
  * Reads an answer from 400 up. It never fails: a body that cannot be read leaves the problem empty.
@@ -314,41 +266,34 @@ export const retryAfterOf = (response: HttpClientResponse.HttpClientResponse): D
  * @since 0.1.0
  */
 export const fromResponse = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<ApiVideoError> =>
-  Effect.map(readJson(response), (body) => {
-    const secrets = secretsOf(response)
-    const scrub = (text: string) => secrets.reduce((text, secret) => text.replaceAll(secret, "<redacted>"), text)
-    const { method, url } = response.request
-    const { headers, status } = response
-    const answer = {
-      method,
-      path: pathOf(url),
-      status,
-      problem: toProblem(body, scrub)
-    }
-    const retryAfter = retryAfterOf(response)
-    switch (status) {
-      case 400:
-        return new ApiVideoError({ reason: new BadRequest(answer) })
-      case 401:
-        return new ApiVideoError({ reason: new Unauthorized(answer) })
-      case 403:
-        return new ApiVideoError({ reason: new Forbidden(answer) })
-      case 404:
-        return new ApiVideoError({ reason: new NotFound(answer) })
-      case 405:
-        return new ApiVideoError({ reason: new MethodNotAllowed(answer) })
-      case 409:
-        return new ApiVideoError({ reason: new Conflict(answer) })
-      case 429: {
-        const limits = {
-          limit: numberOf(headers["x-ratelimit-limit"]),
-          remaining: numberOf(headers["x-ratelimit-remaining"])
-        }
-        return new ApiVideoError({ reason: new RateLimited({ ...answer, retryAfter, ...limits }) })
-      }
-      default:
-        return new ApiVideoError({
-          reason: status >= 500 ? new ServerError({ ...answer, retryAfter }) : new UnexpectedStatus(answer)
-        })
-    }
+  Effect.map(Http.readJson(response), (body) => {
+    const { status } = response
+    const read = ApiError.readAnswer(response, hiding)
+    const answer = { ...read.answer, problem: toProblem(body, read.scrub) }
+    const reason =
+      status === 429
+        ? new RateLimited({ ...answer, ...Http.limitsOf(response) })
+        : status >= 500
+          ? new ServerError({ ...answer, retryAfter: retryAfterOf(response) })
+          : new (reasonOf(status))(answer)
+    return new ApiVideoError({ reason })
   })
+
+const reasonOf = (status: number) => {
+  switch (status) {
+    case 400:
+      return BadRequest
+    case 401:
+      return Unauthorized
+    case 403:
+      return Forbidden
+    case 404:
+      return NotFound
+    case 405:
+      return MethodNotAllowed
+    case 409:
+      return Conflict
+    default:
+      return UnexpectedStatus
+  }
+}

@@ -10,9 +10,11 @@
  *
  * @since 0.1.0
  */
+import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -20,6 +22,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { AccessToken } from "./AccessToken.ts"
+import { reasonOf } from "./internal/exchange.ts"
 import { isReplayable, readAll } from "./internal/http.ts"
 import { isSecureOrigin, originOf } from "./internal/origin.ts"
 import { ConfigurationInvalid, TokenError } from "./TokenError.ts"
@@ -84,8 +87,10 @@ const isAboutScope = (response: HttpClientResponse.HttpClientResponse): boolean 
   /\berror\s*=\s*"?insufficient_scope/i.test(response.headers["www-authenticate"] ?? "")
 
 /** The 401 behind the error of a client that makes errors of statuses (`filterStatusOk`). */
-const unauthorized = (error: unknown): HttpClientResponse.HttpClientResponse | undefined =>
-  HttpClientError.isHttpClientError(error) && error.response?.status === 401 ? error.response : undefined
+const unauthorized = (cause: Cause.Cause<unknown>): HttpClientResponse.HttpClientResponse | undefined => {
+  const error = reasonOf(cause)
+  return HttpClientError.isHttpClientError(error) ? error.response : undefined
+}
 
 /**
  * Makes a client carry the service's token to `origins`, and recover once from a 401 there: it tells the service that
@@ -181,15 +186,9 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
           attempts === 1 ? Effect.succeed(first) : Effect.catch(tokenFor(validity), () => Effect.succeed(token))
         return Effect.map(valid, sign)
       })
-      return Effect.matchEffect(self.postprocess(signed), {
-        onSuccess: (response) =>
-          isRefusal(response, token) ? refused(response, Effect.succeed(response), token) : Effect.succeed(response),
-        onFailure: (error) => {
-          const response = unauthorized(error)
-          return response !== undefined && isRefusal(response, token)
-            ? refused(response, Effect.fail(error), token)
-            : Effect.fail(error)
-        }
+      return Effect.flatMap(Effect.exit(self.postprocess(signed)), (asItWas) => {
+        const response = Exit.isSuccess(asItWas) ? asItWas.value : unauthorized(asItWas.cause)
+        return response !== undefined && isRefusal(response, token) ? refused(response, asItWas, token) : asItWas
       })
     }
 

@@ -113,13 +113,13 @@ export const make = (options: Options = {}): Effect.Effect<RenewalPolicy, Config
       ? input
       : Option.match(Duration.fromInput(input), { onNone: () => Number.NaN, onSome: Duration.toMillis })
   const policy: RenewalPolicy = {
-    renewBefore: millis(options.renewBefore ?? "900 seconds"),
-    waitBefore: millis(options.waitBefore ?? "60 seconds"),
-    exchangeTimeout: millis(options.exchangeTimeout ?? "30 seconds"),
-    acquireTimeout: millis(options.acquireTimeout ?? "20 seconds"),
-    coolDown: millis(options.coolDown ?? "30 seconds"),
-    fatalFor: millis(options.fatalFor ?? "5 seconds"),
-    shutdownGrace: millis(options.shutdownGrace ?? "5 seconds"),
+    renewBefore: millis(options.renewBefore ?? 900_000),
+    waitBefore: millis(options.waitBefore ?? 60_000),
+    exchangeTimeout: millis(options.exchangeTimeout ?? 30_000),
+    acquireTimeout: millis(options.acquireTimeout ?? 20_000),
+    coolDown: millis(options.coolDown ?? 30_000),
+    fatalFor: millis(options.fatalFor ?? 5_000),
+    shutdownGrace: millis(options.shutdownGrace ?? 5_000),
     stormLimit: options.stormLimit ?? 5,
     whenIdle: options.whenIdle ?? "keep-fresh",
     retry: options.retry

@@ -45,10 +45,10 @@ const inSeconds = (duration: Duration.Duration): string => `${Math.ceil(Duration
  * @category reasons
  * @since 0.1.0
  */
-export class BadRequest extends Schema.TaggedError<BadRequest>("effect-video-auth/TokenError/BadRequest")(
-  "BadRequest",
-  { ...answer, name: Schema.optional(Schema.String) }
-) {
+export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", {
+  ...answer,
+  name: Schema.optional(Schema.String)
+}) {
   readonly isRetryable = false
   override get message() {
     return `the request is invalid${said(this)}${this.name === undefined ? "" : `: ${this.name}`}`
@@ -62,9 +62,10 @@ export class BadRequest extends Schema.TaggedError<BadRequest>("effect-video-aut
  * @category reasons
  * @since 0.1.0
  */
-export class InvalidCredentials extends Schema.TaggedError<InvalidCredentials>(
-  "effect-video-auth/TokenError/InvalidCredentials"
-)("InvalidCredentials", { ...answer, advice: Schema.optional(Schema.String) }) {
+export class InvalidCredentials extends Schema.TaggedError<InvalidCredentials>()("InvalidCredentials", {
+  ...answer,
+  advice: Schema.optional(Schema.String)
+}) {
   readonly isRetryable = false
   override get message() {
     return `the credentials were refused${said(this)}; ${this.advice ?? "check them"}`
@@ -78,9 +79,7 @@ export class InvalidCredentials extends Schema.TaggedError<InvalidCredentials>(
  * @category reasons
  * @since 0.1.0
  */
-export class RefreshTokenRejected extends Schema.TaggedError<RefreshTokenRejected>(
-  "effect-video-auth/TokenError/RefreshTokenRejected"
-)("RefreshTokenRejected", answer) {
+export class RefreshTokenRejected extends Schema.TaggedError<RefreshTokenRejected>()("RefreshTokenRejected", answer) {
   readonly isRetryable = false
   override get message() {
     return `the refresh token was refused${said(this)}; log in again`
@@ -94,10 +93,7 @@ export class RefreshTokenRejected extends Schema.TaggedError<RefreshTokenRejecte
  * @category reasons
  * @since 0.1.0
  */
-export class TokenRejected extends Schema.TaggedError<TokenRejected>("effect-video-auth/TokenError/TokenRejected")(
-  "TokenRejected",
-  answer
-) {
+export class TokenRejected extends Schema.TaggedError<TokenRejected>()("TokenRejected", answer) {
   readonly isRetryable = false
   override get message() {
     return `a fresh token was refused${said(this)}; check the environment of the URL`
@@ -110,9 +106,7 @@ export class TokenRejected extends Schema.TaggedError<TokenRejected>("effect-vid
  * @category reasons
  * @since 0.1.0
  */
-export class AccountSuspended extends Schema.TaggedError<AccountSuspended>(
-  "effect-video-auth/TokenError/AccountSuspended"
-)("AccountSuspended", answer) {
+export class AccountSuspended extends Schema.TaggedError<AccountSuspended>()("AccountSuspended", answer) {
   readonly isRetryable = false
   override get message() {
     return `the account is suspended${said(this)}; see the platform's dashboard`
@@ -125,15 +119,12 @@ export class AccountSuspended extends Schema.TaggedError<AccountSuspended>(
  * @category reasons
  * @since 0.1.0
  */
-export class RateLimited extends Schema.TaggedError<RateLimited>("effect-video-auth/TokenError/RateLimited")(
-  "RateLimited",
-  {
-    retryAfter: Schema.optional(Millis),
-    /** Requests allowed per window, and how many were left. */
-    limit: Schema.optional(Schema.Finite),
-    remaining: Schema.optional(Schema.Finite)
-  }
-) {
+export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited", {
+  retryAfter: Schema.optional(Millis),
+  /** Requests allowed per window, and how many were left. */
+  limit: Schema.optional(Schema.Finite),
+  remaining: Schema.optional(Schema.Finite)
+}) {
   readonly isRetryable = true
   override get message() {
     return `too many requests; try again ${this.retryAfter === undefined ? "later" : `in ${inSeconds(this.retryAfter)}`}`
@@ -152,7 +143,9 @@ export class RateLimited extends Schema.TaggedError<RateLimited>("effect-video-a
  * @category reasons
  * @since 0.1.0
  */
-export const Failure = Schema.Literals(["connect", "tls", "network", "timeout", "status"])
+export const Failure = Schema.Union(
+  (["connect", "tls", "network", "timeout", "status"] as const).map((kind) => Schema.Literal(kind))
+)
 
 /** @since 0.1.0 */
 export type Failure = typeof Failure.Type
@@ -171,9 +164,7 @@ const unavailable: Record<Failure, string> = {
  * @category reasons
  * @since 0.1.0
  */
-export class ProviderUnavailable extends Schema.TaggedError<ProviderUnavailable>(
-  "effect-video-auth/TokenError/ProviderUnavailable"
-)("ProviderUnavailable", {
+export class ProviderUnavailable extends Schema.TaggedError<ProviderUnavailable>()("ProviderUnavailable", {
   status: answer.status,
   failure: Failure,
   retryAfter: Schema.optional(Millis)
@@ -195,9 +186,10 @@ export class ProviderUnavailable extends Schema.TaggedError<ProviderUnavailable>
  * @category reasons
  * @since 0.1.0
  */
-export class AmbiguousExchange extends Schema.TaggedError<AmbiguousExchange>(
-  "effect-video-auth/TokenError/AmbiguousExchange"
-)("AmbiguousExchange", { status: answer.status, failure: Schema.optional(Failure) }) {
+export class AmbiguousExchange extends Schema.TaggedError<AmbiguousExchange>()("AmbiguousExchange", {
+  status: answer.status,
+  failure: Schema.optional(Failure)
+}) {
   readonly isRetryable = true
   override get message() {
     return `the answer to a refresh was lost${said(this)}; its token is not sent again`
@@ -211,9 +203,7 @@ export class AmbiguousExchange extends Schema.TaggedError<AmbiguousExchange>(
  * @category reasons
  * @since 0.1.0
  */
-export class MalformedResponse extends Schema.TaggedError<MalformedResponse>(
-  "effect-video-auth/TokenError/MalformedResponse"
-)("MalformedResponse", {
+export class MalformedResponse extends Schema.TaggedError<MalformedResponse>()("MalformedResponse", {
   status: answer.status,
   /** What is wrong, in this library's words. */
   problem: Schema.String
@@ -231,9 +221,7 @@ export class MalformedResponse extends Schema.TaggedError<MalformedResponse>(
  * @category reasons
  * @since 0.1.0
  */
-export class ConfigurationInvalid extends Schema.TaggedError<ConfigurationInvalid>(
-  "effect-video-auth/TokenError/ConfigurationInvalid"
-)("ConfigurationInvalid", {
+export class ConfigurationInvalid extends Schema.TaggedError<ConfigurationInvalid>()("ConfigurationInvalid", {
   /** The option, as the program names it. */
   option: Schema.String,
   /** What is wrong with it and what to do, never its value. */
@@ -251,9 +239,7 @@ export class ConfigurationInvalid extends Schema.TaggedError<ConfigurationInvali
  * @category reasons
  * @since 0.1.0
  */
-export class InteractionRequired extends Schema.TaggedError<InteractionRequired>(
-  "effect-video-auth/TokenError/InteractionRequired"
-)("InteractionRequired", answer) {
+export class InteractionRequired extends Schema.TaggedError<InteractionRequired>()("InteractionRequired", answer) {
   readonly isRetryable = false
   override get message() {
     return `the session has ended${said(this)}; a person must log in again`
@@ -266,9 +252,10 @@ export class InteractionRequired extends Schema.TaggedError<InteractionRequired>
  * @category reasons
  * @since 0.1.0
  */
-export class LifetimeTooShort extends Schema.TaggedError<LifetimeTooShort>(
-  "effect-video-auth/TokenError/LifetimeTooShort"
-)("LifetimeTooShort", { requested: Millis, available: Millis }) {
+export class LifetimeTooShort extends Schema.TaggedError<LifetimeTooShort>()("LifetimeTooShort", {
+  requested: Millis,
+  available: Millis
+}) {
   readonly isRetryable = false
   override get message() {
     return `a fresh token lasts ${inSeconds(this.available)}, and ${inSeconds(this.requested)} were asked for`
@@ -282,10 +269,10 @@ export class LifetimeTooShort extends Schema.TaggedError<LifetimeTooShort>(
  * @category reasons
  * @since 0.1.0
  */
-export class RenewalStorm extends Schema.TaggedError<RenewalStorm>("effect-video-auth/TokenError/RenewalStorm")(
-  "RenewalStorm",
-  { renewals: Schema.Int, retryAfter: Millis }
-) {
+export class RenewalStorm extends Schema.TaggedError<RenewalStorm>()("RenewalStorm", {
+  renewals: Schema.Int,
+  retryAfter: Millis
+}) {
   readonly isRetryable = true
   override get message() {
     const wait = inSeconds(this.retryAfter)
@@ -299,9 +286,7 @@ export class RenewalStorm extends Schema.TaggedError<RenewalStorm>("effect-video
  * @category reasons
  * @since 0.1.0
  */
-export class ProviderRejected extends Schema.TaggedError<ProviderRejected>(
-  "effect-video-auth/TokenError/ProviderRejected"
-)("ProviderRejected", {
+export class ProviderRejected extends Schema.TaggedError<ProviderRejected>()("ProviderRejected", {
   /** The platform's own code. */
   code: Schema.String,
   /** What it means, in the provider module's words. */
@@ -319,9 +304,7 @@ export class ProviderRejected extends Schema.TaggedError<ProviderRejected>(
  * @category reasons
  * @since 0.1.0
  */
-export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>(
-  "effect-video-auth/TokenError/StoreUnavailable"
-)("StoreUnavailable", {
+export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("StoreUnavailable", {
   /** The operation that failed: `acquire`, `commit`, `release`, `clear`. */
   operation: Schema.String
 }) {
@@ -365,15 +348,12 @@ export type RenewalReason = typeof RenewalReason.Type
  * @category reasons
  * @since 0.1.0
  */
-export class TokenExpired extends Schema.TaggedError<TokenExpired>("effect-video-auth/TokenError/TokenExpired")(
-  "TokenExpired",
-  {
-    ...answer,
-    /** When it expired, in milliseconds since the epoch, where that is known. */
-    expiredAt: Schema.optional(Schema.Finite),
-    renewal: Schema.optional(RenewalReason)
-  }
-) {
+export class TokenExpired extends Schema.TaggedError<TokenExpired>()("TokenExpired", {
+  ...answer,
+  /** When it expired, in milliseconds since the epoch, where that is known. */
+  expiredAt: Schema.optional(Schema.Finite),
+  renewal: Schema.optional(RenewalReason)
+}) {
   get isRetryable(): boolean {
     return this.renewal?.isRetryable ?? false
   }
@@ -407,7 +387,7 @@ export type Reason = typeof Reason.Type
  * @category errors
  * @since 0.1.0
  */
-export class TokenError extends Schema.TaggedError<TokenError>("effect-video-auth/TokenError")("TokenError", {
+export class TokenError extends Schema.TaggedError<TokenError>()("TokenError", {
   /** The platform and environment, as in `api.video sandbox`. */
   provider: Schema.String,
   reason: Reason,

@@ -15,11 +15,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as AccessToken from "./AccessToken.ts"
 import type * as RenewalPolicy from "./RenewalPolicy.ts"
-import * as engine from "./internal/engine.ts"
+import * as Actor from "./internal/actor.ts"
+import * as Engine from "./internal/engine.ts"
+import { withProvider } from "./internal/server.ts"
 import * as TokenError from "./TokenError.ts"
 import type { TokenProvider } from "./TokenProvider.ts"
 
@@ -99,8 +101,17 @@ export interface Options {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): Effect.Effect<TokenService["Service"], TokenError.TokenError, Scope.Scope> =>
-  Effect.map(engine.make(options), TokenService.of)
+export const make = Effect.fnUntraced(function* ({
+  policy,
+  provider
+}: Options): Effect.fn.Return<TokenService["Service"], TokenError.TokenError, Scope.Scope> {
+  const failed = withProvider(provider.name)
+  const identity = yield* failed(provider.identity)
+  const engine = new Engine.Engine(provider, identity, yield* failed(Actor.make(policy)))
+  yield* Scope.addFinalizer(yield* Effect.scope, engine.close())
+  const use = <A, E>(f: (engine: Engine.Engine) => Effect.Effect<A, E>) => Effect.suspend(() => f(engine))
+  return TokenService.of(Engine.toService(use, use))
+})
 
 /**
  * The states of a service, the present one first, then each change.
@@ -174,62 +185,75 @@ export class TestCalls
  * @category testing
  * @since 0.1.0
  */
-export const layerTest = (
-  outcomes: Arr.NonEmptyReadonlyArray<string | AccessToken.AccessToken | TokenError.Reason>
-): Layer.Layer<TokenService | TestCalls> =>
+export const layerTest = (outcomes: Outcomes): Layer.Layer<TokenService | TestCalls> =>
   Layer.effectContext(
     Effect.sync(() => {
       const calls: Array<Call> = []
-      let position = 0
-      const advance = () => {
-        position = Math.min(position + 1, outcomes.length - 1)
-      }
-      const serve: Effect.Effect<AccessToken.AccessToken, TokenError.TokenError> = Effect.suspend(() => {
-        const outcome = outcomes[position]!
-        if (typeof outcome === "string") return Effect.succeed(testToken(outcome, position + 1))
-        if (outcome instanceof AccessToken.AccessToken) return Effect.succeed(outcome)
-        advance()
-        return Effect.fail(new TokenError.TokenError({ provider: "test", reason: outcome }))
-      })
-      const recorded = <A, E>(call: Call, effect: Effect.Effect<A, E>) =>
-        Effect.suspend(() => {
-          calls.push(call)
-          return effect
-        })
-      const next = Effect.andThen(Effect.sync(advance), serve)
-      const state: State = {
-        phase: "valid",
-        generation: 1,
-        expiresAt: undefined,
-        renewAt: undefined,
-        lastFailure: undefined,
-        degraded: false
-      }
-      return Context.make(
-        TokenService,
-        TokenService.of({
-          get: recorded({ _tag: "get" }, serve),
-          getValidFor: (duration) =>
-            recorded({ _tag: "getValidFor", duration: Duration.fromInputUnsafe(duration) }, serve),
-          renew: recorded({ _tag: "renew" }, next),
-          reject: (token) =>
-            recorded(
-              { _tag: "reject", token },
-              Effect.suspend(() => {
-                const outcome = outcomes[position]!
-                const current = typeof outcome === "string" ? testToken(outcome, position + 1) : outcome
-                const isCurrent =
-                  current instanceof AccessToken.AccessToken && AccessToken.isSameCredential(current, token)
-                return isCurrent ? next : serve
-              })
-            ),
-          state: Effect.succeed(state),
-          awaitChange: () => Effect.never,
-          invalidate: recorded({ _tag: "invalidate" }, Effect.sync(advance))
-        })
-      ).pipe(Context.add(TestCalls, TestCalls.of(Effect.sync(() => [...calls]))))
+      return Context.make(TokenService, makeTest(outcomes, calls)).pipe(
+        Context.add(TestCalls, TestCalls.of(Effect.sync(() => [...calls])))
+      )
     })
   )
+
+/**
+ * What a test service serves, in order: a token, also as a plain string, or a failure.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export type Outcomes = Arr.NonEmptyReadonlyArray<string | AccessToken.AccessToken | TokenError.Reason>
+
+/**
+ * The service of {@link layerTest}, which records calls where it is told to.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const makeTest = (outcomes: Outcomes, calls: Array<Call>): TokenService["Service"] => {
+  let position = 0
+  const advance = () => {
+    position = Math.min(position + 1, outcomes.length - 1)
+  }
+  const serve: Effect.Effect<AccessToken.AccessToken, TokenError.TokenError> = Effect.suspend(() => {
+    const outcome = outcomes[position]!
+    if (typeof outcome === "string") return Effect.succeed(testToken(outcome, position + 1))
+    if (outcome instanceof AccessToken.AccessToken) return Effect.succeed(outcome)
+    advance()
+    return Effect.fail(new TokenError.TokenError({ provider: "test", reason: outcome }))
+  })
+  const recorded = <A, E>(call: Call, effect: Effect.Effect<A, E>) =>
+    Effect.suspend(() => {
+      calls.push(call)
+      return effect
+    })
+  const next = Effect.andThen(Effect.sync(advance), serve)
+  const state: State = {
+    phase: "valid",
+    generation: 1,
+    expiresAt: undefined,
+    renewAt: undefined,
+    lastFailure: undefined,
+    degraded: false
+  }
+  return TokenService.of({
+    get: recorded({ _tag: "get" }, serve),
+    getValidFor: (duration) => recorded({ _tag: "getValidFor", duration: Duration.fromInputUnsafe(duration) }, serve),
+    renew: recorded({ _tag: "renew" }, next),
+    reject: (token) =>
+      recorded(
+        { _tag: "reject", token },
+        Effect.suspend(() => {
+          const outcome = outcomes[position]!
+          const current = typeof outcome === "string" ? testToken(outcome, position + 1) : outcome
+          const isCurrent = current instanceof AccessToken.AccessToken && AccessToken.isSameCredential(current, token)
+          return isCurrent ? next : serve
+        })
+      ),
+    state: Effect.succeed(state),
+    awaitChange: () => Effect.never,
+    invalidate: recorded({ _tag: "invalidate" }, Effect.sync(advance))
+  })
+}
 
 /** Valid until the last instant that a `Date` can name. */
 const testToken = (accessToken: string, generation: number) =>

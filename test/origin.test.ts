@@ -3,11 +3,17 @@
  * around the client or inside it.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option, Redacted, Schema } from "effect"
+import { Effect, Layer, Option, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { RateLimiter } from "effect/persistence"
-import { BearerClient, TokenError, TokenService } from "effect-video-auth"
-import { make, type Respond, status } from "effect-video-auth/testing/RecordingHttpClient"
+import { ApiVideo, BearerClient, MovingImage, TokenError, TokenService } from "effect-video-auth"
+import {
+  make,
+  RecordingHttpClient,
+  layer as recording,
+  type Respond,
+  status
+} from "effect-video-auth/testing/RecordingHttpClient"
 
 const ours = "https://ws.api.video"
 
@@ -329,6 +335,103 @@ describe("origins", () => {
       }))
   }
 })
+
+// -------------------------------------------------------------------------------------------------------------------
+// The platforms
+// -------------------------------------------------------------------------------------------------------------------
+
+/** The client of a platform, as something that sends a GET. */
+const platforms: Readonly<
+  Record<
+    string,
+    {
+      readonly host: string
+      readonly get: (url: string) => Effect.Effect<unknown, unknown, HttpClient.HttpClient | TokenService.TokenService>
+      /** Hosts of the same platform that are meant for no token. */
+      readonly others: ReadonlyArray<string>
+    }
+  >
+> = {
+  "api.video": {
+    host: "ws.api.video",
+    get: (url) =>
+      Effect.provide(
+        ApiVideo.ApiVideo.use((api) => Effect.exit(api.get(url))),
+        ApiVideo.layerClient({ rateLimits: false, retry: false })
+      ),
+    others: ["sandbox.api.video", "vod.api.video", "embed.api.video"]
+  },
+  movingimage: {
+    host: "api.video-cdn.net",
+    get: (url) =>
+      Effect.provide(
+        MovingImage.MovingImage.use((api) => Effect.exit(api.get(url))),
+        MovingImage.layerClient({ rateLimit: false, retry: false })
+      ),
+    others: ["asset-in.video-cdn.net", "api-qa.video-cdn.net", "video-cdn.net", "login.movingimage.com"]
+  }
+}
+
+for (const [platform, { get, host, others }] of Object.entries(platforms)) {
+  /** Where the client sends a GET, and with a token or without one. */
+  const sentBy = (url: string) =>
+    Effect.gen(function* () {
+      yield* get(url.replaceAll("ws.api.video", host))
+      const requests = yield* RecordingHttpClient.use((recording) => recording.requests)
+      const rejected = (yield* yield* TokenService.TestCalls).filter((call) => call["_tag"] === "reject").length
+      const sent = requests.map(({ authorization, url }) => ({
+        origin: originOf(url),
+        hasToken: authorization !== undefined
+      }))
+      return { rejected, sent }
+    }).pipe(
+      Effect.provide(
+        Layer.merge(
+          TokenService.layerTest(["access-1", "access-2"]),
+          recording(() => status(401))
+        )
+      )
+    )
+
+  describe(`the client of ${platform} sends its token`, () => {
+    const foreign = Object.fromEntries(others.map((other) => [other, `https://${other}/`]))
+    /** To a client with a base URL, whatever is neither http nor https is a path. */
+    const isPath = (url: string) => !/^https?:/.test(url)
+    for (const [name, url] of Object.entries({ ...strangers, ...foreign })) {
+      if (isPath(url)) continue
+      it.effect(`not to ${name}`, () =>
+        Effect.gen(function* () {
+          const { rejected, sent } = yield* sentBy(url)
+          assert.deepStrictEqual(
+            sent.map(({ hasToken }) => hasToken),
+            [false]
+          )
+          assert.strictEqual(rejected, 0)
+        })
+      )
+    }
+
+    for (const [name, url] of Object.entries(aliases)) {
+      if (!url.includes("ws.api.video")) continue
+      it.effect(`to its origin, written with ${name}`, () =>
+        Effect.gen(function* () {
+          const { sent } = yield* sentBy(url)
+          assert.deepStrictEqual(sent[0], { origin: `https://${host}`, hasToken: true })
+        })
+      )
+    }
+
+    for (const [name, url] of Object.entries({ ...relatives, ...strangers })) {
+      if (!isPath(url)) continue
+      it.effect(`to its origin for a path: ${name}`, () =>
+        Effect.gen(function* () {
+          const { sent } = yield* sentBy(url)
+          assert.deepStrictEqual(sent[0], { origin: `https://${host}`, hasToken: true })
+        })
+      )
+    }
+  })
+}
 
 // -------------------------------------------------------------------------------------------------------------------
 // Properties

@@ -5,7 +5,6 @@
  * What necessarily holds a secret is not looked into: `Redacted.value` of a token, the live request of an answer
  * (`response.request`), and the body of an answer that a program reads itself. What they print is.
  */
-import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import {
   Cause,
@@ -14,248 +13,60 @@ import {
   Console,
   type Duration,
   Effect,
-  Exit,
   Layer,
-  Logger,
   Metric,
   Redacted,
-  References,
   Schedule,
   Schema,
-  type Scope,
-  Tracer
+  type Scope
 } from "effect"
-import { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
+import { HttpClient, HttpClientRequest } from "effect/http"
 import {
   AccessToken,
   ApiVideo,
-  ApiVideoError,
   BearerClient,
-  Observability,
   RenewalPolicy,
   TokenError,
-  TokenEvent,
   TokenService,
   TokenStore
 } from "effect-video-auth"
 import * as Sandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import * as Recording from "effect-video-auth/testing/RecordingHttpClient"
-import { inspect } from "node:util"
+import {
+  eavesdropping,
+  faults,
+  forms,
+  hasty,
+  indiscreet,
+  named,
+  parrot,
+  patienceFor,
+  type Play,
+  playing,
+  watched,
+  Witness
+} from "./support/witness.ts"
 
 // Characters that JSON, URLs and base64 write in another way.
 const plantedKey = 'PLANTED-key-"\\/+&=%é-7f3a91c2d4e5'
 const plantedUploadToken = "to1PLANTEDuploadToken7f3a91c2"
 const apiKey = Redacted.make(plantedKey)
 
-/** How a secret may be written down. */
-const forms = (secret: string): ReadonlyArray<string> => {
-  const bytes = (text: string) => Buffer.from(text)
-  return [
-    secret,
-    JSON.stringify(secret).slice(1, -1),
-    JSON.stringify(JSON.stringify(secret).slice(1, -1)).slice(1, -1),
-    inspect(secret).slice(1, -1),
-    encodeURIComponent(secret),
-    new URLSearchParams([["", secret]]).toString().slice(1),
-    encodeURI(secret),
-    ...["", ":"].flatMap((end) => [
-      bytes(secret + end).toString("base64"),
-      bytes(secret + end).toString("base64url"),
-      encodeURIComponent(bytes(secret + end).toString("base64"))
-    ]),
-    bytes(secret).toString("hex"),
-    // Half of it is a leak as well: any 24 characters in a row.
-    ...Array.from({ length: Math.floor(secret.length / 24) }, (_, index) => secret.slice(index * 24, index * 24 + 24))
-  ]
-}
-
-/** How a program may write down what it got. */
-const scanners: Readonly<Record<string, (value: unknown) => string>> = {
-  String: (value) =>
-    (typeof value === "object" && value !== null ? Object.prototype.toString.call(value) : "") + String(value),
-  message: (value) => (value instanceof Error ? value.message : ""),
-  stack: (value) => (value instanceof Error ? `${value.stack}` : ""),
-  JSON: (value) => JSON.stringify(value) ?? "",
-  "JSON, indented": (value) => JSON.stringify({ value }, null, 2),
-  inspect: (value) => inspect(value),
-  "inspect, all of it": (value) =>
-    inspect(value, { showHidden: true, depth: 50, maxStringLength: null, maxArrayLength: null }),
-  "inspect, with getters": (value) => inspect(value, { showHidden: true, depth: 50, getters: true }),
-  "inspect, past custom inspection": (value) =>
-    // Past that, an answer shows its request. An error, in which there is none or one without its credential, does not.
-    value instanceof TokenError.TokenError ||
-    value instanceof ApiVideoError.ApiVideoError ||
-    value instanceof AccessToken.AccessToken
-      ? inspect(value, { customInspect: false, showHidden: true, depth: 50 })
-      : "",
-  "Cause.pretty": (value) => Cause.pretty(Cause.isCause(value) ? value : Cause.fail(value)),
-  "own properties": (value) =>
-    typeof value === "object" && value !== null ? inspect(Object.entries({ ...value }), { depth: 50 }) : ""
-}
-
-class Witness {
-  readonly secrets = new Set([plantedKey, plantedUploadToken])
-  readonly seen: Array<{ readonly where: string; readonly text: string }> = []
-
-  /** Writes a value down in every way. */
-  show(what: string, value: unknown): void {
-    if (typeof value === "string") return this.text(what, value)
-    for (const [scanner, scan] of Object.entries(scanners)) this.text(`${what}, ${scanner}`, scan(value))
-    if (value instanceof Error && value.cause !== undefined) this.show(`${what}, cause`, value.cause)
-    if (hasReason(value) && value.reason instanceof Error && value.cause !== value.reason) {
-      this.show(`${what}, reason`, value.reason)
-    }
-  }
-
-  showExit(what: string, exit: Exit.Exit<unknown, unknown>): void {
-    if (Exit.isSuccess(exit)) return this.show(what, exit.value)
-    this.show(`${what}, exit`, exit.cause)
-    for (const reason of exit.cause.reasons) {
-      this.show(what, Cause.isFailReason(reason) ? reason.error : Cause.isDieReason(reason) ? reason.defect : reason)
-    }
-  }
-
-  text(where: string, text: string): void {
-    this.seen.push({ where, text })
-  }
-
-  get leaks(): ReadonlyArray<string> {
-    const wanted = [...this.secrets].flatMap(forms).filter((form) => form.length >= 8)
-    return this.seen.flatMap(({ text, where }) => {
-      const found = wanted.find((form) => text.includes(form))
-      return found === undefined
-        ? []
-        : [`${where}: …${text.slice(Math.max(0, text.indexOf(found) - 60)).slice(0, 120)}…`]
-    })
-  }
-}
-
-const hasReason = (value: unknown): value is { readonly reason: unknown; readonly cause?: unknown } =>
-  typeof value === "object" && value !== null && "reason" in value
-
-const Issued = Schema.fromJsonString(
-  Schema.Struct({
-    access_token: Schema.optional(Schema.String),
-    refresh_token: Schema.optional(Schema.String),
-    token: Schema.optional(Schema.String)
-  })
-)
-
-/** Learns every token that the server issues, on its way to the program. */
-const eavesdropping = (witness: Witness) =>
-  Layer.effect(
-    HttpClient.HttpClient,
-    Effect.map(HttpClient.HttpClient, (client) =>
-      HttpClient.transformResponse(
-        client,
-        Effect.flatMap((response) =>
-          Effect.map(response.arrayBuffer, (bytes) => {
-            const issued = Schema.decodeExit(Issued)(new TextDecoder().decode(bytes))
-            if (Exit.isSuccess(issued)) {
-              for (const secret of Object.values(issued.value)) if (secret) witness.secrets.add(secret)
-            }
-            const { headers, request, status } = response
-            const body = [204, 304].includes(status) ? null : bytes
-            return HttpClientResponse.fromWeb(request, new Response(body, { headers, status }))
-          })
-        )
-      )
-    )
-  ).pipe(Layer.provide(NodeHttpClient.layerUndici))
-
-/** Everything that a program may have listen to it: loggers, a tracer, observers, metrics. */
-const watched =
-  (witness: Witness) =>
-  <A, E, R>(effect: Effect.Effect<A, E, R>) => {
-    const line = (format: string) => (output: unknown) =>
-      witness.text(`log, ${format}`, typeof output === "string" ? output : inspect(output, { depth: 50 }))
-    const loggers = [
-      Logger.map(Logger.formatSimple, line("simple")),
-      Logger.map(Logger.formatLogFmt, line("logfmt")),
-      Logger.map(Logger.formatStructured, line("structured")),
-      Logger.map(Logger.formatJson, line("JSON")),
-      Logger.make<unknown, void>(({ cause, fiber, message }) => {
-        witness.text("log, message", inspect(message, { showHidden: true, depth: 50 }))
-        witness.text("log, annotations", inspect(fiber.getRef(References.CurrentLogAnnotations)))
-        witness.text("log, cause", Cause.pretty(cause))
-      })
-    ]
-    const spans: Array<Tracer.NativeSpan> = []
-    const tracer = Tracer.make({
-      span: (options) => {
-        const span = new Tracer.NativeSpan(options)
-        spans.push(span)
-        return span
-      }
-    })
-    const observer: TokenEvent.Observer = (event) => Effect.sync(() => witness.show(`event ${event._tag}`, event))
-    const registry = new Map()
-    const write = (...line: ReadonlyArray<unknown>) =>
-      witness.text("console", inspect(line, { showHidden: true, depth: 50 }))
-    const console = { ...globalThis.console, log: write, info: write, warn: write, error: write, debug: write }
-    return Effect.gen(function* () {
-      const result = yield* effect
-      witness.show("metrics", yield* Metric.snapshot)
-      return result
-    }).pipe(
-      Effect.provide([Observability.layerLogging, Observability.layerMetrics]),
-      Effect.provideService(TokenEvent.Observers, [observer]),
-      Effect.withSpan("program"),
-      Effect.withTracer(tracer),
-      Effect.provideService(HttpClient.TracerHeaderFilter, () => true),
-      Effect.provide(Logger.layer(loggers)),
-      Effect.provideService(References.MinimumLogLevel, "All"),
-      Effect.provideService(Metric.MetricRegistry, registry),
-      Effect.provideService(Console.Console, console),
-      Effect.ensuring(
-        Effect.sync(() => {
-          for (const span of spans) {
-            witness.show(`span ${span.name}`, [span.name, [...span.attributes], span.events, span.links])
-            if (span.status._tag === "Ended") witness.showExit(`span ${span.name}, exit`, span.status.exit)
-          }
-          witness.text("spans", String(spans.length))
-        })
-      )
-    )
-  }
-
 interface Stage {
   readonly url: string
   readonly sandbox: Sandbox.ApiVideoSandbox["Service"]
   readonly witness: Witness
-  /** Runs what may fail, and writes down what became of it. */
-  readonly play: <A, E, R>(what: string, effect: Effect.Effect<A, E, R>) => Effect.Effect<void, never, R>
+  readonly play: Play
 }
 
 type Scenario = (stage: Stage) => Effect.Effect<unknown, unknown, HttpClient.HttpClient | Scope.Scope>
 
-const hasty: RenewalPolicy.Options = {
-  whenIdle: "on-demand",
-  coolDown: 0,
-  fatalFor: "1 millis",
-  retry: Schedule.recurs(0)
-}
-
 const perform = (scenario: Scenario) => {
-  const witness = new Witness()
+  const witness = new Witness(plantedKey, plantedUploadToken)
   return Effect.gen(function* () {
     const sandbox = yield* Sandbox.ApiVideoSandbox
     yield* sandbox.addKey(plantedKey)
-    const play: Stage["play"] = (what, effect) =>
-      Effect.flatMap(Effect.exit(effect), (exit) =>
-        // As a program does that logs whatever happens.
-        Effect.andThen(
-          Exit.isFailure(exit) ? Effect.logError(what, exit.cause) : Effect.log(what, exit.value),
-          Effect.sync(() => {
-            witness.showExit(what, exit)
-            const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
-            // The request of a connection that broke has lost its credential.
-            if (HttpClientError.isHttpClientError(error) && error.reason._tag === "TransportError") {
-              witness.text(what, inspect(error, { customInspect: false, showHidden: true, depth: 50 }))
-            }
-          })
-        )
-      )
+    const play = playing(witness)
     yield* watched(witness)(
       Effect.scoped(Effect.provide(scenario({ play, sandbox, url: sandbox.url, witness }), eavesdropping(witness)))
     )
@@ -284,7 +95,7 @@ const basic = (stage: Stage) =>
   ApiVideo.layerBasic({ baseUrl: stage.url, apiKey, rateLimits: false, retry: Schedule.recurs(1) })
 
 /** One request of each kind. */
-const everyRequest = (play: Stage["play"], patience: Duration.Input = "10 seconds") =>
+const everyRequest = (play: Play, patience: Duration.Input = "10 seconds") =>
   Effect.gen(function* () {
     const api = yield* ApiVideo.ApiVideo
     const send = (what: string, request: HttpClientRequest.HttpClientRequest) =>
@@ -301,33 +112,6 @@ const everyRequest = (play: Stage["play"], patience: Duration.Input = "10 second
     yield* play("upload token", Effect.asVoid(Effect.timeout(api.get(path), patience)))
     yield* play("upload token, deleted", Effect.asVoid(Effect.timeout(api.del(`${path}?a=b`), patience)))
   })
-
-const faults: ReadonlyArray<Sandbox.FaultKind> = [
-  { _tag: "Latency", duration: 1 },
-  { _tag: "DropBefore" },
-  { _tag: "DropAfter" },
-  { _tag: "Hang" },
-  { _tag: "Status", status: 400 },
-  { _tag: "Status", status: 401, body: '{"title":"half' },
-  { _tag: "Status", status: 403 },
-  { _tag: "Status", status: 404 },
-  { _tag: "Status", status: 418 },
-  { _tag: "Status", status: 500, processed: true },
-  { _tag: "Status", status: 503, headers: { "retry-after": "0" } },
-  { _tag: "RateLimited", retryAfter: 0.001 },
-  { _tag: "Html", status: 200 },
-  { _tag: "Html", status: 502 },
-  { _tag: "TruncatedJson" },
-  { _tag: "Echo", status: 400 },
-  { _tag: "Echo", status: 401 },
-  { _tag: "Echo", status: 403 },
-  { _tag: "Echo", status: 422 },
-  { _tag: "Echo", status: 500 },
-  { _tag: "Json", status: 200, body: { access_token: 1, expires_in: {} } },
-  { _tag: "Redirect", status: 307, location: "/elsewhere" }
-]
-const patienceFor = (kind: Sandbox.FaultKind): Duration.Input => (kind._tag === "Hang" ? "100 millis" : "10 seconds")
-const named = (kind: Sandbox.FaultKind) => `${kind._tag}${"status" in kind ? ` ${kind.status}` : ""}`
 
 describe("no secret is written down where a login meets", () => {
   for (const kind of faults) {
@@ -386,19 +170,6 @@ for (const [name, layer] of Object.entries({ bearer: (stage: Stage) => program(s
   })
 }
 
-/** A server that repeats all of a request: its URL, its headers, its body. */
-const parrot = (code: number, contentType: string): HttpClient.HttpClient =>
-  HttpClient.make((request, url) => {
-    const body = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
-    const all = [url.href, request.headers["authorization"], body]
-    const clear = /^Basic (.+)$/.exec(request.headers["authorization"] ?? "")?.[1]
-    const said = `${all.join(" ")} ${clear === undefined ? "" : Buffer.from(clear, "base64").toString()}`
-    const problem = { type: said, title: said, name: said, detail: said, [said]: said, problems: [{ title: said }] }
-    const text = contentType === "application/json" ? JSON.stringify(problem) : said
-    const answer = new Response(text, { status: code, headers: { "content-type": contentType } })
-    return Effect.succeed(HttpClientResponse.fromWeb(request, answer))
-  })
-
 describe("no secret is written down where the server repeats all of the request with", () => {
   for (const code of [200, 400, 401, 403, 404, 405, 409, 422, 429, 500, 503]) {
     for (const type of ["application/json", "text/plain"]) {
@@ -425,23 +196,6 @@ describe("no secret is written down where the server repeats all of the request 
     }
   }
 })
-
-/** A transport whose error tells all that it was about to send. */
-const indiscreet = HttpClient.make((request, url) =>
-  Effect.fail(
-    new HttpClientError.HttpClientError({
-      reason: new HttpClientError.TransportError({
-        request,
-        cause: Object.assign(
-          new Error(
-            `${url.href} ${request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""}`
-          ),
-          { code: "ECONNRESET", url: url.href, body: request.body }
-        )
-      })
-    })
-  )
-)
 
 const others: Readonly<Record<string, Scenario>> = {
   "a port on which nobody listens": ({ play }) =>
@@ -644,7 +398,7 @@ describe("no secret is written down by", () => {
 describe("the scan finds a secret", () => {
   for (const form of new Set(forms(plantedKey))) {
     it(`written as ${form}`, () => {
-      const witness = new Witness()
+      const witness = new Witness(plantedKey)
       witness.text("a line", `key=${form}.`)
       assert.isNotEmpty(witness.leaks)
     })

@@ -15,6 +15,7 @@ export interface Mutant {
 }
 
 const engine = "src/internal/engine.ts"
+const actor = "src/internal/actor.ts"
 const exchange = "src/internal/exchange.ts"
 const store = "src/TokenStore.ts"
 const client = "src/BearerClient.ts"
@@ -54,14 +55,19 @@ export const mutants: ReadonlyArray<Mutant> = [
     guarantee: 2,
     name: "no second look after the wait",
     file: engine,
-    edits: [["? Effect.suspend(() => look(tries - 1))", "? outcome"]],
+    edits: [["? Effect.suspend(() => this.#look(tries - 1))", "? outcome"]],
     tests: guarantee("never-expired")
   },
   {
     guarantee: 2,
     name: "no check on the monotonic clock",
     file: engine,
-    edits: [["Math.min(held.token.expiresAt - wallNow(), held.deadline - now())", "held.token.expiresAt - wallNow()"]],
+    edits: [
+      [
+        "Math.min(held.token.expiresAt - this.#wallNow(), held.deadline - this.#now())",
+        "held.token.expiresAt - this.#wallNow()"
+      ]
+    ],
     tests: guarantee("never-expired")
   },
   {
@@ -75,7 +81,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     guarantee: 2,
     name: "what the store gives is held whatever its age",
     file: engine,
-    edits: [["const left = Math.min(token.expiresAt - wallNow(), lifetime)", "const left = lifetime"]],
+    edits: [["const left = Math.min(token.expiresAt - this.#wallNow(), lifetime)", "const left = lifetime"]],
     tests: guarantee("never-expired")
   },
   // 3. While the held token is valid, no failing renewal fails a caller of `get`.
@@ -95,7 +101,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     guarantee: 3,
     name: "a rejected token is dropped",
     file: engine,
-    edits: [["current.suspect = true\n      quietUntil", "held = undefined\n      quietUntil"]],
+    edits: [["current.suspect = true\n    this.#quietUntil", "this.#held = undefined\n    this.#quietUntil"]],
     tests: guarantee("static-stability")
   },
   // 4. A rotating refresh token is sent at most once.
@@ -151,8 +157,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     file: engine,
     edits: [
       [
-        "Effect.exit(done)",
-        "Effect.exit(Effect.onInterrupt(done, () => exchanging === undefined ? Effect.void : Fiber.interrupt(exchanging)))"
+        "Effect.exit(inTime)",
+        "Effect.exit(Effect.onInterrupt(inTime, () => this.#exchanging === undefined ? Effect.void : Fiber.interrupt(this.#exchanging)))"
       ]
     ],
     tests: guarantee("cancelled-callers")
@@ -161,28 +167,30 @@ export const mutants: ReadonlyArray<Mutant> = [
     guarantee: 5,
     name: "closing the scope leaves those who wait",
     file: engine,
-    edits: [["settle(Exit.interrupt())\n      if (signOut", "if (signOut"]],
+    edits: [["this.#settle(Exit.interrupt())\n        if (this.#signOut", "if (this.#signOut"]],
     tests: guarantee("cancelled-callers")
   },
   {
     guarantee: 5,
     name: "closing the scope leaves the request",
     file: engine,
-    edits: [["if (exchanging !== undefined) yield* Fiber.interrupt(exchanging)\n      settle(", "settle("]],
+    edits: [
+      ["if (exchanging !== undefined) yield* Fiber.interrupt(exchanging)\n        this.#settle(", "this.#settle("]
+    ],
     tests: guarantee("cancelled-callers")
   },
   {
     guarantee: 5,
     name: "an attempt can be cut before it begins",
     file: engine,
-    edits: [["Effect.forkDetach(attempt, { uninterruptible: true })", "Effect.forkDetach(attempt)"]],
+    edits: [["Effect.forkDetach(effect, { uninterruptible })", "Effect.forkDetach(effect)"]],
     tests: guarantee("cancelled-callers")
   },
   {
     guarantee: 5,
     name: "a signed-out service logs in for nobody",
     file: engine,
-    edits: [["if (round !== undefined) round.isVoid = true\n        settle(Exit.interrupt())\n", ""]],
+    edits: [["if (this.#round !== undefined) this.#round.isVoid = true\n      this.#settle(Exit.interrupt())\n", ""]],
     tests: guarantee("cancelled-callers")
   },
   // 6. Fatal failures are typed, cached briefly, never hammered.
@@ -190,14 +198,16 @@ export const mutants: ReadonlyArray<Mutant> = [
     guarantee: 6,
     name: "fatal failures are not cached",
     file: engine,
-    edits: [["blocked = !error.isRetryable", "blocked = error.reason === undefined"]],
+    edits: [["fatal || until > now ?", "!fatal && until > now ?"]],
     tests: guarantee("fatal-failures")
   },
   {
     guarantee: 6,
     name: "fatal failures are cached for ever",
     file: engine,
-    edits: [["until: now() + policy.fatalFor * (1 + random.nextDoubleUnsafe())", "until: Infinity"]],
+    edits: [
+      ["(fatal ? policy.fatalFor * (1 + random.nextDoubleUnsafe()) : retryAfter)", "(fatal ? Infinity : retryAfter)"]
+    ],
     tests: guarantee("fatal-failures")
   },
   // 7. A 401 renews only if the rejected token is still the current one.
@@ -212,14 +222,14 @@ export const mutants: ReadonlyArray<Mutant> = [
     guarantee: 7,
     name: "a rejected token is not suspect",
     file: engine,
-    edits: [["current.suspect = true\n      quietUntil", "quietUntil"]],
+    edits: [["current.suspect = true\n    this.#quietUntil", "this.#quietUntil"]],
     tests: guarantee("rejected-tokens")
   },
   {
     guarantee: 7,
     name: "no storm breaker",
     file: engine,
-    edits: [["rejections.length >= policy.stormLimit", "rejections.length === Infinity"]],
+    edits: [["this.#rejections.length >= this.#env.policy.stormLimit", "this.#rejections.length === Infinity"]],
     tests: guarantee("rejected-tokens")
   },
   // 8. The scheduler is suspend-safe, never gives up, ends with its scope.
@@ -228,8 +238,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "cool-down on the wall clock",
     file: engine,
     edits: [
-      ["failedAt = now()", "failedAt = wallNow()"],
-      ["const own = failedAt +", "const own = failedAt - wallNow() + now() +"]
+      ["at: this.#now(),", "at: this.#wallNow(),"],
+      ["const own = at +", "const own = at - this.#wallNow() + this.#now() +"]
     ],
     tests: guarantee("scheduler")
   },
@@ -237,21 +247,21 @@ export const mutants: ReadonlyArray<Mutant> = [
     guarantee: 8,
     name: "the scheduler gives up after a failure",
     file: engine,
-    edits: [["if (!keepFresh) return Infinity", "if (!keepFresh || failures > 0) return Infinity"]],
+    edits: [["if (!isKeptFresh(this.#env)) return", "if (!isKeptFresh(this.#env) || this.#failures.count > 0) return"]],
     tests: guarantee("scheduler")
   },
   {
     guarantee: 8,
     name: "no tick",
-    file: engine,
-    edits: [["keepFresh && held !== undefined ? tick : Infinity", "Infinity"]],
+    file: actor,
+    edits: [["Math.min(wait, tick)", "wait"]],
     tests: guarantee("scheduler")
   },
   {
     guarantee: 8,
     name: "no cool-down while the token is valid",
     file: engine,
-    edits: [["longPause = jitter(policy.coolDown)", "longPause = 0"]],
+    edits: [["longPause: this.#jitter(this.#env.policy.coolDown)", "longPause: 0"]],
     tests: guarantee("scheduler")
   },
   // 9. No secret anywhere.
@@ -261,12 +271,12 @@ export const mutants: ReadonlyArray<Mutant> = [
     file: engine,
     edits: [
       [
-        'import * as Random from "effect/Random"',
-        'import * as Random from "effect/Random"\nimport * as Redacted from "effect/Redacted"'
+        'import * as Schedule from "effect/Schedule"',
+        'import * as Schedule from "effect/Schedule"\nimport * as Redacted from "effect/Redacted"'
       ],
       [
-        "new TokenError.TokenError({ provider: provider.name, reason, validUntil })",
-        "new TokenError.TokenError({ provider: validUntil === undefined ? provider.name : Redacted.value(held!.token.accessToken), reason, validUntil })"
+        "new TokenError.TokenError({ provider: this.provider.name, reason, validUntil })",
+        "new TokenError.TokenError({ provider: validUntil === undefined ? this.provider.name : Redacted.value(this.#held!.token.accessToken), reason, validUntil })"
       ]
     ],
     tests: guarantee("no-secrets")
@@ -277,8 +287,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     file: engine,
     edits: [
       [
-        'import * as Random from "effect/Random"',
-        'import * as Random from "effect/Random"\nimport * as Redacted from "effect/Redacted"'
+        'import * as Schedule from "effect/Schedule"',
+        'import * as Schedule from "effect/Schedule"\nimport * as Redacted from "effect/Redacted"'
       ],
       ["duration, age, expiresAt })", "duration, age, expiresAt, token: Redacted.value(token.accessToken) })"]
     ],

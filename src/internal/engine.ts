@@ -1,35 +1,31 @@
 /**
- * The engine behind `TokenService`: when to renew, who waits, and what a failure means. What one attempt does is
- * `exchange.ts`.
+ * The engine behind `TokenService`, one for each identity: when to renew, who waits, and what a failure means. What one
+ * attempt does is `exchange.ts`; who starts attempts and watches the clock is `actor.ts`.
  *
- * One actor fibre per identity, forked in the layer's scope with the layer's context, makes every exchange. Callers only
- * signal it and wait. Everything else is plain state, changed synchronously, so nothing can be seen half done.
+ * Callers only signal and wait. Everything else is plain state, changed synchronously, so nothing can be seen half done.
+ * An engine at rest is this object and the token: no fibre, no timer, no closure of its own, for a program may have
+ * very many.
  *
  * Instants (expiry) are read on the wall clock and on the monotonic clock, and the earlier one counts; durations
  * (cool-downs, timeouts, the storm window) are read on the monotonic clock only.
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Latch from "effect/Latch"
-import * as Option from "effect/Option"
-import * as Random from "effect/Random"
+import type * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
 import * as AccessToken from "../AccessToken.ts"
-import * as RenewalPolicy from "../RenewalPolicy.ts"
+import type * as RenewalPolicy from "../RenewalPolicy.ts"
 import * as TokenError from "../TokenError.ts"
-import { Observers, type TokenEvent, type Trigger } from "../TokenEvent.ts"
-import type { Options, State, TokenService } from "../TokenService.ts"
-import { TokenStore } from "../TokenStore.ts"
-import * as Exchange from "./exchange.ts"
-
-/** A longer sleep would notice a suspended machine or a stepped clock too late. Milliseconds. */
-const tick = 30_000
+import type { Observer, TokenEvent, Trigger } from "../TokenEvent.ts"
+import type { TokenProvider } from "../TokenProvider.ts"
+import type { State, TokenService } from "../TokenService.ts"
+import type { Work } from "./actor.ts"
+import { type Account, type Exchange, reasonOf } from "./exchange.ts"
 
 /** Renewals caused by rejections are counted over this window. Milliseconds. */
 const stormWindow = 30_000
@@ -53,6 +49,11 @@ interface Held {
   suspect: boolean
 }
 
+type Outcome = Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>
+
+/** What callers of an engine are given. */
+type Get = Effect.Effect<AccessToken.AccessToken, TokenError.TokenError>
+
 /** A renewal that somebody wants: attempts are made until it is settled. */
 interface Round {
   readonly done: Deferred.Deferred<AccessToken.AccessToken, TokenError.TokenError>
@@ -66,484 +67,533 @@ interface Round {
   nextDelay: ((now: number, reason: TokenError.RenewalReason) => Effect.Effect<number | undefined>) | undefined
 }
 
+/** Failures in a row, when the last one was, and how long it is left alone, valid token or not. */
+interface Failures {
+  readonly count: number
+  readonly at: number
+  readonly longPause: number
+  readonly shortPause: number
+}
+
+const noRejections: ReadonlyArray<number> = []
+
+const none: Failures = { count: 0, at: -Infinity, longPause: 0, shortPause: 0 }
+
+/** What engines share. */
+export interface Environment {
+  readonly policy: RenewalPolicy.RenewalPolicy
+  readonly clock: Clock.Clock
+  readonly random: typeof Random.Random.Service
+  readonly observers: ReadonlyArray<Observer>
+  readonly exchange: Exchange
+  /** The windows of a new token of such a lifetime, in milliseconds before expiry. */
+  readonly windows: (lifetime: number, isFirst: boolean) => Pick<Held, "advisory" | "mandatory">
+  /** Has the actor look at something. It may do so at once. */
+  readonly wake: (work: Work) => void
+}
+
 /** Waits for something, so many milliseconds at most. */
-const atMost = <A>(millis: number, effect: Effect.Effect<A>): Effect.Effect<unknown> =>
+export const atMost = <A>(millis: number, effect: Effect.Effect<A>): Effect.Effect<unknown> =>
   Effect.timeoutOrElse(effect, { duration: millis, orElse: () => Effect.void })
 
-export const make = Effect.fnUntraced(function* (
-  options: Options
-): Effect.fn.Return<TokenService["Service"], TokenError.TokenError, Scope.Scope> {
-  const { provider } = options
-  const toError = (reason: TokenError.Reason, validUntil?: number) =>
-    new TokenError.TokenError({ provider: provider.name, reason, validUntil })
-  const policy = yield* Effect.mapError(RenewalPolicy.make(options.policy), (reason) => toError(reason))
-  const identity = yield* Effect.mapError(provider.identity, (reason) => toError(reason))
-  const clock = yield* Clock.Clock
-  const random = yield* Random.Random
-  const observers = yield* Observers
-  const store = Option.getOrUndefined(yield* Effect.serviceOption(TokenStore))
-  const exchange = yield* Exchange.make(provider, policy, identity, store)
+/** One identity: what is known of its token, and who waits for what. Only synchronous code touches its fields. */
+export class Engine implements Account, Work {
+  readonly provider: TokenProvider
+  readonly identity: string
+  readonly #env: Environment
 
-  const wallNow = () => clock.currentTimeMillisUnsafe()
-  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-  const keepFresh = policy.whenIdle === "keep-fresh"
-  const jitter = (millis: number) => millis * (0.8 + 0.4 * random.nextDoubleUnsafe())
+  wakeAt = Infinity
+  notedAt = Infinity
+  stored: AccessToken.AccessToken | undefined
+  spent = false
 
-  // ---------------------------------------------------------------------------------------------------------------
-  // State. Only synchronous code below touches it.
-  // ---------------------------------------------------------------------------------------------------------------
-
-  let held: Held | undefined
-  let generation = 0
+  #held: Held | undefined
+  #generation = 0
   /** Wall time, and monotonic time where no tick watches it, before which `get` need not think. */
-  let quietUntil = -Infinity
-  let quietMonotonic = -Infinity
-  let round: Round | undefined
-  let exchanging: Fiber.Fiber<unknown> | undefined
+  #quietUntil = -Infinity
+  #quietMonotonic = -Infinity
+  #round: Round | undefined
+  #exchanging: Fiber.Fiber<unknown> | undefined
   /** What the attempt is at; `refreshing` once a refresh token has left this machine. */
-  let activity: "idle" | "exchanging" | "refreshing" = "idle"
-  let signOut: Deferred.Deferred<void, TokenError.TokenError> | undefined
-  let closed = false
-
-  /** Consecutive failures, when the last one was, and how long it is left alone, valid token or not. */
-  let failures = 0
-  let failedAt = -Infinity
-  let longPause = 0
-  let shortPause = 0
-  let lastFailure: TokenError.TokenError | undefined
+  #activity: "idle" | "exchanging" | "refreshing" = "idle"
+  /** Signs out: no attempt begins meanwhile. */
+  #leaving: Fiber.Fiber<void, TokenError.TokenError> | undefined
+  #closed = false
+  #failures = none
+  #lastFailure: TokenError.TokenError | undefined
   /** Answered from memory until this monotonic instant: a fatal failure, or what the platform asked us to wait. */
-  let blocked: { readonly until: number; readonly error: TokenError.TokenError; readonly fatal: boolean } | undefined
+  #blocked: { readonly until: number; readonly error: TokenError.TokenError; readonly fatal: boolean } | undefined
   /** Monotonic instants of renewals that rejections caused. */
-  let rejections: Array<number> = []
+  #rejections = noRejections
   /** A fresh token lasts no longer than this many milliseconds, which was too short for somebody. */
-  let longest: number | undefined
+  #longest: number | undefined
+  /** Done with the next change, where somebody waits for it. */
+  #version: Deferred.Deferred<void> | undefined
 
-  let version = Deferred.makeUnsafe<void>()
-  const signal = Latch.makeUnsafe()
-
-  // Waking a latch or a deferred runs its waiters at once, so this comes last in whatever calls it.
-  const changed = () => {
-    const previous = version
-    version = Deferred.makeUnsafe()
-    signal.openUnsafe()
-    Deferred.doneUnsafe(previous, Exit.void)
+  constructor(provider: TokenProvider, identity: string, env: Environment) {
+    this.provider = provider
+    this.identity = identity
+    this.#env = env
   }
 
-  const remaining = (held: Held) => Math.min(held.token.expiresAt - wallNow(), held.deadline - now())
-  const valid = (): Held | undefined => (held !== undefined && remaining(held) > 0 ? held : undefined)
+  #wallNow() {
+    return this.#env.clock.currentTimeMillisUnsafe()
+  }
+
+  #now() {
+    return monotonic(this.#env.clock)
+  }
+
+  #jitter(millis: number) {
+    return millis * (0.8 + 0.4 * this.#env.random.nextDoubleUnsafe())
+  }
+
+  #remaining(held: Held) {
+    return Math.min(held.token.expiresAt - this.#wallNow(), held.deadline - this.#now())
+  }
+
+  #lasts(held: Held, wanted: number) {
+    return !held.suspect && this.#remaining(held) >= wanted
+  }
+
+  /** Tells all observers: one that dies keeps neither the others nor the renewal from going on. */
+  #observe(event: TokenEvent) {
+    return Effect.forEach(this.#env.observers, (observer) => Effect.exit(Effect.suspend(() => observer(event))), {
+      discard: true
+    })
+  }
+
+  #toError(reason: TokenError.Reason, validUntil?: number) {
+    return new TokenError.TokenError({ provider: this.provider.name, reason, validUntil })
+  }
+
+  // Waking the actor or a deferred runs its waiters at once, so this comes last in whatever calls it.
+  #changed() {
+    const version = this.#version
+    this.#version = undefined
+    this.#env.wake(this)
+    if (version !== undefined) Deferred.doneUnsafe(version, Exit.void)
+  }
+
+  #valid(): Held | undefined {
+    const held = this.#held
+    return held !== undefined && !this.#closed && this.#remaining(held) > 0 ? held : undefined
+  }
 
   /**
    * Milliseconds until another attempt may follow a failed one, by how much it is needed: `none` where no token is of
    * use, `urgent` where one is about to expire, `early` otherwise.
    */
-  const pause = (need: "none" | "urgent" | "early"): number => {
-    const own = failedAt + (need === "early" ? longPause : shortPause)
-    if (blocked === undefined) return own - now()
-    if (!blocked.fatal) return Math.max(own, blocked.until) - now()
-    return (need === "none" ? blocked.until : failedAt + fatalPause) - now()
+  #pause(need: "none" | "urgent" | "early"): number {
+    const { at, longPause, shortPause } = this.#failures
+    const blocked = this.#blocked
+    const own = at + (need === "early" ? longPause : shortPause)
+    if (blocked === undefined) return own - this.#now()
+    if (!blocked.fatal) return Math.max(own, blocked.until) - this.#now()
+    return (need === "none" ? blocked.until : at + fatalPause) - this.#now()
   }
 
-  const blockedBy = (): TokenError.TokenError | undefined =>
-    blocked !== undefined && now() < blocked.until ? blocked.error : undefined
-
-  const forgetFailures = () => {
-    failures = 0
-    failedAt = -Infinity
-    lastFailure = undefined
-    blocked = undefined
+  #blockedBy(): TokenError.TokenError | undefined {
+    return this.#blocked !== undefined && this.#now() < this.#blocked.until ? this.#blocked.error : undefined
   }
 
-  const hold = (token: AccessToken.AccessToken, from: Pick<Held, "isPrivate" | "isAdopted">) => {
+  /** The failure after which it is too early for another attempt. */
+  #coolingFrom(): TokenError.TokenError | undefined {
+    return this.#round === undefined && this.#pause("none") > 0 ? this.#lastFailure : undefined
+  }
+
+  #forgetFailures() {
+    this.#failures = none
+    this.#lastFailure = undefined
+    this.#blocked = undefined
+  }
+
+  #hold(token: AccessToken.AccessToken, isPrivate: boolean, isAdopted: boolean) {
     const lifetime = token.expiresAt - token.issuedAt
-    const left = Math.min(token.expiresAt - wallNow(), lifetime)
-    const windows = RenewalPolicy.windows(policy, lifetime, random.nextDoubleUnsafe())
-    held = { token, exit: Exit.succeed(token), deadline: now() + left, ...windows, ...from, suspect: false }
-    generation = Math.max(generation, token.generation)
-    if (longest !== undefined && lifetime > longest) longest = undefined
-    forgetFailures()
+    const left = Math.min(token.expiresAt - this.#wallNow(), lifetime)
+    const { advisory, mandatory } = this.#env.windows(lifetime, this.#generation === 0)
+    const deadline = this.#now() + left
+    const exit = Exit.succeed(token)
+    this.#held = { token, exit, deadline, advisory, mandatory, isPrivate, isAdopted, suspect: false }
+    this.#generation = Math.max(this.#generation, token.generation)
+    if (this.#longest !== undefined && lifetime > this.#longest) this.#longest = undefined
+    this.#forgetFailures()
   }
 
-  const forget = () => {
-    held = undefined
-    forgetFailures()
-    longest = undefined
-    quietUntil = -Infinity
+  #forget() {
+    this.#held = undefined
+    this.#forgetFailures()
+    this.#longest = undefined
+    this.#quietUntil = -Infinity
   }
 
   /** Re-reads both clocks: a stepped wall clock moves the instant up to which `get` need not think. */
-  const settleQuiet = () => {
-    const sure = closed || held === undefined || held.suspect ? undefined : held
-    quietUntil = sure === undefined ? -Infinity : wallNow() + remaining(sure) - sure.advisory
-    quietMonotonic = sure === undefined ? -Infinity : sure.deadline - sure.advisory
+  #settleQuiet() {
+    const held = this.#held
+    const sure = this.#closed || held === undefined || held.suspect ? undefined : held
+    this.#quietUntil = sure === undefined ? -Infinity : this.#wallNow() + this.#remaining(sure) - sure.advisory
+    this.#quietMonotonic = sure === undefined ? -Infinity : sure.deadline - sure.advisory
   }
 
-  const settle = (exit: Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>) => {
-    const settled = round
-    round = undefined
-    if (held !== undefined) held.suspect = false
-    settleQuiet()
-    changed()
-    if (settled !== undefined) Deferred.doneUnsafe(settled.done, exit)
+  #settle(outcome: Outcome) {
+    const settled = this.#round
+    this.#round = undefined
+    if (this.#held !== undefined) this.#held.suspect = false
+    this.#settleQuiet()
+    this.#changed()
+    if (settled !== undefined) Deferred.doneUnsafe(settled.done, outcome)
   }
 
   /** Joins the renewal under way, or starts one. */
-  const demand = (trigger: Trigger, at: "now" | "when-due"): Round => {
+  #demand(trigger: Trigger, at: "now" | "when-due"): Round {
     // For the schedule nobody waits: its attempts are paced by the cool-down alone.
-    const waits = trigger !== "scheduled" && valid() === undefined
-    const patience = waits ? now() + policy.acquireTimeout : undefined
+    const waits = trigger !== "scheduled" && this.#valid() === undefined
+    const patience = waits ? this.#now() + this.#env.policy.acquireTimeout : undefined
+    let round = this.#round
     if (round === undefined) {
       round = {
         done: Deferred.makeUnsafe(),
         trigger,
-        notBefore: -Infinity,
+        notBefore: at === "when-due" ? this.#now() + this.#pause("none") : -Infinity,
         patience,
         isVoid: false,
         nextDelay: undefined
       }
-      if (at === "when-due") round.notBefore = now() + pause("none")
+      this.#round = round
     } else {
       if (at === "now") round.notBefore = -Infinity
       round.patience ??= patience
     }
     // The actor may run now, and settle it.
-    const demanded = round
-    changed()
-    return demanded
+    this.#changed()
+    return round
   }
 
   /** Milliseconds until the schedule wants a renewal by itself; `Infinity` if it does not. */
-  const untilScheduled = (): number => {
-    if (!keepFresh) return Infinity
-    if (held === undefined) return failures === 0 ? Infinity : pause("urgent")
-    const left = remaining(held)
-    if (left <= held.mandatory) return pause("urgent")
-    const retry = pause("early")
-    return Math.max(left - held.advisory, blocked === undefined ? Math.min(retry, left - held.mandatory) : retry)
+  #untilScheduled(): number {
+    if (!isKeptFresh(this.#env)) return Infinity
+    const held = this.#held
+    if (held === undefined) return this.#failures === none ? Infinity : this.#pause("urgent")
+    const left = this.#remaining(held)
+    if (left <= held.mandatory) return this.#pause("urgent")
+    const retry = this.#pause("early")
+    return Math.max(left - held.advisory, this.#blocked === undefined ? Math.min(retry, left - held.mandatory) : retry)
   }
 
   // ---------------------------------------------------------------------------------------------------------------
-  // The exchange: one attempt, made by the actor.
+  // One attempt, made by the actor.
   // ---------------------------------------------------------------------------------------------------------------
 
-  /** Tells all observers: one that dies keeps neither the others nor the renewal from going on. */
-  const observe = (event: TokenEvent) =>
-    Effect.forEach(observers, (observer) => Effect.exit(Effect.suspend(() => observer(event))), { discard: true })
-
-  const coolDown = () => {
-    failures += 1
-    failedAt = now()
-    longPause = jitter(policy.coolDown)
-    shortPause = jitter(Math.min(10_000, 1_000 * 2 ** (failures - 1)))
-  }
-
-  const succeed = (token: AccessToken.AccessToken, from: Pick<Held, "isPrivate" | "isAdopted">) => {
-    const before = failures
-    activity = "idle"
-    if (round?.trigger === "rejected") rejections.push(now())
-    hold(token, from)
-    if (valid() === undefined) {
-      // Dead on arrival. The schedule would ask again at once, and for ever.
-      failures = before
-      coolDown()
+  #coolDown(before = this.#failures.count) {
+    this.#failures = {
+      count: before + 1,
+      at: this.#now(),
+      longPause: this.#jitter(this.#env.policy.coolDown),
+      shortPause: this.#jitter(Math.min(10_000, 1_000 * 2 ** before))
     }
-    settle(Exit.succeed(token))
+  }
+
+  #succeed(token: AccessToken.AccessToken, isPrivate: boolean, isAdopted: boolean) {
+    const before = this.#failures.count
+    this.#activity = "idle"
+    if (this.#round?.trigger === "rejected") this.#rejections = [...this.#rejections, this.#now()]
+    this.#hold(token, isPrivate, isAdopted)
+    // Dead on arrival. The schedule would ask again at once, and for ever.
+    if (this.#valid() === undefined) this.#coolDown(before)
+    this.#settle(Exit.succeed(token))
   }
 
   /** Books the failure and decides: another attempt of the same round, or its end. */
-  const fail = Effect.fnUntraced(function* (cause: Cause.Cause<TokenError.RenewalReason>) {
-    activity = "idle"
-    if (Cause.hasInterruptsOnly(cause) && (closed || signOut !== undefined)) {
+  #fail(cause: Cause.Cause<TokenError.RenewalReason>): Effect.Effect<TokenError.TokenError | undefined> {
+    return Effect.gen({ self: this }, function* () {
+      this.#activity = "idle"
       // Signed out or closed: whoever did it ends the round as well.
-      return undefined
-    }
-    const reason = Option.getOrUndefined(Cause.findErrorOption(cause))
-    const holding = valid()
-    coolDown()
-    if (reason === undefined) {
-      settle(Exit.failCause(Cause.map(cause, (reason) => toError(reason))))
-      return undefined
-    }
-    const error = toError(reason, holding?.token.expiresAt)
-    lastFailure = error
-    const retryAfter = error.retryAfter === undefined ? 0 : Duration.toMillis(error.retryAfter)
-    blocked = !error.isRetryable
-      ? { until: now() + policy.fatalFor * (1 + random.nextDoubleUnsafe()), error, fatal: true }
-      : retryAfter > 0
-        ? { until: now() + retryAfter, error, fatal: false }
-        : undefined
-    const current = round
-    if (current?.patience !== undefined && error.isRetryable && holding === undefined) {
-      current.nextDelay ??= yield* delays(policy.retry, jitter)
-      const delay = yield* current.nextDelay(now(), reason)
-      if (delay !== undefined) {
-        const at = now() + Math.max(delay, retryAfter)
-        if (at < current.patience) {
-          current.notBefore = at
-          changed()
+      if (Cause.hasInterruptsOnly(cause) && (this.#closed || this.#leaving !== undefined)) return undefined
+      const reason = reasonOf(cause)
+      const holding = this.#valid()
+      const { policy, random } = this.#env
+      this.#coolDown()
+      if (reason === undefined) {
+        this.#settle(Exit.failCause(Cause.map(cause, (reason) => this.#toError(reason))))
+        return undefined
+      }
+      const error = this.#toError(reason, holding?.token.expiresAt)
+      const now = this.#now()
+      const round = this.#round
+      const retryAfter = error.retryAfter === undefined ? 0 : Duration.toMillis(error.retryAfter)
+      const fatal = !error.isRetryable
+      const until = now + (fatal ? policy.fatalFor * (1 + random.nextDoubleUnsafe()) : retryAfter)
+      this.#lastFailure = error
+      this.#blocked = fatal || until > now ? { until, error, fatal } : undefined
+      if (round?.patience !== undefined && !fatal && holding === undefined) {
+        round.nextDelay ??= yield* delays(policy.retry, (millis) => this.#jitter(millis))
+        const at = now + Math.max((yield* round.nextDelay(now, reason)) ?? Infinity, retryAfter)
+        if (at < round.patience) {
+          round.notBefore = at
+          this.#changed()
           return error
         }
       }
-    }
-    settle(Exit.fail(error))
-    return error
-  })
+      this.#settle(Exit.fail(error))
+      return error
+    })
+  }
 
-  const attempt = Effect.suspend(() => {
-    const start = now()
-    const about = { provider: provider.name, identity, trigger: round?.trigger ?? "scheduled" }
-    const age = held === undefined ? undefined : wallNow() - held.token.issuedAt
+  #attempt() {
+    const { identity, provider } = this
+    const start = this.#now()
+    const about = { provider: provider.name, identity, trigger: this.#round?.trigger ?? "scheduled" }
+    const age = this.#held === undefined ? undefined : this.#wallNow() - this.#held.token.issuedAt
     let by: "login" | "refresh" | "adopted" = "adopted"
-    activity = "exchanging"
-    changed()
+    this.#activity = "exchanging"
+    this.#changed()
     const sending = (operation: "login" | "refresh") => {
       by = operation
-      activity = operation === "refresh" ? "refreshing" : "exchanging"
-      if (operation === "login" || held === undefined || provider.traits.oldTokenSurvivesRefresh) return
-      held.suspect = true
-      settleQuiet()
+      this.#activity = operation === "refresh" ? "refreshing" : "exchanging"
+      if (operation === "login" || this.#held === undefined || provider.traits.oldTokenSurvivesRefresh) return
+      this.#held.suspect = true
+      this.#settleQuiet()
     }
-    return exchange.renew({ seen: generation, sending }).pipe(
+    return this.#env.exchange.renew(this, { seen: this.#generation, sending }).pipe(
       Effect.matchCauseEffect({
         onSuccess: ({ isAdopted, isPrivate, token }) => {
           const { expiresAt, generation } = token
-          const duration = now() - start
+          const duration = this.#now() - start
           if (isAdopted) by = "adopted"
-          succeed(token, { isPrivate, isAdopted })
-          return observe({ _tag: "Renewed", ...about, by, generation, duration, age, expiresAt })
+          this.#succeed(token, isPrivate, isAdopted)
+          return this.#observe({ _tag: "Renewed", ...about, by, generation, duration, age, expiresAt })
         },
         onFailure: (cause) => {
-          const duration = now() - start
-          return Effect.flatMap(fail(cause), (error) =>
-            error === undefined ? Effect.void : observe({ _tag: "RenewalFailed", ...about, duration, error })
+          const duration = this.#now() - start
+          return Effect.flatMap(this.#fail(cause), (error) =>
+            error === undefined ? Effect.void : this.#observe({ _tag: "RenewalFailed", ...about, duration, error })
           )
         }
       }),
       Effect.ensuring(
         Effect.sync(() => {
-          exchanging = undefined
-          changed()
+          this.#exchanging = undefined
+          this.#changed()
         })
       )
     )
-  })
+  }
 
   // ---------------------------------------------------------------------------------------------------------------
-  // The actor: starts attempts, watches the clock, ends with the scope.
+  // What the actor asks.
   // ---------------------------------------------------------------------------------------------------------------
 
-  const actor = Effect.gen(function* () {
-    while (true) {
-      signal.closeUnsafe()
-      settleQuiet()
-      if (signOut !== undefined) {
-        const done = signOut
-        if (exchanging !== undefined) yield* Fiber.interrupt(exchanging)
-        forget()
-        // A round that nobody waits for any more must not log in again.
-        if (round !== undefined) round.isVoid = true
-        settle(Exit.interrupt())
-        const cleared = yield* Effect.exit(Effect.mapError(exchange.clear, (reason) => toError(reason)))
-        signOut = undefined
-        changed()
-        Deferred.doneUnsafe(done, cleared)
-        continue
-      }
-      if (round === undefined && untilScheduled() <= 0) demand("scheduled", "now")
-      if (round !== undefined && exchanging === undefined && round.notBefore <= now()) {
-        // Uninterruptible, both: an attempt cut before it began would never say that it ended, and one that nobody noted
-        // would outlive the scope. It may even be over by now, where this fibre had to yield.
-        yield* Effect.uninterruptible(
-          Effect.map(Effect.forkDetach(attempt, { uninterruptible: true }), (fiber) => {
-            if (fiber.pollUnsafe() === undefined) exchanging = fiber
-          })
+  next(): Effect.Effect<unknown> | undefined {
+    this.#settleQuiet()
+    this.wakeAt = Infinity
+    if (this.#closed || this.#leaving !== undefined) return undefined
+    if (this.#round === undefined && this.#untilScheduled() <= 0) this.#demand("scheduled", "now")
+    const round = this.#round
+    if (round !== undefined && this.#exchanging === undefined && round.notBefore <= this.#now()) {
+      // Forked and noted uninterruptibly, and run so: an attempt cut before it began would never say that it ended, and
+      // one that nobody noted would outlive the scope. It may even be over by now, where the actor had to yield.
+      return Effect.uninterruptible(
+        Effect.map(
+          Effect.forkDetach(
+            Effect.suspend(() => this.#attempt()),
+            { uninterruptible: true }
+          ),
+          (fiber) => {
+            if (fiber.pollUnsafe() === undefined) this.#exchanging = fiber
+          }
         )
-        continue
-      }
-      if (round?.patience !== undefined && round.patience <= now()) {
-        const late = lastFailure?.reason ?? new TokenError.ProviderUnavailable({ failure: "timeout" })
-        settle(Exit.fail(toError(late)))
-        continue
-      }
-      const wakeUp = Math.min(
-        round === undefined || exchanging !== undefined ? Infinity : round.notBefore - now(),
-        round?.patience === undefined ? Infinity : round.patience - now(),
-        round === undefined ? untilScheduled() : Infinity,
-        keepFresh && held !== undefined ? tick : Infinity
       )
-      yield* wakeUp === Infinity ? signal.await : atMost(Math.max(1, Math.ceil(wakeUp)), signal.await)
     }
-  })
+    if (round?.patience !== undefined && round.patience <= this.#now()) {
+      const reason = this.#lastFailure?.reason ?? late()
+      this.#settle(Exit.fail(this.#toError(reason)))
+      // The actor was woken again by that.
+      return undefined
+    }
+    const time = this.#now()
+    const wakeUp = Math.min(
+      round === undefined || this.#exchanging !== undefined ? Infinity : round.notBefore - time,
+      round?.patience === undefined ? Infinity : round.patience - time,
+      round === undefined ? this.#untilScheduled() : Infinity
+    )
+    // At least a timer's least: what is due in less would be asked for again and again.
+    this.wakeAt = time + Math.max(1, wakeUp)
+    return undefined
+  }
 
-  let running: Fiber.Fiber<unknown> | undefined
-  yield* Effect.addFinalizer(
-    Effect.fnUntraced(function* () {
-      closed = true
-      settleQuiet()
-      if (running !== undefined) yield* Fiber.interrupt(running)
-      if (activity === "refreshing" && provider.login === undefined && exchanging !== undefined) {
-        yield* atMost(policy.shutdownGrace, Fiber.await(exchanging))
+  /** Whether it can be forgotten without anybody missing more than a token. */
+  get isAtRest() {
+    return this.#round === undefined && this.#activity === "idle" && this.#leaving === undefined
+  }
+
+  /** Ends one at rest. */
+  retire() {
+    this.#closed = true
+    this.#settleQuiet()
+  }
+
+  /** Ends it: who waits is interrupted, and only a refresh without a login behind it may finish, for a while. */
+  close(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      this.retire()
+      const exchanging = this.#exchanging
+      if (exchanging !== undefined) {
+        const isPrecious = this.#activity === "refreshing" && this.provider.login === undefined
+        if (isPrecious) yield* atMost(this.#env.policy.shutdownGrace, Fiber.await(exchanging))
+        yield* Fiber.interrupt(exchanging)
       }
-      if (exchanging !== undefined) yield* Fiber.interrupt(exchanging)
-      settle(Exit.interrupt())
-      if (signOut !== undefined) Deferred.doneUnsafe(signOut, Exit.interrupt())
+      if (this.#leaving !== undefined) yield* Fiber.interrupt(this.#leaving)
+      this.#settle(Exit.interrupt())
     })
-  )
-  yield* Effect.uninterruptible(
-    Effect.map(Effect.forkDetach(actor), (fiber) => {
-      running = fiber
-    })
-  )
+  }
 
   // ---------------------------------------------------------------------------------------------------------------
   // What callers do: look at the state, signal, wait.
   // ---------------------------------------------------------------------------------------------------------------
 
-  type Get = Effect.Effect<AccessToken.AccessToken, TokenError.TokenError>
-
   /**
    * Waits for a renewal, at most so many milliseconds. `get` looks again afterwards: time has passed and clocks may have
    * been stepped.
    */
-  const join = (
-    joined: Round,
-    then: (outcome: Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>) => Get,
-    patience = Infinity
-  ): Get => {
+  #join(joined: Round, then: (outcome: Outcome) => Get, patience = Infinity): Get {
     const wait = (joined: Round): Get => {
-      const done = patience === Infinity ? Deferred.await(joined.done) : awaitInTime(joined, patience)
-      return Effect.flatMap(Effect.exit(done), (outcome) =>
-        joined.isVoid && !closed ? wait(demand(joined.trigger, "when-due")) : then(outcome)
+      const done = Deferred.await(joined.done)
+      const inTime =
+        patience === Infinity
+          ? done
+          : Effect.timeoutOrElse(done, { duration: patience, orElse: () => Effect.fail(this.#toError(late())) })
+      return Effect.flatMap(Effect.exit(inTime), (outcome) =>
+        joined.isVoid && !this.#closed ? wait(this.#demand(joined.trigger, "when-due")) : then(outcome)
       )
     }
     const waiting = wait(joined)
-    if (observers.length === 0) return waiting
-    const start = now()
+    if (this.#env.observers.length === 0) return waiting
+    const { identity, provider } = this
+    const start = this.#now()
     const waited = Effect.suspend(() =>
-      observe({ _tag: "Waited", provider: provider.name, identity, duration: now() - start })
+      this.#observe({ _tag: "Waited", provider: provider.name, identity, duration: this.#now() - start })
     )
     return Effect.ensuring(waiting, waited)
   }
 
-  const awaitInTime = (joined: Round, atMost: number) =>
-    Effect.timeoutOrElse(Deferred.await(joined.done), {
-      duration: atMost,
-      orElse: () => Effect.fail(toError(new TokenError.ProviderUnavailable({ failure: "timeout" })))
-    })
-
-  const expired = (error: TokenError.TokenError): TokenError.TokenError =>
-    held === undefined || error.reason._tag === "TokenExpired"
+  #expired(error: TokenError.TokenError): TokenError.TokenError {
+    return this.#held === undefined || error.reason._tag === "TokenExpired"
       ? error
-      : toError(new TokenError.TokenExpired({ expiredAt: held.token.expiresAt, renewal: error.reason }))
-
-  const failExpired = (outcome: Exit.Failure<AccessToken.AccessToken, TokenError.TokenError>): Get =>
-    Effect.failCause(Cause.map(outcome.cause, expired))
+      : this.#toError(new TokenError.TokenExpired({ expiredAt: this.#held.token.expiresAt, renewal: error.reason }))
+  }
 
   /** `get`, where there is something to think about. `tries` bounds a platform that issues tokens already dead. */
-  const look = (tries: number): Get => {
-    if (closed) return Effect.interrupt
-    const current = valid()
+  #look(tries: number): Get {
+    if (this.#closed) return Effect.interrupt
+    const current = this.#valid()
     if (current === undefined) {
-      const failure = round === undefined ? blockedBy() : undefined
-      if (failure !== undefined && (blocked?.fatal === true || pause("none") >= policy.acquireTimeout)) {
-        return Effect.fail(expired(failure))
-      }
-      return join(demand("demand", "when-due"), (outcome) =>
+      const failure = this.#round === undefined ? this.#blockedBy() : undefined
+      const isLong = this.#blocked?.fatal === true || this.#pause("none") >= this.#env.policy.acquireTimeout
+      if (failure !== undefined && isLong) return Effect.fail(this.#expired(failure))
+      return this.#join(this.#demand("demand", "when-due"), (outcome) =>
         Exit.isFailure(outcome)
-          ? serveOr(outcome)
+          ? this.#serveOr(outcome)
           : tries > 1
-            ? Effect.suspend(() => look(tries - 1))
-            : (valid()?.exit ??
-              Effect.fail(toError(new TokenError.MalformedResponse({ problem: "each new token had already expired" }))))
+            ? Effect.suspend(() => this.#look(tries - 1))
+            : (this.#valid()?.exit ?? Effect.fail(this.#toError(new TokenError.MalformedResponse(deadOnArrival))))
       )
     }
-    if (current.suspect && round !== undefined) return join(round, serveOr)
-    const left = remaining(current)
+    if (current.suspect && this.#round !== undefined)
+      return this.#join(this.#round, (outcome) => this.#serveOr(outcome))
+    const left = this.#remaining(current)
     if (left > current.advisory) return current.exit
     const urgent = left <= current.mandatory
-    if (round === undefined && pause(urgent ? "urgent" : "early") > 0) return current.exit
-    const renewal = demand("early", "when-due")
+    if (this.#round === undefined && this.#pause(urgent ? "urgent" : "early") > 0) return current.exit
+    const renewal = this.#demand("early", "when-due")
     // Nobody waits for a newer token so long that the one in hand expires.
     const patience = left - Math.min(1_000, current.mandatory / 10)
-    return urgent && patience > 0 ? join(renewal, serveOr, patience) : current.exit
+    return urgent && patience > 0 ? this.#join(renewal, (outcome) => this.#serveOr(outcome), patience) : current.exit
   }
 
   /** A failed renewal fails nobody while the held token is valid. */
-  const serveOr = (outcome: Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>): Get => {
-    if (closed) return Effect.interrupt
-    const current = valid()
+  #serveOr(outcome: Outcome): Get {
+    const current = this.#valid()
     if (current !== undefined) return current.exit
-    return Exit.isFailure(outcome) ? failExpired(outcome) : Effect.suspend(() => look(1))
+    return Exit.isFailure(outcome)
+      ? Effect.failCause(Cause.map(outcome.cause, (error) => this.#expired(error)))
+      : Effect.suspend(() => this.#look(1))
   }
 
-  const get: Get = Effect.suspend(() =>
-    held !== undefined && clock.currentTimeMillisUnsafe() < quietUntil && (keepFresh || now() < quietMonotonic)
+  get(): Get {
+    const held = this.#held
+    return held !== undefined &&
+      this.#env.clock.currentTimeMillisUnsafe() < this.#quietUntil &&
+      (isKeptFresh(this.#env) || monotonic(this.#env.clock) < this.#quietMonotonic)
       ? held.exit
-      : look(3)
-  )
+      : this.#look(3)
+  }
 
-  const renew: Get = Effect.suspend(() => {
-    if (closed) return Effect.interrupt
-    const failure = blockedBy()
-    return failure === undefined ? join(demand("renew", "now"), (outcome) => outcome) : Effect.fail(failure)
-  })
-
-  const getValidFor = (duration: Duration.Input): Get => {
-    const wanted = Duration.toMillis(Duration.fromInputUnsafe(duration))
-    const lasts = (current: Held | undefined) =>
-      current !== undefined && !current.suspect && remaining(current) >= wanted
-    const tooShort = () => {
-      if (held !== undefined) {
-        const lasted = held.isAdopted ? held.token.expiresAt - held.token.issuedAt : remaining(held)
-        longest = Math.max(longest ?? 0, lasted)
-      }
-      const [requested, available] = [Duration.millis(wanted), Duration.millis(longest ?? 0)]
-      return Effect.fail(toError(new TokenError.LifetimeTooShort({ requested, available }), valid()?.token.expiresAt))
-    }
-    const find = (tries: number): Get => {
-      if (closed) return Effect.interrupt
-      const current = valid()
-      if (current !== undefined && lasts(current)) return current.exit
-      if (longest !== undefined && wanted > longest) return tooShort()
-      return Effect.flatMap(current === undefined ? look(3) : renewGently, () => {
-        if (lasts(held)) return held!.exit
-        // Adopted and no longer young, or signed out meanwhile: one more renewal gives a fresh one.
-        const isOld = held?.isAdopted === true && held.token.expiresAt - held.token.issuedAt >= wanted
-        return tries > 1 && (held === undefined || isOld) ? find(tries - 1) : tooShort()
-      })
-    }
-    return Effect.suspend(() => find(2))
+  renew(): Get {
+    if (this.#closed) return Effect.interrupt
+    const failure = this.#blockedBy()
+    return failure === undefined ? this.#join(this.#demand("renew", "now"), (outcome) => outcome) : Effect.fail(failure)
   }
 
   /** `renew` for a caller who may come often: it waits out a cool-down by failing. */
-  const renewGently: Get = Effect.suspend(() => {
-    if (round === undefined && pause("none") > 0 && lastFailure !== undefined) return Effect.fail(lastFailure)
-    return renew
-  })
+  #renewGently(): Get {
+    const failure = this.#coolingFrom()
+    return failure === undefined ? this.renew() : Effect.fail(failure)
+  }
 
-  const reject = (token: AccessToken.AccessToken): Get =>
-    Effect.suspend(() => {
-      if (closed) return Effect.interrupt
-      const current = valid()
-      if (current === undefined || !AccessToken.isSameCredential(current.token, token)) return look(3)
-      if (round === undefined && pause("none") > 0 && lastFailure !== undefined) return Effect.fail(lastFailure)
-      const time = now()
-      rejections = rejections.filter((at) => time - at < stormWindow)
-      if (round === undefined && rejections.length >= policy.stormLimit) {
-        const retryAfter = Duration.millis(rejections[0]! + stormWindow - time)
-        const storm = new TokenError.RenewalStorm({ renewals: rejections.length, retryAfter })
-        return Effect.fail(toError(storm, current.token.expiresAt))
-      }
-      current.suspect = true
-      quietUntil = -Infinity
-      return join(demand("rejected", "now"), (outcome) => (Exit.isSuccess(outcome) ? serveOr(outcome) : outcome))
+  getValidFor(duration: Duration.Input): Get {
+    return this.#find(Duration.toMillis(Duration.fromInputUnsafe(duration)), 2)
+  }
+
+  #find(wanted: number, tries: number): Get {
+    const current = this.#valid()
+    if (current !== undefined && this.#lasts(current, wanted)) return current.exit
+    if (this.#longest !== undefined && wanted > this.#longest) return this.#tooShort(wanted)
+    return Effect.flatMap(current === undefined ? this.#look(3) : this.#renewGently(), () => {
+      const held = this.#held
+      if (held !== undefined && this.#lasts(held, wanted)) return held.exit
+      // Adopted and no longer young, or signed out meanwhile: one more renewal gives a fresh one.
+      const isOld = held?.isAdopted === true && held.token.expiresAt - held.token.issuedAt >= wanted
+      return tries > 1 && (held === undefined || isOld) ? this.#find(wanted, tries - 1) : this.#tooShort(wanted)
     })
+  }
 
-  const snapshot = (): State => {
-    const current = valid()
-    const busy = activity !== "idle"
-    const due = untilScheduled()
+  #tooShort(wanted: number): Get {
+    const held = this.#held
+    if (held !== undefined) {
+      const lasted = held.isAdopted ? held.token.expiresAt - held.token.issuedAt : this.#remaining(held)
+      this.#longest = Math.max(this.#longest ?? 0, lasted)
+    }
+    const [requested, available] = [Duration.millis(wanted), Duration.millis(this.#longest ?? 0)]
+    const reason = new TokenError.LifetimeTooShort({ requested, available })
+    return Effect.fail(this.#toError(reason, this.#valid()?.token.expiresAt))
+  }
+
+  reject(token: AccessToken.AccessToken): Get {
+    const current = this.#valid()
+    if (current === undefined || !AccessToken.isSameCredential(current.token, token)) return this.#look(3)
+    const failure = this.#coolingFrom()
+    if (failure !== undefined) return Effect.fail(failure)
+    const time = this.#now()
+    this.#rejections = this.#rejections.filter((at) => time - at < stormWindow)
+    const [first] = this.#rejections
+    if (this.#round === undefined && first !== undefined && this.#rejections.length >= this.#env.policy.stormLimit) {
+      const retryAfter = Duration.millis(first + stormWindow - time)
+      const storm = new TokenError.RenewalStorm({ renewals: this.#rejections.length, retryAfter })
+      return Effect.fail(this.#toError(storm, current.token.expiresAt))
+    }
+    current.suspect = true
+    this.#quietUntil = -Infinity
+    return this.#join(this.#demand("rejected", "now"), (outcome) =>
+      Exit.isSuccess(outcome) ? this.#serveOr(outcome) : outcome
+    )
+  }
+
+  state(): State {
+    const current = this.#valid()
+    const busy = this.#activity !== "idle"
+    const due = this.#untilScheduled()
     return {
-      phase: closed
+      phase: this.#closed
         ? "closed"
         : current !== undefined
           ? busy
@@ -551,42 +601,80 @@ export const make = Effect.fnUntraced(function* (
             : "valid"
           : busy
             ? "acquiring"
-            : lastFailure !== undefined
+            : this.#lastFailure !== undefined
               ? "failed"
               : "empty",
-      generation,
-      expiresAt: held?.token.expiresAt,
-      renewAt: due === Infinity || closed ? undefined : wallNow() + Math.max(0, due),
-      lastFailure,
-      degraded: held?.isPrivate === true
+      generation: this.#generation,
+      expiresAt: this.#held?.token.expiresAt,
+      renewAt: due === Infinity || this.#closed ? undefined : this.#wallNow() + Math.max(0, due),
+      lastFailure: this.#lastFailure,
+      degraded: this.#held?.isPrivate === true
     }
   }
-  const differs = (a: State, b: State) =>
-    a.phase !== b.phase || a.generation !== b.generation || a.lastFailure !== b.lastFailure || a.degraded !== b.degraded
 
-  const untilChanged = Effect.suspend(() => Deferred.await(version))
-  // Expiry changes the state as well, and where nothing is scheduled nobody else looks at the clock.
-  const expiring = (current: Held) =>
-    remaining(current) > 0 ? atMost(Math.min(tick, Math.ceil(remaining(current))), untilChanged) : untilChanged
+  awaitChange(seen: State): Effect.Effect<State> {
+    const state = this.state()
+    if (differs(state, seen)) return Effect.succeed(state)
+    const changed = Deferred.await((this.#version ??= Deferred.makeUnsafe()))
+    const left = this.#held === undefined ? 0 : this.#remaining(this.#held)
+    // Expiry changes the state as well, and where nothing is scheduled nobody else looks at the this.#env.clock.
+    const wait = left > 0 ? atMost(Math.min(30_000, Math.ceil(left)), changed) : changed
+    return Effect.flatMap(wait, () => this.awaitChange(seen))
+  }
 
-  const awaitChange = (seen: State): Effect.Effect<State> =>
-    Effect.suspend(() => {
-      const state = snapshot()
-      return differs(state, seen)
-        ? Effect.succeed(state)
-        : Effect.flatMap(held === undefined ? untilChanged : expiring(held), () => awaitChange(seen))
+  #leave() {
+    return Effect.gen({ self: this }, function* () {
+      if (this.#exchanging !== undefined) yield* Fiber.interrupt(this.#exchanging)
+      this.#forget()
+      // A round that nobody waits for any more must not log in again.
+      if (this.#round !== undefined) this.#round.isVoid = true
+      this.#settle(Exit.interrupt())
+      const cleared = yield* Effect.exit(this.#env.exchange.clear(this))
+      this.#leaving = undefined
+      this.#changed()
+      return yield* Effect.mapError(cleared, (reason) => this.#toError(reason))
     })
+  }
 
-  const invalidate = Effect.suspend(() => {
-    if (closed) return Effect.interrupt
-    signOut ??= Deferred.makeUnsafe()
-    const done = signOut
-    forget()
-    signal.openUnsafe()
-    return Deferred.await(done)
-  })
+  invalidate(): Effect.Effect<void, TokenError.TokenError> {
+    if (this.#closed) return Effect.interrupt
+    this.#forget()
+    return Effect.uninterruptible(
+      Effect.map(
+        this.#leaving === undefined ? Effect.forkDetach(this.#leave()) : Effect.succeed(this.#leaving),
+        (fiber) => {
+          this.#leaving = fiber
+          return fiber
+        }
+      )
+    ).pipe(Effect.flatMap(Fiber.join))
+  }
+}
 
-  return { get, getValidFor, renew, reject, state: Effect.sync(snapshot), awaitChange, invalidate }
+const late = () => new TokenError.ProviderUnavailable({ failure: "timeout" })
+
+const deadOnArrival = { problem: "each new token had already expired" }
+
+/** Milliseconds on the clock that is never stepped. */
+export const monotonic = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+const isKeptFresh = (env: Environment) => env.policy.whenIdle === "keep-fresh"
+
+const differs = (a: State, b: State) =>
+  a.phase !== b.phase || a.generation !== b.generation || a.lastFailure !== b.lastFailure || a.degraded !== b.degraded
+
+/** The service that an engine is behind. `use` finds it, or fails; `look` only looks at one. */
+export const toService = <E extends TokenError.TokenError>(
+  use: <A, E1>(f: (engine: Engine) => Effect.Effect<A, E1>) => Effect.Effect<A, E | E1>,
+  look: <A>(f: (engine: Engine) => Effect.Effect<A>) => Effect.Effect<A>
+): TokenService["Service"] => ({
+  get: use((engine) => engine.get()),
+  getValidFor: (duration) => use((engine) => engine.getValidFor(duration)),
+  renew: use((engine) => engine.renew()),
+  reject: (token) => use((engine) => engine.reject(token)),
+  state: look((engine) => Effect.succeed(engine.state())),
+  awaitChange: (seen) => look((engine) => engine.awaitChange(seen)),
+  invalidate: use((engine) => engine.invalidate())
 })
 
 /** The policy's schedule, one delay at a time; `undefined` when it is over. */

@@ -3,7 +3,7 @@
  * what a failure means for those who wait, is `engine.ts`.
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -12,6 +12,16 @@ import type { RenewalPolicy } from "../RenewalPolicy.ts"
 import * as TokenError from "../TokenError.ts"
 import type { TokenProvider } from "../TokenProvider.ts"
 import type { Lease, Renewal, Renewed, TokenStore } from "../TokenStore.ts"
+
+/** Whose credential it is, and where it is kept without a store. */
+export interface Account {
+  provider: TokenProvider
+  /** The provider's, once known. */
+  readonly identity: string
+  stored: AccessToken.AccessToken | undefined
+  /** The refresh token of `stored` has been sent. */
+  spent: boolean
+}
 
 /** What an attempt is told: what to replace, and where to say which exchange it makes just before it is sent. */
 export interface Attempt {
@@ -27,65 +37,48 @@ const neverSent = (reason: TokenError.RenewalReason) => reason._tag === "Provide
 const overloaded = (reason: TokenError.RenewalReason) =>
   reason._tag === "RateLimited" || (reason._tag === "ProviderUnavailable" && reason.failure === "status")
 
-/** The typed failure of an exchange; none where it succeeded, died or was interrupted. */
-const reasonOf = <A>(exit: Exit.Exit<A, TokenError.RenewalReason>): TokenError.RenewalReason | undefined =>
-  Exit.isFailure(exit) ? Option.getOrUndefined(Cause.findErrorOption(exit.cause)) : undefined
+/** The typed failure among what went wrong; none where something died or was interrupted. */
+export const reasonOf = <E>(cause: Cause.Cause<E>): E | undefined => cause.reasons.find(Cause.isFailReason)?.error
 
 /** The store's lease outlives the worst attempt: a refresh and a login that both time out, and a commit. */
 const leaseTime = (policy: RenewalPolicy) => 2 * policy.exchangeTimeout + 5_000
 
 /** Without a store there is nobody to share with: the credential is kept here, and nobody else takes a lease. */
-const unshared = () => {
-  let stored: AccessToken.AccessToken | undefined
-  let spent = false
-  const transact = <E>(_identity: string, { exchange, seen }: Renewal<E>): Effect.Effect<Renewed, E> =>
-    Effect.suspend(() => {
-      const lease: Lease = { stored: Option.fromUndefinedOr(stored), orphaned: spent, generation: seen + 1, spent }
-      return Effect.onExit(
-        Effect.map(Effect.interruptible(exchange(lease)), (token) => ({ token, isPrivate: false, isAdopted: false })),
-        (exit) =>
-          Effect.sync(() => {
-            if (Exit.isSuccess(exit)) stored = exit.value.token
-            spent = Exit.isFailure(exit) && lease.spent
-          })
-      )
-    })
-  const clear = () =>
-    Effect.sync(() => {
-      stored = undefined
-      spent = false
-    })
-  return { transact, clear }
-}
+const unshared = <E>(account: Account, { exchange, seen }: Renewal<E>): Effect.Effect<Renewed, E> =>
+  Effect.suspend(() => {
+    const { spent, stored } = account
+    const lease: Lease = { stored: Option.fromUndefinedOr(stored), orphaned: spent, generation: seen + 1, spent }
+    return Effect.onExit(
+      Effect.map(Effect.interruptible(exchange(lease)), (token) => ({ token, isPrivate: false, isAdopted: false })),
+      (exit) =>
+        Effect.sync(() => {
+          if (Exit.isSuccess(exit)) account.stored = exit.value.token
+          account.spent = Exit.isFailure(exit) && lease.spent
+        })
+    )
+  })
 
-/**
- * Makes what makes one attempt, and what forgets the credential. An attempt is run uninterruptibly: what may be
- * interrupted says so itself.
- */
-export const make = Effect.fnUntraced(function* (
-  provider: TokenProvider,
-  policy: RenewalPolicy,
-  identity: string,
-  store: TokenStore["Service"] | undefined
-) {
-  const clock = yield* Clock.Clock
-  const { login, refresh, traits } = provider
-  const { clear, transact } = store ?? unshared()
-
+/** Makes what makes attempts and forgets credentials, for the accounts that share a policy and a store. */
+export const make = (clock: Clock.Clock, policy: RenewalPolicy, store: TokenStore["Service"] | undefined) => {
   /** One exchange with the platform: bounded, stamped, one span. */
   const timed = (
+    provider: TokenProvider,
     operation: "login" | "refresh",
     request: Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason>,
     lease: Lease
   ) =>
     Effect.suspend(() => {
       const start = clock.monotonicTimeNanosUnsafe()
-      const late =
-        operation === "refresh"
-          ? new TokenError.AmbiguousExchange({ failure: "timeout" })
-          : new TokenError.ProviderUnavailable({ failure: "timeout" })
       return request.pipe(
-        Effect.timeoutOrElse({ duration: policy.exchangeTimeout, orElse: () => Effect.fail(late) }),
+        Effect.timeoutOrElse({
+          duration: policy.exchangeTimeout,
+          orElse: () =>
+            Effect.fail(
+              operation === "refresh"
+                ? new TokenError.AmbiguousExchange({ failure: "timeout" })
+                : new TokenError.ProviderUnavailable({ failure: "timeout" })
+            )
+        }),
         Effect.flatMap((response) =>
           AccessToken.fromResponse(response, {
             answeredAt: clock.currentTimeMillisUnsafe(),
@@ -93,12 +86,16 @@ export const make = Effect.fnUntraced(function* (
             generation: lease.generation
           })
         ),
-        Effect.withSpan(`TokenService.${operation}`, { root: true, attributes: { provider: provider.name } })
+        Effect.withSpan(
+          `TokenService.${operation}`,
+          { root: true, attributes: { provider: provider.name } },
+          { captureStackTrace: false }
+        )
       )
     })
 
   /** The refresh token that this lease may send, with the credential it belongs to. */
-  const refreshable = (lease: Lease): AccessToken.AccessToken | undefined => {
+  const refreshable = ({ login, traits }: TokenProvider, lease: Lease): AccessToken.AccessToken | undefined => {
     const current = Option.getOrUndefined(lease.stored)
     if (current?.refreshToken === undefined || (traits.renewWith === "login" && login !== undefined)) return undefined
     if (traits.rotatesRefreshToken && lease.spent) return undefined
@@ -112,23 +109,27 @@ export const make = Effect.fnUntraced(function* (
    * it cannot answer and the token either does not rotate or is all there is.
    */
   const exchange = Effect.fnUntraced(function* (
+    provider: TokenProvider,
     lease: Lease,
     sending: Attempt["sending"]
   ): Effect.fn.Return<AccessToken.AccessToken, TokenError.RenewalReason> {
-    const current = refreshable(lease)
+    const { login, refresh, traits } = provider
+    const current = refreshable(provider, lease)
     let refused: TokenError.RenewalReason | undefined
     if (refresh !== undefined && current !== undefined) {
-      const once = Effect.exit(timed("refresh", refresh(current), lease))
+      const once = Effect.exit(timed(provider, "refresh", refresh(current), lease))
       lease.spent = true
       sending("refresh")
       let answer = yield* once
-      refused = reasonOf(answer)
+      refused = Exit.isFailure(answer) ? reasonOf(answer.cause) : undefined
       // Without a login the answer is worth a second try, where trying again cannot break anything.
       if (refused?._tag === "AmbiguousExchange" && login === undefined && !traits.rotatesRefreshToken) {
         answer = yield* once
-        refused = reasonOf(answer)
+        refused = Exit.isFailure(answer) ? reasonOf(answer.cause) : undefined
       }
-      if (Exit.isSuccess(answer)) return keepRefreshToken(answer.value, current)
+      if (Exit.isSuccess(answer)) {
+        return traits.rotatesRefreshToken ? answer.value : keepRefreshToken(answer.value, current)
+      }
       if (refused === undefined) return yield* Effect.failCause(answer.cause)
       const keeps = login === undefined || !traits.rotatesRefreshToken
       if (neverSent(refused) || (overloaded(refused) && keeps)) lease.spent = false
@@ -141,27 +142,40 @@ export const make = Effect.fnUntraced(function* (
       return yield* new TokenError.InteractionRequired(answered)
     }
     sending("login")
-    return yield* timed("login", login, lease)
+    return yield* timed(provider, "login", login, lease)
   })
 
-  /** RFC 6749 §6: an answer without a refresh token leaves the old one in force, unless it rotates. */
-  const keepRefreshToken = (token: AccessToken.AccessToken, previous: AccessToken.AccessToken) =>
-    token.refreshToken !== undefined || traits.rotatesRefreshToken
-      ? token
-      : new AccessToken.AccessToken({
-          ...token,
-          refreshToken: previous.refreshToken,
-          refreshExpiresAt: previous.refreshExpiresAt
-        })
-
   return {
-    renew: ({ seen, sending }: Attempt) =>
-      transact(identity, {
+    /** An attempt is run uninterruptibly: what may be interrupted says so itself. */
+    renew: (account: Account, { seen, sending }: Attempt) => {
+      const { identity, provider } = account
+      const renewal = {
         seen,
         ttl: leaseTime(policy),
-        canLogIn: login !== undefined,
-        exchange: (lease) => exchange(lease, sending)
-      }),
-    clear: clear(identity)
+        canLogIn: provider.login !== undefined,
+        exchange: (lease: Lease) => exchange(provider, lease, sending)
+      }
+      return store === undefined ? unshared(account, renewal) : store.transact(identity, renewal)
+    },
+    clear: (account: Account): Effect.Effect<void, TokenError.StoreUnavailable> =>
+      store === undefined
+        ? Effect.sync(() => {
+            account.stored = undefined
+            account.spent = false
+          })
+        : store.clear(account.identity)
   }
-})
+}
+
+/** What {@link make} makes. */
+export type Exchange = ReturnType<typeof make>
+
+/** RFC 6749 §6: an answer without a refresh token leaves the old one in force. */
+const keepRefreshToken = (token: AccessToken.AccessToken, previous: AccessToken.AccessToken) =>
+  token.refreshToken !== undefined
+    ? token
+    : new AccessToken.AccessToken({
+        ...token,
+        refreshToken: previous.refreshToken,
+        refreshExpiresAt: previous.refreshExpiresAt
+      })

@@ -38,50 +38,39 @@ const neverConnected = /connect\b|getaddrinfo|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|C
 /** A certificate that is not accepted: codes of OpenSSL. */
 const untrusted = /CERT|SELF_SIGNED|UNABLE_TO_(VERIFY|GET)|ERR_TLS|ERR_SSL|EPROTO/
 
-/**
- * The codes along a chain of causes. Undici wraps one, an `AggregateError` has several, and Deno has none but says in the
- * message that it was connecting.
- */
-const codesOf = (error: unknown, depth = 6): string => {
-  if (depth === 0 || typeof error !== "object" || error === null) return ""
-  const { cause, code, errors, message, syscall }: Partial<Record<string, unknown>> & object = error
-  const causes = [cause, ...(Array.isArray(errors) ? errors : [])]
-  const connecting = String(message).includes("client error (Connect)") ? "connect" : ""
-  return [code, syscall, connecting, ...causes.map((cause) => codesOf(cause, depth - 1))].join(" ")
+/** Members of a chain of causes: undici wraps one, an `AggregateError` has several. */
+const along = (cause: unknown, ...members: ReadonlyArray<string>): string => {
+  try {
+    // Named ones are found though they are not enumerable, and nothing else is read.
+    return JSON.stringify(cause, ["cause", "errors", ...members]) ?? ""
+  } catch {
+    return ""
+  }
 }
 
 /** How far a failed request got. */
-export const failureOf = (error: HttpClientError.HttpClientError): Failure => {
-  const codes = codesOf(error.reason)
-  return neverConnected.test(codes)
+export const failureOf = ({ reason: { cause } }: HttpClientError.HttpClientError): Failure => {
+  const codes = along(cause, "code", "syscall")
+  // Deno has no codes, but says in the message that it was connecting.
+  return neverConnected.test(codes) || along(cause, "message").includes("client error (Connect)")
     ? "connect"
     : untrusted.test(codes)
       ? "tls"
-      : codes.includes("TIMEOUT") || codes.includes("ETIMEDOUT")
+      : /TIMED?OUT/.test(codes)
         ? "timeout"
         : "network"
 }
 
+/** The URL of a request, up to its query. */
+export const pathOf = (request: HttpClientRequest.HttpClientRequest): string => request.url.replace(/[?#].*$/s, "")
+
 /** Whether a body can be sent twice. A stream is gone once it was read. */
-export const isReplayable = ({ body }: HttpClientRequest.HttpClientRequest): boolean => {
-  switch (body._tag) {
-    case "Empty":
-    case "Uint8Array":
-    case "FormData":
-      return true
-    case "Stream":
-      return false
-    case "Raw":
-      return (
-        typeof body.body === "string" ||
-        body.body instanceof Uint8Array ||
-        body.body instanceof ArrayBuffer ||
-        body.body instanceof URLSearchParams ||
-        body.body instanceof Blob ||
-        body.body instanceof FormData
-      )
-  }
-}
+export const isReplayable = ({ body }: HttpClientRequest.HttpClientRequest): boolean =>
+  body._tag !== "Stream" && (body._tag !== "Raw" || isWhole(body.body))
+
+const isWhole = (body: unknown): boolean =>
+  typeof body === "string" ||
+  [Uint8Array, ArrayBuffer, URLSearchParams, Blob, FormData].some((type) => body instanceof type)
 
 /** The body of an answer, to its end: `undefined` if it breaks off, or does not end within so many milliseconds. */
 export const readAll = (
@@ -89,8 +78,8 @@ export const readAll = (
   within: number
 ): Effect.Effect<ArrayBuffer | undefined> =>
   Effect.catch(
-    Effect.timeoutOrElse(response.arrayBuffer, { duration: within, orElse: () => Effect.undefined }),
-    () => Effect.undefined
+    Effect.timeoutOrElse(response.arrayBuffer, { duration: within, orElse: () => Effect.succeed(undefined) }),
+    () => Effect.succeed(undefined)
   )
 
 /** What an error answer says, in JSON: `undefined` if it is none, or does not end. To be read once. */
@@ -103,17 +92,28 @@ export const readJson = (response: HttpClientResponse.HttpClientResponse): Effec
     }
   })
 
-/** Where a path holds a credential: an upload token, or the private token of a video's asset. */
-export const secretPath = /(?<=\/(?:upload-tokens|token)\/)[^/?#]+/
-
 /** A header of whole or fractional numbers, such as a count or seconds; `undefined` where it is absent or no number. */
-export const numberOf = (value: string | undefined): number | undefined => {
-  const parsed = value === undefined || value.trim() === "" ? Number.NaN : Number(value)
-  return Number.isFinite(parsed) && parsed >= 0 ? parsed : undefined
+const numberOf = (value: string | undefined): number | undefined => {
+  const parsed = Number(value?.trim() || Number.NaN)
+  return parsed >= 0 && parsed < Infinity ? parsed : undefined
 }
 
-/** The same, in seconds. */
-export const secondsOf = (value: string | undefined): Duration.Duration | undefined => {
-  const parsed = numberOf(value)
-  return parsed === undefined ? undefined : Duration.seconds(parsed)
+/**
+ * How long an answer asks to wait: `Retry-After` in seconds, or, of a 429, api.video's `X-RateLimit-Retry-After`, the
+ * seconds until its window resets.
+ */
+export const retryAfterOf = ({
+  headers,
+  status
+}: HttpClientResponse.HttpClientResponse): Duration.Duration | undefined => {
+  const reset = status === 429 ? headers["x-ratelimit-retry-after"] : undefined
+  const seconds = numberOf(headers["retry-after"]) ?? numberOf(reset)
+  return seconds === undefined ? undefined : Duration.seconds(seconds)
 }
+
+/** What a 429 says of the limit that it is about. */
+export const limitsOf = (response: HttpClientResponse.HttpClientResponse) => ({
+  retryAfter: retryAfterOf(response),
+  limit: numberOf(response.headers["x-ratelimit-limit"]),
+  remaining: numberOf(response.headers["x-ratelimit-remaining"])
+})

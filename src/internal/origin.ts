@@ -3,17 +3,13 @@
  * part of it.
  */
 export const originOf = (url: string | URL): string => {
-  const parsed = typeof url === "string" ? parse(url) : url
-  // A blob: URL has the origin of the page that made it, and names no server.
-  return parsed?.protocol === "https:" || parsed?.protocol === "http:" ? parsed.origin : ""
-}
-
-/** `URL.canParse` is not always of `new URL`'s opinion: optimised, that of Node 22 refuses a soft hyphen in a host. */
-const parse = (url: string): URL | undefined => {
+  // `URL.canParse` is not always of `new URL`'s opinion: optimised, that of Node 22 refuses a soft hyphen in a host.
   try {
-    return new URL(url)
+    const { origin, protocol } = new URL(url)
+    // A blob: URL has the origin of the page that made it, and names no server.
+    return protocol === "https:" || protocol === "http:" ? origin : ""
   } catch {
-    return undefined
+    return ""
   }
 }
 

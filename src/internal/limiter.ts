@@ -1,0 +1,105 @@
+/** The rate limits of a platform's client: requests per minute, by class of request. */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
+import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Layer from "effect/Layer"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import type * as Scope from "effect/Scope"
+import { readAll, retryAfterOf } from "./http.ts"
+import type { Server } from "./server.ts"
+
+/** How a client limits itself, whatever the platform. */
+export interface LimiterOptions {
+  /** A limiter to share, as one on Redis for a fleet. @default one in memory */
+  readonly rateLimiter?: RateLimiter.RateLimiter | undefined
+  /** How often a request that got 429 waits and goes again. @default 3 */
+  readonly rateLimitRetries?: number | undefined
+}
+
+/** What a platform counts apart, a minute each. */
+export interface Limits {
+  /** Requests per minute, by name of their class. */
+  readonly perMinute: Readonly<Record<string, number>>
+  /** The class of a request; one without is not counted. */
+  readonly classOf: (request: HttpClientRequest.HttpClientRequest) => string | undefined
+  /** Header with the seconds until the minute resets, where that is not one of Effect's. */
+  readonly resetAfter?: string
+}
+
+const minute = Duration.minutes(1)
+
+/**
+ * A header that says when the minute resets is on every answer. Effect's limiter takes it for the window itself, and would
+ * let a whole minute's requests through in what is left of one: so the window is ours.
+ */
+const pinWindow = (limiter: RateLimiter.RateLimiter): RateLimiter.RateLimiter => ({
+  ...limiter,
+  consume: (options) => limiter.consume({ ...options, window: minute }),
+  adaptiveConsume: (options) => limiter.adaptiveConsume({ ...options, fallbackWindow: minute })
+})
+
+/**
+ * The limiter throws a 429 away when it sends the request again. One that was read has given its connection back. One
+ * that does not say in seconds how long to wait would go again at once: it waits for a minute, after which there is room.
+ */
+const buffered = <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
+  HttpClient.transformResponse(
+    self,
+    Effect.flatMap((response) =>
+      response.status !== 429
+        ? Effect.succeed(response)
+        : Effect.map(readAll(response, 5_000), (body) => {
+            const { request, status } = response
+            const seconds = Math.ceil(Duration.toSeconds(retryAfterOf(response) ?? minute))
+            const headers = { ...response.headers, "retry-after": String(seconds) }
+            return HttpClientResponse.fromWeb(request, new Response(body ?? null, { headers, status }))
+          })
+    )
+  )
+
+/** Makes what holds requests back. */
+export const limited = Effect.fnUntraced(function* <E>(
+  server: Server,
+  limits: Limits | false,
+  options: LimiterOptions
+): Effect.fn.Return<
+  (
+    self: HttpClient.HttpClient.With<E | RateLimiter.RateLimiterError>
+  ) => HttpClient.HttpClient.With<E | RateLimiter.RateLimiterError>,
+  never,
+  Scope.Scope
+> {
+  if (limits === false) return identity
+  const limiter = pinWindow(
+    options.rateLimiter ??
+      Context.get(
+        yield* Layer.build(Layer.provide(RateLimiter.layer, RateLimiter.layerStoreMemory)),
+        RateLimiter.RateLimiter
+      )
+  )
+  const { classOf, perMinute, resetAfter } = limits
+  return (self) => {
+    const careful = buffered(self)
+    const classes = new Map(
+      Object.entries(perMinute).map(([name, limit]) => [
+        name,
+        HttpClient.withRateLimiter(careful, {
+          limiter,
+          key: `${server.platform}:${server.host}:${name}`,
+          limit,
+          window: minute,
+          times: options.rateLimitRetries ?? 3,
+          responseHeaders: { resetAfter }
+        })
+      ])
+    )
+    return HttpClient.makeWith(
+      Effect.flatMap((request) => (classes.get(classOf(request) ?? "") ?? self).postprocess(Effect.succeed(request))),
+      self.preprocess
+    )
+  }
+})
