@@ -41,18 +41,21 @@ import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
 import type * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as AccessToken from "./AccessToken.ts"
 import * as ApiVideoError from "./ApiVideoError.ts"
 import { makeExchange, type Refusal, single, wrongServer } from "./internal/authentication.ts"
 import * as Client from "./internal/client.ts"
 import { pathOf } from "./internal/http.ts"
 import * as Layers from "./internal/layers.ts"
+import { inMemory } from "./internal/limiter.ts"
 import { originOf } from "./internal/origin.ts"
 import { Secret } from "./internal/schema.ts"
 import { identityOf, invalid, locate, readSecret, type Server, withProvider } from "./internal/server.ts"
 import * as TokenError from "./TokenError.ts"
 import type { TokenProvider } from "./TokenProvider.ts"
-import type * as TokenService from "./TokenService.ts"
+import * as TokenService from "./TokenService.ts"
+import { TokenServiceMap } from "./TokenServiceMap.ts"
 
 /**
  * Everything that a request of the client can fail with: an answer from 400 up, no token to be had, a connection that
@@ -199,7 +202,7 @@ const originHeader = (
   return Effect.fail(invalid(option, problem))
 }
 
-const makeServer = Effect.fnUntraced(function* (
+const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (
   options: ServerOptions
 ): Effect.fn.Return<Server, TokenError.ConfigurationInvalid> {
   const { baseUrl, environment = "production" } = options
@@ -259,7 +262,7 @@ const refusalBy =
     return new TokenError.InvalidCredentials({ status, type, advice })
   }
 
-const makeSession = Effect.fnUntraced(function* (server: Server) {
+const makeSession = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server) {
   const exchange = makeExchange(yield* HttpClient.HttpClient, server, AccessToken.decodeResponse, refusalBy(server))
   return {
     login: (apiKey: string) => exchange("login", "/auth/api-key", { apiKey }),
@@ -296,6 +299,38 @@ export const refresh = (
 ): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
   single(makeServer(options), makeSession, ({ refresh }) => refresh(Redacted.value(payload.refreshToken)))
 
+const traits = {
+  renewWith: "refresh-then-login",
+  rotatesRefreshToken: true,
+  loginSupersedesRefresh: true,
+  oldTokenSurvivesRefresh: true
+} as const
+
+/**
+ * Makes api.video a `TokenProvider` for each key that it is given, for a `TokenServiceMap`. What they share is made once.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const providers = /* @__PURE__ */ Effect.fnUntraced(function* (
+  options: ServerOptions = {}
+): Effect.fn.Return<(apiKey: TokenOptions["apiKey"]) => TokenProvider, TokenError.TokenError, HttpClient.HttpClient> {
+  const server = yield* makeServer(options)
+  const { login, refresh } = yield* makeSession(server)
+  const refreshed: TokenProvider["refresh"] = ({ refreshToken }) =>
+    refresh(refreshToken === undefined ? "" : Redacted.value(refreshToken))
+  return (apiKey) => {
+    const key = readKey(apiKey)
+    return {
+      name: server.name,
+      identity: Effect.flatMap(key, (key) => identityOf(server, key)),
+      login: Effect.flatMap(key, login),
+      refresh: refreshed,
+      traits
+    }
+  }
+})
+
 /**
  * api.video as a `TokenProvider`, for a `TokenService` of your own making. Its refresh tokens rotate, a login supersedes
  * them, and the API key is at hand where a refresh fails.
@@ -303,25 +338,10 @@ export const refresh = (
  * @category constructors
  * @since 0.1.0
  */
-export const provider = Effect.fnUntraced(function* (
+export const provider = (
   options: TokenOptions
-): Effect.fn.Return<TokenProvider, TokenError.TokenError, HttpClient.HttpClient> {
-  const server = yield* makeServer(options)
-  const { login, refresh } = yield* makeSession(server)
-  const key = readKey(options.apiKey)
-  return {
-    name: server.name,
-    identity: Effect.flatMap(key, (key) => identityOf(server, key)),
-    login: Effect.flatMap(key, login),
-    refresh: ({ refreshToken }) => refresh(refreshToken === undefined ? "" : Redacted.value(refreshToken)),
-    traits: {
-      renewWith: "refresh-then-login",
-      rotatesRefreshToken: true,
-      loginSupersedesRefresh: true,
-      oldTokenSurvivesRefresh: true
-    }
-  }
-})
+): Effect.Effect<TokenProvider, TokenError.TokenError, HttpClient.HttpClient> =>
+  Effect.map(providers(options), (providerOf) => providerOf(options.apiKey))
 
 /**
  * Provides the token. A wrong key fails here unless `eager` is off, and so does a key that cannot be one.
@@ -341,10 +361,7 @@ const isUpload = (request: Request): boolean => request.method === "POST" && /\/
 /** `POST /upload?token=`: the upload token is the credential, and a 401 is about that. */
 const isDelegatedUpload = (request: Request): boolean => {
   if (request.method !== "POST" || !pathOf(request).endsWith("/upload")) return false
-  return Option.match(HttpClientRequest.toUrl(request), {
-    onNone: () => false,
-    onSome: (url) => url.searchParams.has("token")
-  })
+  return Option.getOrUndefined(HttpClientRequest.toUrl(request))?.searchParams.has("token") === true
 }
 
 /** An upload token in a URL is printed by errors and spans; as a redacted parameter it is not. */
@@ -369,9 +386,10 @@ const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <R>(
   options: ClientOptions,
   authenticated: (
     server: Server
-  ) => Effect.Effect<(self: ApiVideo["Service"]) => ApiVideo["Service"], TokenError.TokenError, R>
+  ) => Effect.Effect<(self: ApiVideo["Service"]) => ApiVideo["Service"], TokenError.TokenError, R>,
+  making = makeServer(options)
 ) {
-  const server = yield* makeServer(options)
+  const server = yield* making
   const perMinute = options.rateLimits ?? documentedLimits[options.environment ?? "production"]
   return yield* Client.make(
     {
@@ -406,10 +424,9 @@ const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <R>(
 export const layerClient = (
   options: ClientOptions = {}
 ): Layer.Layer<ApiVideo, TokenError.TokenError, TokenService.TokenService | HttpClient.HttpClient> =>
-  Layer.effect(
-    ApiVideo,
-    makeClient(options, (server) => Client.bearer(server, { anonymous: isDelegatedUpload, read: readProblem }))
-  )
+  Layer.effect(ApiVideo, makeClient(options, bearer))
+
+const bearer = (server: Server) => Client.bearer(server, { anonymous: isDelegatedUpload, read: readProblem })
 
 /**
  * Provides the client, with a token of its own. Options may name values; {@link layerConfig} reads them.
@@ -419,6 +436,78 @@ export const layerClient = (
  */
 export const layer = (options: Options): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
   Layer.provide(layerClient(options), layerToken(options))
+
+/**
+ * Clients for many keys, as of a program that serves many customers: {@link forKey} asks for one.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Keys
+  extends /* @__PURE__ */ Context.Service<
+    Keys,
+    { readonly client: (apiKey: Redacted.Redacted) => Effect.Effect<ApiVideo["Service"], TokenError.TokenError> }
+  >()("effect-video-auth/ApiVideo/Keys") {}
+
+/**
+ * The client of one of many keys. It costs no exchange by itself, and next to nothing to ask for again: ask for each
+ * request that a program serves, and keep none. Keys have tokens and rate limits of their own.
+ *
+ * **Example** (Counting the videos of a customer)
+ *
+ * ```ts
+ * import { Effect, type Redacted, Schema } from "effect"
+ * import { HttpClientResponse } from "effect/http"
+ * import { ApiVideo } from "effect-video-auth"
+ *
+ * const Page = Schema.Struct({ pagination: Schema.Struct({ itemsTotal: Schema.Int }) })
+ *
+ * export const countVideos = (apiKey: Redacted.Redacted) =>
+ *   Effect.gen(function*() {
+ *     const api = yield* ApiVideo.forKey(apiKey)
+ *     const page = yield* Effect.flatMap(api.get("/videos"), HttpClientResponse.schemaBodyJson(Page))
+ *     return page.pagination.itemsTotal
+ *   })
+ * ```
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const forKey = (apiKey: Redacted.Redacted): Effect.Effect<ApiVideo["Service"], TokenError.TokenError, Keys> =>
+  Keys.use((keys) => keys.client(apiKey))
+
+/**
+ * Provides clients for many keys, whose tokens are kept in a `TokenServiceMap`. A wrong key fails the requests made with
+ * it.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerKeys = (
+  options: ClientOptions = {}
+): Layer.Layer<Keys, TokenError.TokenError, TokenServiceMap | HttpClient.HttpClient> =>
+  Layer.effect(
+    Keys,
+    Effect.gen(function* () {
+      const context = yield* Effect.context<HttpClient.HttpClient | Scope.Scope>()
+      const tokens = yield* TokenServiceMap
+      const server = yield* makeServer(options)
+      const providerOf = yield* providers(options)
+      const shared = { ...options, rateLimiter: options.rateLimiter ?? (yield* inMemory) }
+      const client = Effect.fnUntraced(function* (apiKey: Redacted.Redacted) {
+        const provider = providerOf(apiKey)
+        const identity = yield* provider.identity.pipe(withProvider(server.name))
+        const service = yield* tokens.get({ ...provider, identity: Effect.succeed(identity) })
+        // api.video limits each account by itself.
+        const account = Effect.succeed({ ...server, host: identity })
+        return yield* makeClient(shared, bearer, account).pipe(
+          Effect.provideService(TokenService.TokenService, service),
+          Effect.provide(context)
+        )
+      })
+      return Keys.of({ client })
+    })
+  )
 
 /**
  * Provides the client with Basic authentication: the API key in every request, no token, nothing to renew. The key goes

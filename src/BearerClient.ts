@@ -132,7 +132,7 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
     // Most URLs begin with the origin to the letter, and after the slash nothing can change it any more.
     origins.some((origin) => request.url.startsWith(origin) && request.url[origin.length] === "/") ||
     // The URL as the transport resolves it: in a browser even `https:ws.api.video` may be relative to the page.
-    Option.exists(HttpClientRequest.toUrl(request), (url) => origins.includes(originOf(url)))
+    origins.includes(originOf(Option.getOrUndefined(HttpClientRequest.toUrl(request)) ?? ""))
 
   /** `fetch` follows redirects unasked: then only the URL that it ended at tells who answered. */
   const isAnsweredByOurs = (response: HttpClientResponse.HttpClientResponse): boolean =>

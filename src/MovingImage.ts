@@ -49,11 +49,13 @@ import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
 import type * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import type * as AccessToken from "./AccessToken.ts"
 import { makeExchange, type Refusal, single, wrongServer } from "./internal/authentication.ts"
 import * as Client from "./internal/client.ts"
 import { pathOf } from "./internal/http.ts"
 import * as Layers from "./internal/layers.ts"
+import { inMemory } from "./internal/limiter.ts"
 import { originOf } from "./internal/origin.ts"
 import { Secret } from "./internal/schema.ts"
 import {
@@ -65,12 +67,14 @@ import {
   type Server,
   withProvider
 } from "./internal/server.ts"
+import * as DerivingSession from "./internal/session.ts"
 import { claimedLifetime, decodeWire, headerSafe, nullish } from "./internal/wire.ts"
 import * as MovingImageError from "./MovingImageError.ts"
 import type * as RenewalPolicy from "./RenewalPolicy.ts"
 import * as TokenError from "./TokenError.ts"
 import type { TokenProvider } from "./TokenProvider.ts"
-import type * as TokenService from "./TokenService.ts"
+import * as TokenService from "./TokenService.ts"
+import { TokenServiceMap } from "./TokenServiceMap.ts"
 
 /**
  * Everything that a request of the client can fail with: an answer from 400 up, no token to be had, a connection that
@@ -306,6 +310,10 @@ const unknownVideoManager = (id: number, list: ReadonlyArray<VideoManager>) => {
   return rejected("unknown-video-manager", `the user has no VideoManager ${id}${available}`)
 }
 
+/** Whether the user may have it, as far as a list tells: an answer without one says nothing. */
+const isListed = (id: number, list: ReadonlyArray<VideoManager>): boolean =>
+  list.length === 0 || list.some((videoManager) => videoManager.id === id)
+
 type Issued = AccessToken.TokenResponse & { readonly extra: VideoManagers }
 
 /** The token of an answer, if it is one for the VideoManager that was asked for. `known` is the list of an earlier one. */
@@ -327,7 +335,7 @@ const issue = (
 }
 
 /** The two exchanges of a server. */
-const makeSession = Effect.fnUntraced(function* (server: Server) {
+const makeExchanges = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server) {
   const client = yield* HttpClient.HttpClient
   const exchange = (refusal: Refusal) => makeExchange(client, server, decodeResponse, refusal)
   const login = exchange((_, status) => {
@@ -354,7 +362,9 @@ const makeSession = Effect.fnUntraced(function* (server: Server) {
   }
 })
 
-const makeServer = Effect.fnUntraced(function* (
+type Exchanges = Effect.Success<ReturnType<typeof makeExchanges>>
+
+const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (
   options: ServerOptions
 ): Effect.fn.Return<Server, TokenError.ConfigurationInvalid> {
   const place = yield* locate(options.baseUrl ?? "https://api.video-cdn.net")
@@ -382,7 +392,7 @@ export const authenticate = (
   payload: LoginPayload,
   options: ServerOptions = {}
 ): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
-  single(makeServer(options), makeSession, ({ login }) => Effect.flatMap(readCredentials(payload), login))
+  single(makeServer(options), makeExchanges, ({ login }) => Effect.flatMap(readCredentials(payload), login))
 
 /**
  * `POST /v1/vms/auth/refresh/{videoManagerId}`: a refresh token, which this uses up, for a new pair that is valid for the
@@ -398,7 +408,7 @@ export const refresh = (
   payload: RefreshPayload & { readonly videoManager: number },
   options: ServerOptions = {}
 ): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
-  single(makeServer(options), makeSession, (session) =>
+  single(makeServer(options), makeExchanges, (session) =>
     Effect.flatMap(checkId(payload.videoManager), (id) => session.refresh(Redacted.value(payload.refreshToken), id))
   )
 
@@ -415,33 +425,36 @@ const readCredentials = ({ password, username }: Pick<TokenOptions, "username" |
 export const defaultPolicy = { fatalFor: "5 minutes" } as const satisfies RenewalPolicy.Options
 
 /**
- * movingimage as a `TokenProvider`, for a `TokenService` of your own making; give that the {@link defaultPolicy}. Its
- * documents do not say whether refresh tokens rotate, so they are taken to. They do not speak of a login that ends
- * earlier sessions, so none does. Username and password are at hand where a refresh fails.
- *
- * @category constructors
- * @since 0.1.0
+ * What stands for a credential in its name. The password is part of it, for who knows the username alone must not be given
+ * the token of somebody else; and as passwords can be guessed from a hash in a log, each guess is made dear (PBKDF2).
  */
-export const provider = Effect.fnUntraced(function* (
-  options: TokenOptions
-): Effect.fn.Return<TokenProvider, TokenError.TokenError, HttpClient.HttpClient> {
-  const server = yield* makeServer(options)
-  const session = yield* makeSession(server)
-  const { videoManager } = options
-  if (videoManager !== undefined) yield* checkId(videoManager).pipe(withProvider(server.name))
+const stretched = ({ password, username }: { readonly password: string; readonly username: string }) =>
+  Effect.promise(async () => {
+    const bytes = (text: string) => new TextEncoder().encode(text)
+    // A page that is not served securely has no WebCrypto, and gets a name of its own anyway.
+    if (crypto.subtle === undefined) return username
+    const key = await crypto.subtle.importKey("raw", bytes(password), "PBKDF2", false, ["deriveBits"])
+    const how = { name: "PBKDF2", hash: "SHA-256", salt: bytes(username), iterations: 100_000 }
+    return `${username}\n${new Uint8Array(await crypto.subtle.deriveBits(how, key, 128)).join()}`
+  })
 
+const makeProvider = (
+  server: Server,
+  exchanges: Exchanges,
+  options: TokenOptions,
+  videoManager: number | undefined
+): TokenProvider => {
   /** Changes the token of a login for one of the configured VideoManager, by its refresh token: used up, come what may. */
   const inVideoManager = (issued: Issued): Effect.Effect<Issued, TokenError.RenewalReason> => {
     const { validForVideoManager, videoManagerList } = issued.extra
     if (videoManager === undefined || videoManager === validForVideoManager) return Effect.succeed(issued)
-    if (videoManagerList.length > 0 && videoManagerList.every(({ id }) => id !== videoManager)) {
+    if (!isListed(videoManager, videoManagerList))
       return Effect.fail(unknownVideoManager(videoManager, videoManagerList))
-    }
     if (issued.refreshToken === undefined) {
       return Effect.fail(new TokenError.MalformedResponse({ problem: "refreshToken is missing or invalid" }))
     }
     return Effect.mapError(
-      session.refresh(Redacted.value(issued.refreshToken), videoManager, videoManagerList),
+      exchanges.refresh(Redacted.value(issued.refreshToken), videoManager, videoManagerList),
       (reason) =>
         reason._tag === "RefreshTokenRejected"
           ? rejected("video-manager-refused", `VideoManager ${videoManager} was refused right after the login`)
@@ -451,26 +464,45 @@ export const provider = Effect.fnUntraced(function* (
 
   return {
     name: server.name,
-    // Of the username alone: a password can be guessed from its hash in a log, at leisure and without a server's limit.
     identity: Effect.map(
-      Effect.flatMap(readCredential("username", options.username), (username) => identityOf(server, username)),
+      Effect.flatMap(Effect.flatMap(readCredentials(options), stretched), (credential) =>
+        identityOf(server, credential)
+      ),
       (identity) => (videoManager === undefined ? identity : `${identity}:${videoManager}`)
     ),
-    login: Effect.flatMap(Effect.flatMap(readCredentials(options), session.login), inVideoManager),
+    login: Effect.flatMap(Effect.flatMap(readCredentials(options), exchanges.login), inVideoManager),
     refresh: (current) => {
       const known = Option.getOrUndefined(videoManagersOf(current))
       const id = videoManager ?? known?.validForVideoManager
       return current.refreshToken === undefined || id === undefined
         ? Effect.fail(new TokenError.RefreshTokenRejected({}))
-        : session.refresh(Redacted.value(current.refreshToken), id, known?.videoManagerList)
+        : exchanges.refresh(Redacted.value(current.refreshToken), id, known?.videoManagerList)
     },
     traits: {
       renewWith: "refresh-then-login",
       rotatesRefreshToken: true,
       loginSupersedesRefresh: false,
-      oldTokenSurvivesRefresh: true
+      oldTokenSurvivesRefresh: true,
+      locksAccount: true
     }
   }
+}
+
+/**
+ * movingimage as a `TokenProvider`, for a `TokenService` of your own making; give that the {@link defaultPolicy}. Its
+ * documents do not say whether refresh tokens rotate, so they are taken to. They do not speak of a login that ends
+ * earlier sessions, so none does. Username and password are at hand where a refresh fails.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const provider = /* @__PURE__ */ Effect.fnUntraced(function* (
+  options: TokenOptions
+): Effect.fn.Return<TokenProvider, TokenError.TokenError, HttpClient.HttpClient> {
+  const server = yield* makeServer(options)
+  const { videoManager } = options
+  if (videoManager !== undefined) yield* checkId(videoManager).pipe(withProvider(server.name))
+  return makeProvider(server, yield* makeExchanges(server), options, videoManager)
 })
 
 /**
@@ -485,9 +517,14 @@ export const layerToken = (
 ): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient> =>
   Layers.layerToken(provider(options), {
     eager: options.eager,
-    // A policy from configuration has members that are undefined.
-    policy: { ...options.policy, fatalFor: options.policy?.fatalFor ?? defaultPolicy.fatalFor }
+    policy: policyOf(options)
   })
+
+/** A policy from configuration has members that are undefined. */
+const policyOf = ({ policy }: TokenOptions): RenewalPolicy.Options => ({
+  ...policy,
+  fatalFor: policy?.fatalFor ?? defaultPolicy.fatalFor
+})
 
 /** Where a username and a password are in the body, a 401 is about them. */
 const isAboutPassword = (request: HttpClientRequest.HttpClientRequest): boolean =>
@@ -512,30 +549,134 @@ export const layerClient = (
 ): Layer.Layer<MovingImage, TokenError.TokenError, TokenService.TokenService | HttpClient.HttpClient> =>
   Layer.effect(
     MovingImage,
+    Effect.flatMap(makeServer(options), (server) => makeClient(server, options))
+  )
+
+const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server, options: ClientOptions) {
+  const { rateLimit = 100 } = options
+  const origin = originOf(server.baseUrl)
+  const isOwn = (request: HttpClientRequest.HttpClientRequest) => originOf(request.url) === origin
+  return yield* Client.make(
+    {
+      server,
+      isUpload: (request) => !isOwn(request) && /^(POST|PUT)$/.test(request.method),
+      prepare: withRedactedParameters,
+      redactUrl: MovingImageError.redactUrl,
+      isGood: ({ request, status }) => status === 404 && request.method === "DELETE" && isOwn(request),
+      fromResponse: MovingImageError.fromResponse,
+      Error: MovingImageError.MovingImageError,
+      limits: rateLimit !== false && {
+        perMinute: { requests: rateLimit },
+        classOf: (request) => (isOwn(request) ? "requests" : undefined)
+      }
+    },
+    options,
+    yield* Client.bearer(server, { anonymous: isAboutPassword, read: (status) => ({ status }) })
+  )
+})
+
+/**
+ * One login for several VideoManagers: {@link forVideoManager} asks for the client of one.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Session
+  extends /* @__PURE__ */ Context.Service<
+    Session,
+    {
+      readonly client: (videoManager: number) => Effect.Effect<MovingImage["Service"], TokenError.TokenError>
+      /** The VideoManagers that the user may use, as of the latest exchange. */
+      readonly videoManagers: Effect.Effect<ReadonlyArray<VideoManager>, TokenError.TokenError>
+      /** Signs out: forgets the credential. Access tokens already derived are kept until they expire. */
+      readonly invalidate: Effect.Effect<void, TokenError.TokenError>
+    }
+  >()("effect-video-auth/MovingImage/Session") {}
+
+/**
+ * The client of one of several VideoManagers. It costs no exchange by itself, and next to nothing to ask for again. A
+ * VideoManager that the user has not fails the requests made with it, with a `ProviderRejected` that lists those there are.
+ *
+ * **Example** (Copying from one VideoManager to another)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { MovingImage } from "effect-video-auth"
+ *
+ * export const counts = Effect.gen(function*() {
+ *   const [sales, training] = yield* Effect.all([MovingImage.forVideoManager(101), MovingImage.forVideoManager(102)])
+ *   return yield* Effect.all([sales.get("/v1/vms/101/videos"), training.get("/v1/vms/102/videos")])
+ * })
+ * ```
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const forVideoManager = (
+  videoManager: number
+): Effect.Effect<MovingImage["Service"], TokenError.TokenError, Session> =>
+  Session.use((session) => session.client(videoManager))
+
+/**
+ * Provides a session for several VideoManagers. It owns the one refresh token, and derives a token for each VideoManager
+ * from it, one exchange after the other, since each may spend the refresh token of the one before. The tokens are kept in
+ * a `TokenServiceMap`. All of them share the account's rate limit.
+ *
+ * A wrong password fails here unless `eager` is off.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSession = (
+  options: Omit<Options, "videoManager">
+): Layer.Layer<Session, TokenError.TokenError, TokenServiceMap | HttpClient.HttpClient> =>
+  Layer.effect(
+    Session,
     Effect.gen(function* () {
+      const context = yield* Effect.context<HttpClient.HttpClient | Scope.Scope>()
+      const tokens = yield* TokenServiceMap
       const server = yield* makeServer(options)
-      const { rateLimit = 100 } = options
-      const origin = originOf(server.baseUrl)
-      const isOwn = (request: HttpClientRequest.HttpClientRequest) => originOf(request.url) === origin
-      return yield* Client.make(
-        {
-          server,
-          isUpload: (request) => !isOwn(request) && /^(POST|PUT)$/.test(request.method),
-          prepare: withRedactedParameters,
-          redactUrl: MovingImageError.redactUrl,
-          isGood: ({ request, status }) => status === 404 && request.method === "DELETE" && isOwn(request),
-          fromResponse: MovingImageError.fromResponse,
-          Error: MovingImageError.MovingImageError,
-          limits: rateLimit !== false && {
-            perMinute: { requests: rateLimit },
-            classOf: (request) => (isOwn(request) ? "requests" : undefined)
-          }
-        },
-        options,
-        yield* Client.bearer(server, { anonymous: isAboutPassword, read: (status) => ({ status }) })
+      const named = withProvider(server.name)
+      const exchanges = yield* makeExchanges(server)
+      const providerFor = (videoManager: number | undefined) => makeProvider(server, exchanges, options, videoManager)
+      const { identity, traits } = providerFor(undefined)
+      const name = yield* named(identity)
+      const session = yield* named(
+        DerivingSession.make({
+          identity: name,
+          policy: policyOf(options),
+          providerFor,
+          subjectOf: (token) =>
+            Option.getOrUndefined(
+              Option.map(videoManagersOf(token), ({ validForVideoManager }) => validForVideoManager)
+            ),
+          check: (id, token) =>
+            isListed(id, listOf(token)) ? Effect.void : Effect.fail(unknownVideoManager(id, listOf(token)))
+        })
       )
+      const videoManagers = named(Effect.map(session.latest, listOf))
+      if (options.eager !== false) yield* Layers.logIn(videoManagers)
+
+      const shared = { ...options, rateLimiter: options.rateLimiter ?? (yield* inMemory) }
+      const client = Effect.fnUntraced(function* (videoManager: number) {
+        const id = yield* named(checkId(videoManager))
+        const service = yield* tokens.get({
+          name: server.name,
+          identity: Effect.succeed(`${name}:${id}`),
+          login: session.derive(id),
+          traits: { ...traits, renewWith: "login" }
+        })
+        return yield* makeClient(server, shared).pipe(
+          Effect.provideService(TokenService.TokenService, service),
+          Effect.provide(context)
+        )
+      })
+      return Session.of({ client, videoManagers, invalidate: named(session.clear) })
     })
   )
+
+const listOf = (token: AccessToken.AccessToken): ReadonlyArray<VideoManager> =>
+  Option.match(videoManagersOf(token), { onNone: () => [], onSome: ({ videoManagerList }) => videoManagerList })
 
 /**
  * Provides the client, with a token of its own. Options may name values; {@link layerConfig} reads them.

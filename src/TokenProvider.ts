@@ -28,6 +28,11 @@ export interface Traits {
   readonly loginSupersedesRefresh: boolean
   /** The previous access token stays valid after a refresh. Where it does not, `get` waits for a refresh under way. */
   readonly oldTokenSurvivesRefresh: boolean
+  /**
+   * Repeated refusals lock the account: after one the schedule tries no more by itself, only a caller who asks does.
+   * @default false
+   */
+  readonly locksAccount?: boolean | undefined
 }
 
 /**

@@ -101,7 +101,7 @@ export interface Options {
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fnUntraced(function* ({
+export const make = /* @__PURE__ */ Effect.fnUntraced(function* ({
   policy,
   provider
 }: Options): Effect.fn.Return<TokenService["Service"], TokenError.TokenError, Scope.Scope> {

@@ -53,15 +53,16 @@ import { TokenStore } from "./TokenStore.ts"
  * @category services
  * @since 0.1.0
  */
-export class TokenServiceMap extends Context.Service<
-  TokenServiceMap,
-  {
-    readonly get: (
-      provider: TokenProvider
-    ) => Effect.Effect<TokenService.TokenService["Service"], TokenError.TokenError>
-    readonly size: Effect.Effect<number>
-  }
->()("effect-video-auth/TokenServiceMap") {}
+export class TokenServiceMap
+  extends /* @__PURE__ */ Context.Service<
+    TokenServiceMap,
+    {
+      readonly get: (
+        provider: TokenProvider
+      ) => Effect.Effect<TokenService.TokenService["Service"], TokenError.TokenError>
+      readonly size: Effect.Effect<number>
+    }
+  >()("effect-video-auth/TokenServiceMap") {}
 
 /**
  * How many, how long, and by which policy.
@@ -106,7 +107,7 @@ interface Entry {
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fnUntraced(function* (
+export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<TokenServiceMap["Service"], TokenError.TokenError, Scope.Scope> {
   const capacity = options.capacity ?? 10_000

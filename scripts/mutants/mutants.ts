@@ -238,8 +238,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "cool-down on the wall clock",
     file: engine,
     edits: [
-      ["at: this.#now(),", "at: this.#wallNow(),"],
-      ["const own = at +", "const own = at - this.#wallNow() + this.#now() +"]
+      ["this.#failedAt = this.#now()", "this.#failedAt = this.#wallNow()"],
+      ["const own = this.#failedAt +", "const own = this.#failedAt - this.#wallNow() + this.#now() +"]
     ],
     tests: guarantee("scheduler")
   },
@@ -247,7 +247,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     guarantee: 8,
     name: "the scheduler gives up after a failure",
     file: engine,
-    edits: [["if (!isKeptFresh(this.#env)) return", "if (!isKeptFresh(this.#env) || this.#failures.count > 0) return"]],
+    edits: [["if (!isKeptFresh(this.#env) ||", "if (!isKeptFresh(this.#env) || this.#failures > 0 ||"]],
     tests: guarantee("scheduler")
   },
   {
@@ -261,7 +261,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     guarantee: 8,
     name: "no cool-down while the token is valid",
     file: engine,
-    edits: [["longPause: this.#jitter(this.#env.policy.coolDown)", "longPause: 0"]],
+    edits: [["this.#longPause = this.#jitter(this.#env.policy.coolDown)", "this.#longPause = 0"]],
     tests: guarantee("scheduler")
   },
   // 9. No secret anywhere.

@@ -40,7 +40,7 @@ export interface Agenda {
 const tick = 30_000
 
 /** Makes the environment of engines, which are closed by whoever opened them, before the scope ends the actor. */
-export const make = Effect.fnUntraced(function* (
+export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   options: RenewalPolicy.Options | undefined,
   agenda: Agenda = single(),
   windowsOf: typeof Windows = Windows

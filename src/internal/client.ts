@@ -186,7 +186,7 @@ const retried =
   }
 
 /** Base, then the credential, then limiter, breaker, typed errors and retry: each attempt gets a token valid then. */
-export const make = Effect.fnUntraced(function* <E extends ApiError>(
+export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E extends ApiError>(
   api: Api<E>,
   options: ClientOptions<E>,
   authenticated: (self: Client<E>) => Client<E>

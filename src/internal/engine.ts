@@ -67,17 +67,7 @@ interface Round {
   nextDelay: ((now: number, reason: TokenError.RenewalReason) => Effect.Effect<number | undefined>) | undefined
 }
 
-/** Failures in a row, when the last one was, and how long it is left alone, valid token or not. */
-interface Failures {
-  readonly count: number
-  readonly at: number
-  readonly longPause: number
-  readonly shortPause: number
-}
-
 const noRejections: ReadonlyArray<number> = []
-
-const none: Failures = { count: 0, at: -Infinity, longPause: 0, shortPause: 0 }
 
 /** What engines share. */
 export interface Environment {
@@ -119,7 +109,11 @@ export class Engine implements Account, Work {
   /** Signs out: no attempt begins meanwhile. */
   #leaving: Fiber.Fiber<void, TokenError.TokenError> | undefined
   #closed = false
-  #failures = none
+  /** Failures in a row, when the last one was, and how long it is left alone, valid token or not. */
+  #failures = 0
+  #failedAt = -Infinity
+  #longPause = 0
+  #shortPause = 0
   #lastFailure: TokenError.TokenError | undefined
   /** Answered from memory until this monotonic instant: a fatal failure, or what the platform asked us to wait. */
   #blocked: { readonly until: number; readonly error: TokenError.TokenError; readonly fatal: boolean } | undefined
@@ -185,12 +179,17 @@ export class Engine implements Account, Work {
    * use, `urgent` where one is about to expire, `early` otherwise.
    */
   #pause(need: "none" | "urgent" | "early"): number {
-    const { at, longPause, shortPause } = this.#failures
     const blocked = this.#blocked
-    const own = at + (need === "early" ? longPause : shortPause)
-    if (blocked === undefined) return own - this.#now()
-    if (!blocked.fatal) return Math.max(own, blocked.until) - this.#now()
-    return (need === "none" ? blocked.until : at + fatalPause) - this.#now()
+    const own = this.#failedAt + (need === "early" ? this.#longPause : this.#shortPause)
+    const until =
+      blocked === undefined
+        ? own
+        : !blocked.fatal
+          ? Math.max(own, blocked.until)
+          : need === "none"
+            ? blocked.until
+            : this.#failedAt + fatalPause
+    return until - this.#now()
   }
 
   #blockedBy(): TokenError.TokenError | undefined {
@@ -203,7 +202,8 @@ export class Engine implements Account, Work {
   }
 
   #forgetFailures() {
-    this.#failures = none
+    this.#failures = 0
+    this.#failedAt = -Infinity
     this.#lastFailure = undefined
     this.#blocked = undefined
   }
@@ -271,9 +271,10 @@ export class Engine implements Account, Work {
 
   /** Milliseconds until the schedule wants a renewal by itself; `Infinity` if it does not. */
   #untilScheduled(): number {
-    if (!isKeptFresh(this.#env)) return Infinity
+    const isForCallers = this.#blocked?.fatal === true && this.provider.traits.locksAccount === true
+    if (!isKeptFresh(this.#env) || isForCallers) return Infinity
     const held = this.#held
-    if (held === undefined) return this.#failures === none ? Infinity : this.#pause("urgent")
+    if (held === undefined) return this.#failures === 0 ? Infinity : this.#pause("urgent")
     const left = this.#remaining(held)
     if (left <= held.mandatory) return this.#pause("urgent")
     const retry = this.#pause("early")
@@ -284,17 +285,15 @@ export class Engine implements Account, Work {
   // One attempt, made by the actor.
   // ---------------------------------------------------------------------------------------------------------------
 
-  #coolDown(before = this.#failures.count) {
-    this.#failures = {
-      count: before + 1,
-      at: this.#now(),
-      longPause: this.#jitter(this.#env.policy.coolDown),
-      shortPause: this.#jitter(Math.min(10_000, 1_000 * 2 ** before))
-    }
+  #coolDown(before = this.#failures) {
+    this.#failures = before + 1
+    this.#failedAt = this.#now()
+    this.#longPause = this.#jitter(this.#env.policy.coolDown)
+    this.#shortPause = this.#jitter(Math.min(10_000, 1_000 * 2 ** before))
   }
 
   #succeed(token: AccessToken.AccessToken, isPrivate: boolean, isAdopted: boolean) {
-    const before = this.#failures.count
+    const before = this.#failures
     this.#activity = "idle"
     if (this.#round?.trigger === "rejected") this.#rejections = [...this.#rejections, this.#now()]
     this.#hold(token, isPrivate, isAdopted)
@@ -495,7 +494,10 @@ export class Engine implements Account, Work {
           ? this.#serveOr(outcome)
           : tries > 1
             ? Effect.suspend(() => this.#look(tries - 1))
-            : (this.#valid()?.exit ?? Effect.fail(this.#toError(new TokenError.MalformedResponse(deadOnArrival))))
+            : (this.#valid()?.exit ??
+              Effect.fail(
+                this.#toError(new TokenError.MalformedResponse({ problem: "each new token had already expired" }))
+              ))
       )
     }
     if (current.suspect && this.#round !== undefined)
@@ -652,8 +654,6 @@ export class Engine implements Account, Work {
 }
 
 const late = () => new TokenError.ProviderUnavailable({ failure: "timeout" })
-
-const deadOnArrival = { problem: "each new token had already expired" }
 
 /** Milliseconds on the clock that is never stepped. */
 export const monotonic = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6

@@ -25,6 +25,19 @@ export interface TokenOptions {
   readonly eager?: boolean | undefined
 }
 
+/**
+ * The first login, while a layer is built. Effect's logger would be in every bundle; `Observability.layerLogging` tells of
+ * a failure through it.
+ */
+export const logIn = (
+  login: Effect.Effect<unknown, TokenError.TokenError>
+): Effect.Effect<unknown, TokenError.TokenError> =>
+  Effect.catchIf(
+    login,
+    (error) => error.isRetryable,
+    ({ message }) => Console.warn(`${message}; started, and the next request tries again`)
+  )
+
 /** Provides the token of a provider. */
 export const layerToken = <R>(
   provider: Effect.Effect<TokenProvider, TokenError.TokenError, R>,
@@ -34,13 +47,7 @@ export const layerToken = <R>(
     TokenService.TokenService,
     Effect.gen(function* () {
       const service = yield* TokenService.make({ provider: yield* provider, policy })
-      if (eager === false) return service
-      // Effect's logger would be in every bundle; `Observability.layerLogging` tells of the failure through it.
-      yield* Effect.catchIf(
-        service.get,
-        (error) => error.isRetryable,
-        ({ message }) => Console.warn(`${message}; started all the same, the next request tries again`)
-      )
+      if (eager !== false) yield* logIn(service.get)
       return service
     })
   )

@@ -61,6 +61,12 @@ const buffered = <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient.Http
     )
   )
 
+/** A limiter of this process' own. */
+export const inMemory: Effect.Effect<RateLimiter.RateLimiter, never, Scope.Scope> = /* @__PURE__ */ Effect.map(
+  /* @__PURE__ */ Layer.build(/* @__PURE__ */ Layer.provide(RateLimiter.layer, RateLimiter.layerStoreMemory)),
+  (context) => Context.get(context, RateLimiter.RateLimiter)
+)
+
 /** Makes what holds requests back. */
 export const limited = Effect.fnUntraced(function* <E>(
   server: Server,
@@ -74,13 +80,7 @@ export const limited = Effect.fnUntraced(function* <E>(
   Scope.Scope
 > {
   if (limits === false) return identity
-  const limiter = pinWindow(
-    options.rateLimiter ??
-      Context.get(
-        yield* Layer.build(Layer.provide(RateLimiter.layer, RateLimiter.layerStoreMemory)),
-        RateLimiter.RateLimiter
-      )
-  )
+  const limiter = pinWindow(options.rateLimiter ?? (yield* inMemory))
   const { classOf, perMinute, resetAfter } = limits
   return (self) => {
     const careful = buffered(self)

@@ -42,7 +42,7 @@ export interface Session {
   readonly clear: Effect.Effect<void, TokenError.RenewalReason>
 }
 
-export const make = Effect.fnUntraced(function* ({
+export const make = /* @__PURE__ */ Effect.fnUntraced(function* ({
   check,
   identity,
   policy: options,
