@@ -864,24 +864,28 @@ describe("provider", () => {
         renewWith: "refresh-then-login",
         rotatesRefreshToken: true,
         loginSupersedesRefresh: false,
-        oldTokenSurvivesRefresh: true
+        oldTokenSurvivesRefresh: true,
+        locksAccount: true
       })
     })
   )
 
-  it.effect("names the identity by a hash of host and username, and by the VideoManager, never by the password", () =>
-    Effect.gen(function* () {
-      const identityOf = (options?: Partial<MovingImage.TokenOptions>) =>
-        Effect.flatMap(made(options), ({ identity }) => identity)
-      const identity = yield* identityOf()
-      assert.match(identity, /^movingimage:api\.video-cdn\.net:[0-9a-f]{1,16}$/)
-      assert.strictEqual(yield* identityOf({ password: Redacted.make("other") }), identity)
-      assert.strictEqual(yield* identityOf({ videoManager: 7 }), `${identity}:7`)
-      assert.notStrictEqual(yield* identityOf({ username: Redacted.make("other") }), identity)
-      const other = yield* identityOf({ baseUrl: "https://video.example.com" })
-      assert.match(other, /^movingimage:video\.example\.com:/)
-      assert.notStrictEqual(other.split(":")[2], identity.split(":")[2])
-    })
+  it.effect(
+    "names the identity by a hash of host and credential, and by the VideoManager: who has another password has another",
+    () =>
+      Effect.gen(function* () {
+        const identityOf = (options?: Partial<MovingImage.TokenOptions>) =>
+          Effect.flatMap(made(options), ({ identity }) => identity)
+        const identity = yield* identityOf()
+        assert.match(identity, /^movingimage:api\.video-cdn\.net:[0-9a-f]{1,16}$/)
+        assert.strictEqual(yield* identityOf(), identity)
+        assert.notStrictEqual(yield* identityOf({ password: Redacted.make("other") }), identity)
+        assert.strictEqual(yield* identityOf({ videoManager: 7 }), `${identity}:7`)
+        assert.notStrictEqual(yield* identityOf({ username: Redacted.make("other") }), identity)
+        const other = yield* identityOf({ baseUrl: "https://video.example.com" })
+        assert.match(other, /^movingimage:video\.example\.com:/)
+        assert.notStrictEqual(other.split(":")[2], identity.split(":")[2])
+      })
   )
 
   it.effect("serves a TokenService of one's own making, with the default policy", () =>

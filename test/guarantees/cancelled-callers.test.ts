@@ -1,23 +1,14 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { TokenStore } from "effect-video-auth"
 import { TestClock } from "effect/testing"
-import {
-  bare,
-  census,
-  closeAtOnce,
-  overloaded,
-  seededStore,
-  settled,
-  start,
-  startIn,
-  stored,
-  unreachable
-} from "./engine.ts"
+import { bare, census, closeAtOnce, overloaded, seededStore, settled, stored, unreachable } from "./engine.ts"
+import { platforms, rotating, sessions } from "./platforms.ts"
+import { guarantee } from "./suite.ts"
 
 const isInterrupted = (exit: Exit.Exit<unknown, unknown>) => Exit.isFailure(exit) && Exit.hasInterrupts(exit)
 
-describe("guarantee 5: a cancelled caller loses nothing", () => {
+guarantee("guarantee 5: a cancelled caller loses nothing", platforms, ({ start }) => {
   it.effect("the only caller is cancelled: the exchange completes and is kept", () =>
     Effect.gen(function* () {
       const { ledger, service } = yield* start({ latency: "100 millis" })
@@ -70,7 +61,7 @@ describe("guarantee 5: a cancelled caller loses nothing", () => {
   )
 })
 
-describe("guarantee 5: closing the scope", () => {
+guarantee("guarantee 5: closing the scope", platforms, ({ startIn }) => {
   it.effect("idle: ends at once and leaves no fibre", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
@@ -115,24 +106,6 @@ describe("guarantee 5: closing the scope", () => {
     })
   )
 
-  for (const login of [true, false]) {
-    it.effect(`waiting for another's lease, ${login ? "with" : "without"} a login: ends at once`, () =>
-      Effect.gen(function* () {
-        const store = yield* seededStore()
-        yield* store.acquire("fake", { owner: "another", seen: 1, ttl: 60_000 })
-        const scope = yield* Scope.make()
-        const { alive, count } = census()
-        const { ledger, service } = yield* count(startIn(scope, { login, store }))
-        const waiter = yield* Effect.forkChild(Effect.exit(service.get))
-        yield* TestClock.adjust("1 second")
-        assert.isTrue(yield* closeAtOnce(scope))
-        assert.isTrue(isInterrupted(yield* Fiber.join(waiter)))
-        assert.strictEqual(yield* alive, 0)
-        assert.include(yield* ledger, { logins: 0, refreshes: 0 })
-      })
-    )
-  }
-
   it.effect("a request on the wire: cuts it at once and leaves no fibre", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
@@ -167,21 +140,6 @@ describe("guarantee 5: closing the scope", () => {
     })
   )
 
-  it.effect("cutting a refresh on the wire marks its token as spent for whoever comes next", () =>
-    Effect.gen(function* () {
-      const store = yield* seededStore()
-      const scope = yield* Scope.make()
-      const first = yield* startIn(scope, { store, hangs: true })
-      yield* Effect.forkChild(Effect.exit(first.service.get))
-      yield* settled
-      assert.include(yield* first.ledger, { refreshes: 1 })
-      yield* Scope.close(scope, Exit.void)
-      const second = yield* start({ store })
-      yield* second.service.get
-      assert.include(yield* second.ledger, { logins: 1, refreshes: 0 })
-    })
-  )
-
   it.effect("an answer in hand is stored first, and who waits is interrupted", () =>
     Effect.gen(function* () {
       const memory = yield* TokenStore.makeMemory
@@ -202,53 +160,6 @@ describe("guarantee 5: closing the scope", () => {
       assert.isTrue(isInterrupted(yield* Fiber.join(waiter)))
       assert.strictEqual(yield* alive, 0)
       assert.strictEqual(Option.map(yield* stored(memory), bare).pipe(Option.getOrUndefined), "access-1")
-    })
-  )
-
-  it.effect("a refresh without a login gets its grace and is kept", () =>
-    Effect.gen(function* () {
-      const store = yield* seededStore()
-      const scope = yield* Scope.make()
-      const { alive, count } = census()
-      const { service } = yield* count(startIn(scope, { login: false, store, latency: "4 seconds" }))
-      const waiter = yield* Effect.forkChild(Effect.exit(service.get))
-      yield* TestClock.adjust("1 second")
-      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
-      yield* TestClock.adjust("3 seconds")
-      assert.isDefined(closing.pollUnsafe())
-      assert.isTrue(isInterrupted(yield* Fiber.join(waiter)))
-      assert.strictEqual(yield* alive, 0)
-      assert.strictEqual(Option.map(yield* stored(store), bare).pipe(Option.getOrUndefined), "access-1")
-    })
-  )
-
-  it.effect("a refresh without a login is cut when its grace of 5 s is over", () =>
-    Effect.gen(function* () {
-      const store = yield* seededStore()
-      const scope = yield* Scope.make()
-      const { alive, count } = census()
-      const { ledger, service } = yield* count(startIn(scope, { login: false, store, hangs: true }))
-      yield* Effect.forkChild(Effect.exit(service.get))
-      yield* settled
-      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
-      yield* TestClock.adjust(4_999)
-      assert.isUndefined(closing.pollUnsafe())
-      yield* TestClock.adjust(1)
-      assert.isDefined(closing.pollUnsafe())
-      assert.strictEqual(yield* alive, 0)
-      assert.include(yield* ledger, { refreshes: 1, interrupted: 1 })
-    })
-  )
-
-  it.effect("the grace is the policy's", () =>
-    Effect.gen(function* () {
-      const store = yield* seededStore()
-      const scope = yield* Scope.make()
-      const policy = { shutdownGrace: Duration.zero }
-      const { service } = yield* startIn(scope, { login: false, store, hangs: true, policy })
-      yield* Effect.forkChild(Effect.exit(service.get))
-      yield* settled
-      assert.isTrue(yield* closeAtOnce(scope))
     })
   )
 
@@ -291,6 +202,90 @@ describe("guarantee 5: closing the scope", () => {
       yield* settled
       yield* Scope.close(scope, Exit.void)
       assert.strictEqual((yield* Fiber.join(fiber)).phase, "closed")
+    })
+  )
+})
+
+guarantee("guarantee 5: closing the scope while another has the lease", [...platforms, ...sessions], ({ startIn }) => {
+  it.effect("ends at once", () =>
+    Effect.gen(function* () {
+      const store = yield* seededStore()
+      yield* store.acquire("fake", { owner: "another", seen: 1, ttl: 60_000 })
+      const scope = yield* Scope.make()
+      const { alive, count } = census()
+      const { ledger, service } = yield* count(startIn(scope, { store }))
+      const waiter = yield* Effect.forkChild(Effect.exit(service.get))
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(yield* closeAtOnce(scope))
+      assert.isTrue(isInterrupted(yield* Fiber.join(waiter)))
+      assert.strictEqual(yield* alive, 0)
+      assert.include(yield* ledger, { logins: 0, refreshes: 0 })
+    })
+  )
+})
+
+guarantee("guarantee 5: closing the scope, where refresh tokens rotate", rotating, ({ start, startIn }) => {
+  it.effect("cutting a refresh on the wire marks its token as spent for whoever comes next", () =>
+    Effect.gen(function* () {
+      const store = yield* seededStore()
+      const scope = yield* Scope.make()
+      const first = yield* startIn(scope, { store, hangs: true })
+      yield* Effect.forkChild(Effect.exit(first.service.get))
+      yield* settled
+      assert.include(yield* first.ledger, { refreshes: 1 })
+      yield* Scope.close(scope, Exit.void)
+      const second = yield* start({ store })
+      yield* second.service.get
+      assert.include(yield* second.ledger, { logins: 1, refreshes: 0 })
+    })
+  )
+})
+
+guarantee("guarantee 5: closing the scope, without a login to fall back on", sessions, ({ startIn }) => {
+  it.effect("a refresh gets its grace and is kept", () =>
+    Effect.gen(function* () {
+      const store = yield* seededStore()
+      const scope = yield* Scope.make()
+      const { alive, count } = census()
+      const { service } = yield* count(startIn(scope, { store, latency: "4 seconds" }))
+      const waiter = yield* Effect.forkChild(Effect.exit(service.get))
+      yield* TestClock.adjust("1 second")
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("3 seconds")
+      assert.isDefined(closing.pollUnsafe())
+      assert.isTrue(isInterrupted(yield* Fiber.join(waiter)))
+      assert.strictEqual(yield* alive, 0)
+      assert.strictEqual(Option.map(yield* stored(store), bare).pipe(Option.getOrUndefined), "access-1")
+    })
+  )
+
+  it.effect("a refresh is cut when its grace of 5 s is over", () =>
+    Effect.gen(function* () {
+      const store = yield* seededStore()
+      const scope = yield* Scope.make()
+      const { alive, count } = census()
+      const { ledger, service } = yield* count(startIn(scope, { store, hangs: true }))
+      yield* Effect.forkChild(Effect.exit(service.get))
+      yield* settled
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust(4_999)
+      assert.isUndefined(closing.pollUnsafe())
+      yield* TestClock.adjust(1)
+      assert.isDefined(closing.pollUnsafe())
+      assert.strictEqual(yield* alive, 0)
+      assert.include(yield* ledger, { refreshes: 1, interrupted: 1 })
+    })
+  )
+
+  it.effect("the grace is the policy's", () =>
+    Effect.gen(function* () {
+      const store = yield* seededStore()
+      const scope = yield* Scope.make()
+      const policy = { shutdownGrace: Duration.zero }
+      const { service } = yield* startIn(scope, { store, hangs: true, policy })
+      yield* Effect.forkChild(Effect.exit(service.get))
+      yield* settled
+      assert.isTrue(yield* closeAtOnce(scope))
     })
   )
 })

@@ -1,7 +1,9 @@
-/** What the tests of the engine share: a service on a fake platform with its dice fixed, and failures to feed it. */
+/** What the tests of the engine share: a service on a platform with its dice fixed, and failures to feed it. */
+import { assert } from "@effect/vitest"
 import { Effect, Exit, Metric, Option, Random, Redacted, Scope } from "effect"
 import { AccessToken, type RenewalPolicy, TokenError, TokenService, TokenStore } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
+import * as Platforms from "./platforms.ts"
 
 let owners = 0
 
@@ -14,29 +16,36 @@ export const dice = (value: number): typeof Random.Random.Service => ({
   nextDoubleUnsafe: () => value
 })
 
-export interface Options extends FakeProvider.Options {
+export interface Options extends Partial<FakeProvider.Behaviour> {
   readonly policy?: RenewalPolicy.Options | undefined
   readonly dice?: number | undefined
   /** A store to share; without it the service keeps one of its own. */
   readonly store?: TokenStore.Backend | undefined
 }
 
-/** A service on a fake, or on the fake of another service: a second process. */
-export const start = Effect.fnUntraced(function* (
-  options: Options = {},
-  fake: FakeProvider.FakeProvider["Service"] = FakeProvider.make(options)
-) {
-  const made = TokenService.make({ provider: fake.provider, policy: options.policy }).pipe(
-    Effect.provideService(Random.Random, dice(options.dice ?? 0.5))
-  )
-  const service = yield* options.store === undefined
-    ? made
-    : Effect.provideServiceEffect(made, TokenStore.TokenStore, TokenStore.make(options.store))
-  return { fake, service, configure: fake.configure, ledger: fake.ledger }
-})
+/** Makes services on a platform behind which there is a fake. */
+export const on = (platform: Platforms.Platform) => {
+  /** A service on a fake of its own, or on that of another service: a second process. */
+  const start = Effect.fnUntraced(function* (
+    options: Options = {},
+    fake: FakeProvider.FakeProvider["Service"] = FakeProvider.make({ ...options, ...platform.fake })
+  ) {
+    const provider = yield* platform.provider(fake.provider)
+    const made = TokenService.make({ provider, policy: options.policy }).pipe(
+      Effect.provideService(Random.Random, dice(options.dice ?? 0.5))
+    )
+    const service = yield* options.store === undefined
+      ? made
+      : Effect.provideServiceEffect(made, TokenStore.TokenStore, TokenStore.make(options.store))
+    return { fake, provider, service, configure: fake.configure, ledger: fake.ledger }
+  })
+  /** The same, in a scope that the test closes. */
+  const startIn = (scope: Scope.Scope, options?: Options) => Scope.provide(start(options), scope)
+  return { start, startIn }
+}
 
-/** Like {@link start}, in a scope that the test closes. */
-export const startIn = (scope: Scope.Scope, options?: Options) => Scope.provide(start(options), scope)
+/** Services on a bare fake. */
+export const { start, startIn } = on(Platforms.fake)
 
 /** Closes a scope, and says whether that was done without any time passing. */
 export const closeAtOnce = Effect.fnUntraced(function* (scope: Scope.Closeable) {
@@ -66,13 +75,33 @@ export const census = () => {
 export const reasonOf = <A, R>(effect: Effect.Effect<A, TokenError.TokenError, R>) =>
   Effect.map(Effect.flip(effect), (error) => error.reason)
 
-/** The bare access token. */
-export const bare = (token: AccessToken.AccessToken) => Redacted.value(token.accessToken)
+/** Looks whether a failure came out as it went in. What a platform adds to it is its own affair, and so are its words. */
+export const assertReason = (actual: TokenError.Reason | undefined, expected: TokenError.Reason) => {
+  const facts = Object.entries(expected).filter(([name, fact]) => fact !== undefined && !/detail|problem/.test(name))
+  assert.deepInclude(actual, Object.fromEntries(facts))
+}
+
+/** The access token by the name that the fake gave it. */
+export const bare = (token: AccessToken.AccessToken) => Platforms.nameOf(Redacted.value(token.accessToken))
 
 export const overloaded = new TokenError.ProviderUnavailable({ failure: "status", status: 503 })
 export const unreachable = new TokenError.ProviderUnavailable({ failure: "connect" })
 export const wrongKey = new TokenError.InvalidCredentials({ status: 400 })
 export const answerLost = new TokenError.AmbiguousExchange({ failure: "network" })
+export const garbled = new TokenError.MalformedResponse({ problem: "not a token response" })
+
+/** A failure and what tells it from its like, for the name of a test. */
+export const named = (failure: TokenError.RenewalReason): string => {
+  const detail =
+    "code" in failure
+      ? failure.code
+      : "failure" in failure && failure.failure !== "status"
+        ? failure.failure
+        : "status" in failure
+          ? failure.status
+          : undefined
+  return detail === undefined ? failure._tag : `${failure._tag} (${detail})`
+}
 
 export interface Seed {
   readonly generation?: number | undefined

@@ -1,13 +1,15 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, it } from "@effect/vitest"
 import { Clock, Effect, Fiber } from "effect"
-import { RenewalPolicy, TokenStore } from "effect-video-auth"
+import { RenewalPolicy, TokenError, TokenStore } from "effect-video-auth"
 import { SplitClock, layer as splitClock } from "effect-video-auth/testing/SplitClock"
 import { TestClock } from "effect/testing"
-import { bare, reasonOf, settled, start, unreachable, wrongKey } from "./engine.ts"
+import { assertReason, bare, reasonOf, settled, unreachable, wrongKey } from "./engine.ts"
+import { platforms } from "./platforms.ts"
+import { guarantee } from "./suite.ts"
 
 const { onDemand } = RenewalPolicy
 
-describe("guarantee 2: get never returns a token that has expired", () => {
+guarantee("guarantee 2: get never returns a token that has expired", platforms, ({ start }) => {
   for (const policy of [{}, onDemand]) {
     const mode = policy.whenIdle ?? "keep-fresh"
 
@@ -146,7 +148,10 @@ describe("guarantee 2: get never returns a token that has expired", () => {
       yield* TestClock.adjust("5 seconds")
       const fiber = yield* Effect.forkChild(reasonOf(service.get))
       yield* TestClock.adjust("30 seconds")
-      assert.deepInclude(yield* Fiber.join(fiber), { _tag: "TokenExpired", expiredAt: 3_600_000, renewal: unreachable })
+      const reason = yield* Fiber.join(fiber)
+      assert.instanceOf(reason, TokenError.TokenExpired)
+      assert.strictEqual(reason.expiredAt, 3_600_000)
+      assertReason(reason.renewal, unreachable)
     })
   )
 

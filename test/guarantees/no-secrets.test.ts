@@ -1,13 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Logger, Redacted, Tracer } from "effect"
+import { Cause, Effect, Logger, Tracer } from "effect"
 import { RenewalPolicy, type TokenError, TokenEvent, TokenService } from "effect-video-auth"
-import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { TestClock } from "effect/testing"
 import { inspect } from "node:util"
-import { answerLost, overloaded, settled, start, wrongKey } from "./engine.ts"
+import { answerLost, bare, garbled, named, overloaded, settled, unreachable, wrongKey } from "./engine.ts"
+import { platforms } from "./platforms.ts"
+import { guarantee } from "./suite.ts"
 
-/** What the fake's access and refresh tokens look like. */
-const secret = /(?:access|refresh)-\d/
+/** What the tokens of the fake look like, and the credentials of the platforms. */
+const secret = /(?:access|refresh|credential)-\d/
 
 /** Every way in which a value is likely to be written down. */
 const writings = (value: unknown): ReadonlyArray<string> => {
@@ -31,22 +32,32 @@ describe("guarantee 9: no secret is written down", () => {
     assert.throws(() => assertClean(new Error("refresh-1")))
   })
 
+  it.effect("not in the test service and its calls", () =>
+    Effect.gen(function* () {
+      const service = yield* TokenService.TokenService
+      yield* service.reject(yield* service.get)
+      assertClean(yield* yield* TokenService.TestCalls)
+      assertClean(yield* service.state)
+    }).pipe(Effect.provide(TokenService.layerTest(["access-1", "access-2"])))
+  )
+})
+
+guarantee("guarantee 9: no secret is written down", platforms, ({ start }) => {
   it.effect("not in a token", () =>
     Effect.gen(function* () {
       const { service } = yield* start()
       const token = yield* service.get
-      assert.strictEqual(Redacted.value(token.accessToken), "access-1")
+      assert.strictEqual(bare(token), "access-1")
       assertClean(token)
       assertClean({ nested: [token] })
     })
   )
 
-  it.effect("not in the service itself", () =>
+  it.effect("not in the service, nor in the provider that it stands on", () =>
     Effect.gen(function* () {
-      const { service } = yield* start()
+      const { fake, provider, service } = yield* start()
       yield* service.get
-      assertClean(service)
-      assertClean(service.get)
+      for (const value of [service, service.get, provider, provider.login, fake.provider]) assertClean(value)
     })
   )
 
@@ -65,8 +76,8 @@ describe("guarantee 9: no secret is written down", () => {
     })
   )
 
-  for (const failure of [overloaded, wrongKey, answerLost]) {
-    it.effect(`not in an error of ${failure._tag}, its cause or its stack`, () =>
+  for (const failure of [overloaded, unreachable, wrongKey, answerLost, garbled]) {
+    it.effect(`not in an error of ${named(failure)}, its cause or its stack`, () =>
       Effect.gen(function* () {
         const { configure, service } = yield* start({ policy: RenewalPolicy.onDemand })
         const token = yield* service.get
@@ -149,17 +160,4 @@ describe("guarantee 9: no secret is written down", () => {
       for (const event of events) assertClean(event)
     })
   )
-
-  it.effect("not in the test service and its calls", () =>
-    Effect.gen(function* () {
-      const service = yield* TokenService.TokenService
-      yield* service.reject(yield* service.get)
-      assertClean(yield* yield* TokenService.TestCalls)
-      assertClean(yield* service.state)
-    }).pipe(Effect.provide(TokenService.layerTest(["access-1", "access-2"])))
-  )
-
-  it("not in the fake that a test stands on", () => {
-    assertClean(FakeProvider.make().provider)
-  })
 })

@@ -1,9 +1,11 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { bare, overloaded, settled, start } from "./engine.ts"
+import { bare, overloaded, settled } from "./engine.ts"
+import { platforms } from "./platforms.ts"
+import { guarantee } from "./suite.ts"
 
-describe("guarantee 1: one exchange in flight per identity", () => {
+guarantee("guarantee 1: one exchange in flight per identity", platforms, ({ start }) => {
   it.effect("10,000 cold callers make one login and get the same token", () =>
     Effect.gen(function* () {
       const { ledger, service } = yield* start({ latency: "100 millis" })

@@ -1,31 +1,31 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, it } from "@effect/vitest"
 import { Duration, Effect, Fiber } from "effect"
 import { RenewalPolicy, TokenError, TokenStore } from "effect-video-auth"
 import { TestClock } from "effect/testing"
 import {
   answerLost,
+  assertReason,
   bare,
+  garbled,
+  named,
   overloaded,
   reasonOf,
   seededStore,
   settled,
-  start,
   stored,
   unreachable,
   wrongKey
 } from "./engine.ts"
+import { loggingIn, rotating, rotatingSessions, steady, steadySessions } from "./platforms.ts"
+import { guarantee } from "./suite.ts"
 
 const { onDemand } = RenewalPolicy
 const rateLimited = new TokenError.RateLimited({ retryAfter: Duration.seconds(1) })
-const garbled = new TokenError.MalformedResponse({ problem: "not a token response" })
 const certificate = new TokenError.ProviderUnavailable({ failure: "tls" })
 const suspended = new TokenError.AccountSuspended({ status: 403 })
 const down = new TokenError.StoreUnavailable({ operation: "acquire" })
 
-const named = (failure: TokenError.RenewalReason) =>
-  "failure" in failure ? `${failure._tag} (${failure.failure})` : failure._tag
-
-describe("guarantee 4: a rotating refresh token is sent at most once", () => {
+guarantee("guarantee 4: a rotating refresh token is sent at most once", rotating, ({ start }) => {
   it.effect("each renewal sends the refresh token of the one before", () =>
     Effect.gen(function* () {
       const { ledger, service } = yield* start({ policy: onDemand })
@@ -94,7 +94,7 @@ describe("guarantee 4: a rotating refresh token is sent at most once", () => {
         const { configure, ledger, service } = yield* start({ policy: onDemand })
         yield* service.get
         yield* configure({ failure })
-        assert.deepStrictEqual(yield* reasonOf(service.renew), failure)
+        assertReason(yield* reasonOf(service.renew), failure)
         assert.include(yield* ledger, { logins: 1, refreshes: 1 })
       })
     )
@@ -146,38 +146,6 @@ describe("guarantee 4: a rotating refresh token is sent at most once", () => {
       yield* service.renew
       yield* service.renew
       assert.deepInclude(yield* ledger, { logins: 2, refreshTokens: ["refresh-1"] })
-    })
-  )
-
-  it.effect("one that does not rotate and is not replaced by the answer is used again", () =>
-    Effect.gen(function* () {
-      const { configure, ledger, service } = yield* start({ policy: onDemand, traits: { rotatesRefreshToken: false } })
-      yield* service.get
-      yield* configure({ omitsRefreshToken: true })
-      yield* service.renew
-      yield* service.renew
-      assert.deepInclude(yield* ledger, { logins: 1, refreshTokens: ["refresh-1", "refresh-1"] })
-    })
-  )
-
-  it.effect("one that does not rotate survives an overloaded platform", () =>
-    Effect.gen(function* () {
-      const { configure, ledger, service } = yield* start({ policy: onDemand, traits: { rotatesRefreshToken: false } })
-      yield* service.get
-      yield* configure({ failure: overloaded })
-      yield* Effect.flip(service.renew)
-      yield* configure({ failure: undefined })
-      yield* service.renew
-      assert.deepInclude(yield* ledger, { logins: 1, refreshTokens: ["refresh-1", "refresh-1"] })
-    })
-  )
-
-  it.effect("where renewals log in, none is ever sent", () =>
-    Effect.gen(function* () {
-      const { ledger, service } = yield* start({ policy: onDemand, traits: { renewWith: "login" } })
-      yield* service.get
-      yield* service.renew
-      assert.include(yield* ledger, { logins: 2, refreshes: 0 })
     })
   )
 
@@ -271,12 +239,46 @@ describe("guarantee 4: a rotating refresh token is sent at most once", () => {
   )
 })
 
-describe("guarantee 4: without a login to fall back on", () => {
-  const session = { login: false, policy: onDemand } as const
+guarantee("guarantee 4: a refresh token that does not rotate is sent again", steady, ({ start }) => {
+  it.effect("one that is not replaced by the answer is used again", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start({ policy: onDemand })
+      yield* service.get
+      yield* configure({ omitsRefreshToken: true })
+      yield* service.renew
+      yield* service.renew
+      assert.deepInclude(yield* ledger, { logins: 1, refreshTokens: ["refresh-1", "refresh-1"] })
+    })
+  )
 
+  it.effect("one survives an overloaded platform", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start({ policy: onDemand })
+      yield* service.get
+      yield* configure({ failure: overloaded })
+      yield* Effect.flip(service.renew)
+      yield* configure({ failure: undefined })
+      yield* service.renew
+      assert.deepInclude(yield* ledger, { logins: 1, refreshTokens: ["refresh-1", "refresh-1"] })
+    })
+  )
+})
+
+guarantee("guarantee 4: where a renewal is a login", loggingIn, ({ start }) => {
+  it.effect("none is ever sent", () =>
+    Effect.gen(function* () {
+      const { ledger, service } = yield* start({ policy: onDemand })
+      yield* service.get
+      yield* service.renew
+      assert.include(yield* ledger, { logins: 2, refreshes: 0 })
+    })
+  )
+})
+
+guarantee("guarantee 4: without a login to fall back on", rotatingSessions, ({ start }) => {
   it.effect("the refresh token of the session is used", () =>
     Effect.gen(function* () {
-      const { ledger, service } = yield* start({ ...session, store: yield* seededStore() })
+      const { ledger, service } = yield* start({ policy: onDemand, store: yield* seededStore() })
       assert.strictEqual(bare(yield* service.get), "access-1")
       assert.deepInclude(yield* ledger, { refreshTokens: ["refresh-0"] })
     })
@@ -284,14 +286,17 @@ describe("guarantee 4: without a login to fall back on", () => {
 
   it.effect("an empty store needs a person", () =>
     Effect.gen(function* () {
-      const { service } = yield* start(session)
+      const { service } = yield* start({ policy: onDemand })
       assert.strictEqual((yield* reasonOf(service.get))._tag, "InteractionRequired")
     })
   )
 
   it.effect("rejected: a person is needed, and it is not sent again", () =>
     Effect.gen(function* () {
-      const { ledger, service } = yield* start({ ...session, store: yield* seededStore({ refreshToken: "stale" }) })
+      const { ledger, service } = yield* start({
+        policy: onDemand,
+        store: yield* seededStore({ refreshToken: "stale" })
+      })
       assert.deepInclude(yield* reasonOf(service.get), { _tag: "InteractionRequired", status: 400 })
       yield* TestClock.adjust("1 hour")
       assert.strictEqual((yield* reasonOf(service.get))._tag, "InteractionRequired")
@@ -302,50 +307,19 @@ describe("guarantee 4: without a login to fall back on", () => {
   it.effect("rejected: with the held token valid, it is served", () =>
     Effect.gen(function* () {
       const store = yield* seededStore({ refreshToken: "stale", expiresAt: 3_600_000 })
-      const { service } = yield* start({ ...session, store })
+      const { service } = yield* start({ policy: onDemand, store })
       yield* service.get
       assert.strictEqual((yield* reasonOf(service.renew))._tag, "InteractionRequired")
       assert.strictEqual(bare(yield* service.get), "access-of-generation-1")
     })
   )
 
-  it.effect("answer lost: where it rotates, a person is needed after one attempt", () =>
+  it.effect("answer lost: a person is needed after one attempt", () =>
     Effect.gen(function* () {
       const store = yield* seededStore()
-      const { ledger, service } = yield* start({ ...session, store, losesRefresh: answerLost })
+      const { ledger, service } = yield* start({ policy: onDemand, store, losesRefresh: answerLost })
       assert.strictEqual((yield* reasonOf(service.get))._tag, "InteractionRequired")
       assert.deepInclude(yield* ledger, { refreshTokens: ["refresh-0"] })
-    })
-  )
-
-  it.effect("answer lost: where it does not rotate, it is sent once more", () =>
-    Effect.gen(function* () {
-      const { configure, ledger, service } = yield* start({
-        ...session,
-        store: yield* seededStore(),
-        traits: { rotatesRefreshToken: false },
-        latency: "1 second",
-        losesRefresh: answerLost
-      })
-      const fiber = yield* Effect.forkChild(service.get)
-      yield* TestClock.adjust("1 second")
-      yield* configure({ losesRefresh: undefined })
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual(bare(yield* Fiber.join(fiber)), "access-2")
-      assert.deepInclude(yield* ledger, { refreshTokens: ["refresh-0", "refresh-0"] })
-    })
-  )
-
-  it.effect("answer lost twice: a person is needed", () =>
-    Effect.gen(function* () {
-      const { ledger, service } = yield* start({
-        ...session,
-        store: yield* seededStore(),
-        traits: { rotatesRefreshToken: false },
-        losesRefresh: answerLost
-      })
-      assert.strictEqual((yield* reasonOf(service.get))._tag, "InteractionRequired")
-      assert.include(yield* ledger, { refreshes: 2 })
     })
   )
 
@@ -353,7 +327,7 @@ describe("guarantee 4: without a login to fall back on", () => {
     it.effect(`${named(failure)}: it is all there is, so it is kept and used again`, () =>
       Effect.gen(function* () {
         const store = yield* seededStore()
-        const { configure, ledger, service } = yield* start({ ...session, store, failure })
+        const { configure, ledger, service } = yield* start({ policy: onDemand, store, failure })
         const fiber = yield* Effect.forkChild(service.get)
         yield* settled
         yield* configure({ failure: undefined })
@@ -375,7 +349,7 @@ describe("guarantee 4: without a login to fall back on", () => {
             failing ? Effect.fail(down) : memory.acquire(identity, options)
           )
       }
-      const { service } = yield* start({ ...session, store })
+      const { service } = yield* start({ policy: onDemand, store })
       const fiber = yield* Effect.forkChild(reasonOf(service.get))
       yield* TestClock.adjust("20 seconds")
       assert.strictEqual((yield* Fiber.join(fiber))._tag, "StoreUnavailable")
@@ -386,6 +360,37 @@ describe("guarantee 4: without a login to fall back on", () => {
         (yield* stored(memory)).pipe((held) => held._tag),
         "Some"
       )
+    })
+  )
+})
+
+guarantee("guarantee 4: without a login or rotation", steadySessions, ({ start }) => {
+  it.effect("answer lost: it is sent once more", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start({
+        policy: onDemand,
+        store: yield* seededStore(),
+        latency: "1 second",
+        losesRefresh: answerLost
+      })
+      const fiber = yield* Effect.forkChild(service.get)
+      yield* TestClock.adjust("1 second")
+      yield* configure({ losesRefresh: undefined })
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(bare(yield* Fiber.join(fiber)), "access-2")
+      assert.deepInclude(yield* ledger, { refreshTokens: ["refresh-0", "refresh-0"] })
+    })
+  )
+
+  it.effect("answer lost twice: a person is needed", () =>
+    Effect.gen(function* () {
+      const { ledger, service } = yield* start({
+        policy: onDemand,
+        store: yield* seededStore(),
+        losesRefresh: answerLost
+      })
+      assert.strictEqual((yield* reasonOf(service.get))._tag, "InteractionRequired")
+      assert.include(yield* ledger, { refreshes: 2 })
     })
   )
 })

@@ -140,9 +140,12 @@ export const Program = Schema.Struct({
   latency: Schema.Literals([100, 0, 2000]),
   /** Whether the platform issues at once and then takes its time, or the other way round. */
   issuesEarly: Schema.Boolean,
-  hasLogin: Schema.Literals([true, true, true, false]),
   /** Whether there is a store for the two services, or each keeps its credential to itself. A session begins in a store. */
   hasStore: Schema.Literals([true, true, false]),
+  /** Through whose provider the engine talks to the server: its own, or a platform's on a wire. */
+  platform: Schema.Literals(["fake", "api.video", "movingimage"]),
+  // The rest is about the fake: a platform has a login, and traits of its own.
+  hasLogin: Schema.Literals([true, false]),
   rotates: Schema.Boolean,
   survives: Schema.Boolean,
   supersedes: Schema.Boolean,

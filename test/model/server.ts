@@ -11,6 +11,9 @@ import type { Op, Program } from "./program.ts"
 /** In every secret, so that one that got out is recognised. */
 export const secretMark = "TOPSECRET"
 
+/** That mark, and what the platforms' credentials look like. */
+export const secret = new RegExp(`${secretMark}|credential-\\d`)
+
 /** The three clocks of a machine, in milliseconds. `real` cannot be fooled, and only the server has it. */
 export interface Clocks {
   readonly wall: () => number
@@ -41,6 +44,8 @@ export interface Exchange {
   readonly startedMono: number
   /** On timers' time: when it will answer; `Infinity` for never. */
   readonly answersIn: number
+  /** Milliseconds that the answer, once there is one, asks the client to wait. */
+  retryAfter: number
 }
 
 /** What the keeper of the books is told. */
@@ -155,7 +160,7 @@ export const make = (program: Program, clocks: Clocks, listener: Listener) => {
       const sentMono = clocks.mono()
       const latency =
         kind === "hang" ? Infinity : kind === "slow" ? 8_000 : kind === "slower" ? 25_000 : program.latency
-      const running: Exchange = { service, operation, startedMono: sentMono, answersIn: latency }
+      const running: Exchange = { service, operation, startedMono: sentMono, answersIn: latency, retryAfter: 0 }
       listener.started(running)
       const work = Effect.gen(function* () {
         if (kind === "never-sent") {
@@ -168,6 +173,7 @@ export const make = (program: Program, clocks: Clocks, listener: Listener) => {
         if (refusal !== undefined) {
           yield* Effect.sleep(latency)
           if (refresh !== undefined && refusal._tag !== "AccountSuspended") received.set(refresh, "open")
+          if (refusal._tag === "RateLimited") running.retryAfter = Duration.toMillis(refusal.retryAfter ?? 0)
           return yield* refusal
         }
         if (!program.issuesEarly) yield* Effect.sleep(latency)

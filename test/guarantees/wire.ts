@@ -1,0 +1,138 @@
+/**
+ * The wire between a platform's real provider and whatever stands in for the platform: an `HttpClient` in memory that
+ * reads requests and writes answers as the platform does. What they say is up to another `TokenProvider`.
+ *
+ * What goes wrong goes wrong as it does on a real wire: a connection breaks, something in between answers in HTML, or the
+ * platform refuses. Each of them echoes what was sent, as real ones may.
+ */
+import { Duration, Effect, Redacted, type Schema } from "effect"
+import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
+import { AccessToken, type TokenError, type TokenProvider } from "effect-video-auth"
+
+/** The body of a request. */
+export type Sent = Readonly<Record<string, unknown>>
+
+/** What a request asks for. A refresh token that is no text is one that nobody issued. */
+export type Asked =
+  | { readonly operation: "login" }
+  | { readonly operation: "refresh"; readonly refreshToken: unknown }
+  | undefined
+
+export interface Issued {
+  readonly access: string
+  readonly refresh: string | undefined
+  /** Seconds, maybe a fraction of one. */
+  readonly lifetime: number
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly body: string
+}
+
+/** How one platform speaks. */
+export interface Protocol {
+  /** What is asked for; `undefined` where no exchange of the platform looks like that. */
+  readonly read: (path: string, sent: Sent) => Asked
+  readonly write: (issued: Issued) => Schema.Json
+  /** How the platform says a failure that is its own; `undefined` where it cannot. */
+  readonly refuse: (reason: TokenError.RenewalReason, echo: string) => Answer | undefined
+}
+
+export const json = (status: number, body: Schema.Json, headers?: Answer["headers"]): Answer => ({
+  status,
+  headers: { ...headers, "content-type": "application/json" },
+  body: JSON.stringify(body)
+})
+
+const html = (status: number, echo: string, headers?: Answer["headers"]): Answer => ({
+  status,
+  headers: { ...headers, "content-type": "text/html" },
+  body: `<!doctype html><title>Error</title><pre>${echo}</pre>`
+})
+
+/** A header of seconds, where there are any to tell. */
+export const seconds = (name: string, duration: Duration.Duration | undefined): Readonly<Record<string, string>> =>
+  duration === undefined ? {} : { [name]: String(Duration.toSeconds(duration)) }
+
+/** How connections break, in Node's words. */
+const broken = {
+  connect: { code: "ECONNREFUSED", syscall: "connect" },
+  tls: { code: "CERT_HAS_EXPIRED" },
+  network: { code: "ECONNRESET", syscall: "read" },
+  timeout: { code: "ETIMEDOUT", syscall: "read" }
+}
+
+/** What a failure looks like on the wire: an answer, or none and a connection that broke. */
+const failing = (
+  reason: TokenError.RenewalReason,
+  protocol: Protocol,
+  echo: string
+): Answer | keyof typeof broken | undefined => {
+  switch (reason._tag) {
+    case "ProviderUnavailable":
+      return reason.failure === "status"
+        ? html(reason.status ?? 500, echo, seconds("retry-after", reason.retryAfter))
+        : reason.failure
+    case "AmbiguousExchange":
+      return reason.failure === undefined || reason.failure === "status" ? html(200, echo) : reason.failure
+    case "MalformedResponse":
+      return html(reason.status ?? 200, echo)
+    default:
+      return protocol.refuse(reason, echo)
+  }
+}
+
+/** A credential of which only the refresh token is known, as the platform has it from a request. */
+const received = (refreshToken: unknown) =>
+  new AccessToken.AccessToken({
+    accessToken: Redacted.make("not sent"),
+    refreshToken: Redacted.make(String(refreshToken)),
+    tokenType: "Bearer",
+    issuedAt: 0,
+    expiresAt: 0,
+    generation: 0
+  })
+
+/** What was posted: `undefined` unless it is in JSON, and without a token as exchanges are. */
+const postedBy = ({ body, headers, method }: HttpClientRequest.HttpClientRequest): string | undefined => {
+  if (method !== "POST" || headers["authorization"] !== undefined) return undefined
+  if (body._tag === "Empty" || body.contentType !== "application/json") return undefined
+  if (body._tag === "Uint8Array") return new TextDecoder().decode(body.body)
+  return body._tag === "Raw" && typeof body.body === "string" ? body.body : undefined
+}
+
+/** An answer whose body is at hand. Read by a promise it would come too late: a test clock waits for none. */
+const respond = (request: HttpClientRequest.HttpClientRequest, { body, headers = {}, status }: Answer) => {
+  const response = HttpClientResponse.fromWeb(request, new Response(body, { status, headers }))
+  const bytes = new TextEncoder().encode(body)
+  return Effect.succeed(Object.defineProperty(response, "arrayBuffer", { value: Effect.succeed(bytes.buffer) }))
+}
+
+/** A client on whose other end the platform speaks, and `behind` decides what it says. */
+export const make = (protocol: Protocol, behind: TokenProvider.TokenProvider): HttpClient.HttpClient => {
+  const exchangeOf = (asked: Asked) =>
+    asked?.operation === "refresh" ? behind.refresh?.(received(asked.refreshToken)) : asked && behind.login
+  return HttpClient.make((request, url) => {
+    const echo = postedBy(request) ?? "{}"
+    const exchange = exchangeOf(protocol.read(url.pathname, JSON.parse(echo)))
+    if (exchange === undefined) return Effect.die(`${request.method} ${url.pathname}: no exchange looks like that`)
+    return Effect.matchEffect(exchange, {
+      onSuccess: ({ accessToken, expiresIn, refreshToken }) => {
+        const access = Redacted.value(accessToken)
+        const refresh = refreshToken === undefined ? undefined : Redacted.value(refreshToken)
+        return respond(request, json(200, protocol.write({ access, refresh, lifetime: Duration.toSeconds(expiresIn) })))
+      },
+      onFailure: (reason) => {
+        const failure = failing(reason, protocol, echo)
+        if (failure === undefined) return Effect.die(`the platform has no words for ${reason._tag}`)
+        if (typeof failure === "object") return respond(request, failure)
+        const cause = Object.assign(new Error(echo), broken[failure])
+        return Effect.fail(
+          new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause }) })
+        )
+      }
+    })
+  })
+}
