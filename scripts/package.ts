@@ -16,7 +16,11 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => pr
 /** The oldest TypeScript that is promised to work; the newest is the one this repository builds with. */
 const oldestTypeScript = "5.9.3"
 /** What these entries need beside `effect`; no other entry may need anything. */
-const optionalPeers: Readonly<Record<string, string>> = { "./testing/ApiVideoSandbox": "@effect/platform-node" }
+const optionalPeers: Readonly<Record<string, string>> = {
+  "./testing/ApiVideoSandbox": "@effect/platform-node",
+  "./testing/MovingImageSandbox": "@effect/platform-node",
+  "./testing/SandboxServer": "@effect/platform-node"
+}
 
 const problems: Array<string> = []
 let since = performance.now()

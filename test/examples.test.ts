@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
+import * as MovingImageSandbox from "effect-video-auth/testing/MovingImageSandbox"
 import { spawn } from "node:child_process"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -43,6 +44,8 @@ const secrets = [
   "your_api_key",
   "your_next_api_key",
   "your_client_secret",
+  "your_username",
+  "your_password",
   "access-",
   "refresh-"
 ]
@@ -59,6 +62,13 @@ const videos = "videos: [ 'Trailer', 'Interview', 'Credits' ]"
 /** All that each prints. */
 const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
   "basic.ts": [videos],
+  "customers.ts": [
+    "Mallory: InvalidCredentials",
+    "Ann: 20 requests with bearer #1",
+    "Bob: 20 requests with bearer #2",
+    "Eve: 20 requests with bearer #3",
+    "3 logins, and 1 refused"
+  ],
   "custom-provider.ts": ["{ reports: [ 'May', 'June' ] }", "{ reports: [ 'May', 'June' ] } with token #2"],
   "delegated-upload.ts": [
     "upload token: <redacted> for 3600 s",
@@ -74,6 +84,7 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
     "/auth/refresh: none",
     "/videos/{videoId}/source: bearer #2"
   ],
+  "movingimage.ts": ["VideoManagers: [ 'Marketing', 'Training' ]", videos],
   "paging.ts": [
     "35 videos in 4 pages, the last is Episode 35",
     "3 videos in 1 page",
@@ -95,6 +106,14 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
     "BadRequest: pageSize: This parameter is out of the allowed range of values.",
     "NotFound: /videos/vi0",
     "TokenExpired: InvalidCredentials, no use to try again"
+  ],
+  "video-managers.ts": [
+    "Marketing: Marketing.mp4",
+    "Training: Training.mp4",
+    "Sales: Sales.mp4",
+    "the user has no VideoManager 999; available: 101, 102, 103",
+    "1 login, 3 refreshes, 0 refresh tokens sent twice",
+    "0 requests with the token of another VideoManager"
   ]
 }
 
@@ -122,6 +141,25 @@ describe.concurrent("examples", () => {
         const { logins, requests } = yield* ledger
         assert.deepStrictEqual({ logins, requests }, { logins: 1, requests: 1 })
       }).pipe(Effect.provide(ApiVideoSandbox.layer())),
+    timeout
+  )
+
+  it.live(
+    "movingimage.ts does as well",
+    () =>
+      Effect.gen(function* () {
+        const { ledger, url } = yield* MovingImageSandbox.MovingImageSandbox
+        const env = {
+          MOVINGIMAGE_USERNAME: "your_username",
+          MOVINGIMAGE_PASSWORD: "your_password",
+          MOVINGIMAGE_BASE_URL: url
+        }
+        const ending = yield* Effect.promise(() => run("movingimage.ts", env))
+        const stdout = "VideoManagers: [ 'Marketing', 'Training' ]\nvideos: []\n"
+        assert.deepStrictEqual(ending, { code: 0, stderr: "", stdout })
+        const { logins, requests } = yield* ledger
+        assert.deepStrictEqual({ logins, requests }, { logins: 1, requests: 1 })
+      }).pipe(Effect.provide(MovingImageSandbox.layer())),
     timeout
   )
 

@@ -51,7 +51,8 @@ const secretsOf = (
     .flatMap((secret) => [
       secret,
       asParameter(secret),
-      ...[encodeURIComponent, decodeURIComponent].map((as) => attempt(as, secret))
+      attempt(encodeURIComponent, secret),
+      attempt(decodeURIComponent, secret)
     ])
     .filter((secret) => secret !== "")
 }

@@ -78,7 +78,7 @@ export const readAll = (
   within: number
 ): Effect.Effect<ArrayBuffer | undefined> =>
   Effect.catch(
-    Effect.timeoutOrElse(response.arrayBuffer, { duration: within, orElse: () => Effect.succeed(undefined) }),
+    Effect.timeoutOrElse(response.arrayBuffer, { duration: within, orElse: () => Effect.fail("late") }),
     () => Effect.succeed(undefined)
   )
 

@@ -35,7 +35,7 @@ export const logIn = (
   Effect.catchIf(
     login,
     (error) => error.isRetryable,
-    ({ message }) => Console.warn(`${message}; started, and the next request tries again`)
+    ({ message }) => Console.warn(`${message}; started, the next request tries again`)
   )
 
 /** Provides the token of a provider. */

@@ -8,13 +8,16 @@ import {
   type AccessToken,
   ApiVideo,
   BearerClient,
+  MovingImage,
   RenewalPolicy,
   TokenError,
   TokenService,
+  TokenServiceMap,
   TokenStore
 } from "effect-video-auth"
 import type * as ApiVideoModule from "effect-video-auth/ApiVideo"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
+import * as MovingImageSandbox from "effect-video-auth/testing/MovingImageSandbox"
 import * as RecordingHttpClient from "effect-video-auth/testing/RecordingHttpClient"
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -31,6 +34,11 @@ export const fromConfig = (
 ApiVideo.layer({ apiKey: "key" })
 // @ts-expect-error there are two environments
 ApiVideo.layer({ apiKey: Redacted.make("key"), environment: "staging" })
+const user = { username: Redacted.make("name"), password: Redacted.make("password") }
+const movingImage = MovingImage.layer({ ...user, videoManager: 42 })
+same<typeof movingImage, Layer.Layer<MovingImage.MovingImage, TokenError.TokenError, HttpClient.HttpClient>>()
+// @ts-expect-error a password is never a plain string
+MovingImage.layer({ ...user, password: "password" })
 
 // Compose requests.
 const program = Effect.gen(function* () {
@@ -55,6 +63,20 @@ export const bearer = (service: TokenService.TokenService["Service"], client: Ht
   BearerClient.make(service, { origins: ["https://ws.api.video"] })(client)
 export const store: Layer.Layer<TokenStore.TokenStore> = TokenStore.layerMemory
 
+// Many identities.
+type Many = TokenServiceMap.TokenServiceMap | HttpClient.HttpClient
+const keys = ApiVideo.layerKeys()
+same<typeof keys, Layer.Layer<ApiVideo.Keys, TokenError.TokenError, Many>>()
+const session = MovingImage.layerSession(user)
+same<typeof session, Layer.Layer<MovingImage.Session, TokenError.TokenError, Many>>()
+// @ts-expect-error a session is for all VideoManagers
+MovingImage.layerSession({ ...user, videoManager: 42 })
+export const forOne = Effect.flatMap(MovingImage.forVideoManager(42), (api) => api.get("/v1/vms")).pipe(
+  Effect.catchReason("MovingImageError", "Forbidden", ({ code }) => Effect.succeed(code)),
+  Effect.provide(session.pipe(Layer.provide(TokenServiceMap.layer({ capacity: 10 }))))
+)
+same<Effect.Services<typeof forOne>, HttpClient.HttpClient>()
+
 // Swap layers in specs.
 export const spec = program.pipe(
   Effect.provide(
@@ -67,6 +89,8 @@ export const spec = program.pipe(
 same<Effect.Services<typeof spec>, never>()
 export const sandbox = Effect.flatMap(ApiVideoSandbox.ApiVideoSandbox, ({ ledger }) => ledger)
 same<Effect.Success<typeof sandbox>["logins"], number>()
+export const movingImageSandbox = Effect.flatMap(MovingImageSandbox.MovingImageSandbox, ({ ledger }) => ledger)
+same<Effect.Success<typeof movingImageSandbox>["wrongVideoManager"], number>()
 
 // The barrel and the subpaths are one: a service of the one is a service of the other.
 same<ApiVideo.ApiVideo, ApiVideoModule.ApiVideo>()
