@@ -358,15 +358,21 @@ type Request = HttpClientRequest.HttpClientRequest
 
 const isUpload = (request: Request): boolean => request.method === "POST" && /\/(source|upload)$/.test(pathOf(request))
 
+/** The URL of a request that has a query. Most have none, and parsing it takes time. */
+const withQuery = (request: Request): URL | undefined =>
+  request.url.includes("?") || request.urlParams.params.length > 0
+    ? Option.getOrUndefined(HttpClientRequest.toUrl(request))
+    : undefined
+
 /** `POST /upload?token=`: the upload token is the credential, and a 401 is about that. */
-const isDelegatedUpload = (request: Request): boolean => {
-  if (request.method !== "POST" || !pathOf(request).endsWith("/upload")) return false
-  return Option.getOrUndefined(HttpClientRequest.toUrl(request))?.searchParams.has("token") === true
-}
+const isDelegatedUpload = (request: Request): boolean =>
+  request.method === "POST" &&
+  pathOf(request).endsWith("/upload") &&
+  withQuery(request)?.searchParams.has("token") === true
 
 /** An upload token in a URL is printed by errors and spans; as a redacted parameter it is not. */
 const withRedactedToken = (request: Request, isOwn: boolean): Request => {
-  const url = isOwn ? Option.getOrUndefined(HttpClientRequest.toUrl(request)) : undefined
+  const url = isOwn ? withQuery(request) : undefined
   const token = url?.searchParams.get("token")
   if (url === undefined || !token) return request
   url.searchParams.delete("token")

@@ -167,23 +167,26 @@ export const mutants: ReadonlyArray<Mutant> = [
     guarantee: 5,
     name: "closing the scope leaves those who wait",
     file: engine,
-    edits: [["this.#settle(Exit.interrupt())\n        if (this.#signOut", "if (this.#signOut"]],
+    edits: [
+      [
+        "yield* Fiber.interrupt(this.#leaving)\n      this.#settle(Exit.interrupt())",
+        "yield* Fiber.interrupt(this.#leaving)"
+      ]
+    ],
     tests: guarantee("cancelled-callers")
   },
   {
     guarantee: 5,
     name: "closing the scope leaves the request",
     file: engine,
-    edits: [
-      ["if (exchanging !== undefined) yield* Fiber.interrupt(exchanging)\n        this.#settle(", "this.#settle("]
-    ],
+    edits: [["        yield* Fiber.interrupt(exchanging)\n", ""]],
     tests: guarantee("cancelled-callers")
   },
   {
     guarantee: 5,
     name: "an attempt can be cut before it begins",
     file: engine,
-    edits: [["Effect.forkDetach(effect, { uninterruptible })", "Effect.forkDetach(effect)"]],
+    edits: [["{ uninterruptible: true }", "{ uninterruptible: false }"]],
     tests: guarantee("cancelled-callers")
   },
   {

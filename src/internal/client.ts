@@ -20,7 +20,7 @@ import * as TokenError from "../TokenError.ts"
 import { Observers } from "../TokenEvent.ts"
 import { TokenService } from "../TokenService.ts"
 import { discreet, failureOf, isReplayable, readJson } from "./http.ts"
-import { limited, type LimiterOptions, type Limits } from "./limiter.ts"
+import { limited, type LimiterOptions, type Limits, minute } from "./limiter.ts"
 import { originOf } from "./origin.ts"
 import { type Server, withProvider } from "./server.ts"
 
@@ -86,18 +86,19 @@ export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = 
 const brokenOff = (why: ConstructorParameters<typeof HttpClientError.TransportError>[0]) =>
   new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError(why) })
 
-const defaultTimeout = Duration.seconds(60)
-
 /** Bounds the wait for the head of an answer, on the wire: waiting for a token or a rate limit does not count. */
 const timed =
   <E extends ApiError>({ isUpload }: Api<E>) =>
   (self: Client<E>): Client<E> =>
     HttpClient.transform(self, (effect, request) =>
       Effect.withFiber((fiber) => {
-        const duration = fiber.getRef(RequestTimeout) ?? (isUpload(request) ? Duration.infinity : defaultTimeout)
+        const duration = fiber.getRef(RequestTimeout) ?? (isUpload(request) ? Duration.infinity : minute)
         if (!Duration.isFinite(duration)) return effect
-        const late = brokenOff({ request, description: `no answer within ${Duration.toSeconds(duration)} s` })
-        return Effect.timeoutOrElse(effect, { duration, orElse: () => Effect.fail(late) })
+        return Effect.timeoutOrElse(effect, {
+          duration,
+          orElse: () =>
+            Effect.fail(brokenOff({ request, description: `no answer within ${Duration.toSeconds(duration)} s` }))
+        })
       })
     )
 
@@ -155,9 +156,6 @@ const typed =
 
 const isIdempotent = ({ method }: HttpClientRequest.HttpClientRequest) => /^(GET|HEAD|OPTIONS|PUT|DELETE)$/.test(method)
 
-/** A server that asks for more is not waited for: the error says how long. */
-const longestWait = Duration.minutes(1)
-
 const defaultRetry = Schedule.exponential("200 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 2 }))
 
 const retried =
@@ -166,13 +164,13 @@ const retried =
     if (retry === false) return self
     const waitOf = (error: ClientError<E>) =>
       (error instanceof api.Error ? error.retryAfter : undefined) ?? Duration.zero
-    // A 429 is the limiter's to send again.
+    // A 429 is the limiter's to send again. A server that asks for more is not waited for: the error says how long.
     const isTransient = (error: ClientError<E>) =>
       isTransportError(error) ||
       (error instanceof api.Error &&
         error.isRetryable &&
         error.reason._tag !== "RateLimited" &&
-        !Duration.isGreaterThan(waitOf(error), longestWait))
+        !Duration.isGreaterThan(waitOf(error), minute))
     /** Whether a request may go again after an error: never where it may have been carried out once already. */
     const mayRetry = (request: HttpClientRequest.HttpClientRequest, error: ClientError<E>): boolean =>
       isReplayable(request) &&

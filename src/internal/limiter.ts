@@ -30,7 +30,7 @@ export interface Limits {
   readonly resetAfter?: string
 }
 
-const minute = Duration.minutes(1)
+export const minute = Duration.minutes(1)
 
 /**
  * A header that says when the minute resets is on every answer. Effect's limiter takes it for the window itself, and would

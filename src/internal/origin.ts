@@ -3,6 +3,8 @@
  * part of it.
  */
 export const originOf = (url: string | URL): string => {
+  // A path has none, and an exception costs more than all else that a request is put through.
+  if (typeof url === "string" && url.startsWith("/")) return ""
   // `URL.canParse` is not always of `new URL`'s opinion: optimised, that of Node 22 refuses a soft hyphen in a host.
   try {
     const { origin, protocol } = new URL(url)
