@@ -1,0 +1,79 @@
+/** The results as Markdown, and the documents that quote them. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { ours } from "../measurement.ts"
+import { type Figure, figures, formatRatio, formatValue, limits, rowsOf } from "./figures.ts"
+import type { Results, Row } from "./results.ts"
+
+const cell = (row: Row | undefined, { show }: Figure): string =>
+  row === undefined
+    ? "–"
+    : show === "value" || row.ratio === null
+      ? formatValue(row)
+      : row.subject === ours
+        ? `1 (${formatValue(row)})`
+        : formatRatio(row.ratio)
+
+const line = (cells: ReadonlyArray<string>) => `| ${cells.join(" | ")} |`
+
+/** Subjects down, figures across. */
+const scoreboard = (results: Results, shown: ReadonlyArray<Figure>): ReadonlyArray<string> => {
+  const columns = shown.map((figure) => ({
+    figure,
+    rows: new Map(rowsOf(results, figure).map((row) => [row.subject, row]))
+  }))
+  const all = [...new Set(columns.flatMap(({ rows }) => [...rows.keys()]))]
+  const subjects = [...all.filter((subject) => !limits.has(subject)), ...all.filter((subject) => limits.has(subject))]
+  const nameOf = (subject: string) =>
+    subject === ours ? `**${subject}**` : limits.has(subject) ? `limit: ${subject}` : subject
+  return [
+    line(["", ...shown.map(({ title }) => title)]),
+    line(["---", ...shown.map(() => "---:")]),
+    ...subjects.map((subject) =>
+      line([nameOf(subject), ...columns.map(({ figure, rows }) => cell(rows.get(subject), figure))])
+    )
+  ]
+}
+
+const targets = (results: Results): ReadonlyArray<string> => [
+  line(["scenario", "target", "measured", ""]),
+  line(["---", "---", "---", "---"]),
+  ...results.targets.map(({ isMet, measured, scenario, target }) =>
+    line([scenario, target, measured, isMet ? "met" : "**missed**"])
+  )
+]
+
+/** Tables of what is counted, of what is measured and of the targets, and what it was measured on. */
+export const markdown = (results: Results): string => {
+  const { date, load, machine, versions } = results
+  const noise = load.isNoisy ? " The machine had other work when the run began." : ""
+  return [
+    ...scoreboard(
+      results,
+      figures.filter(({ isCounted }) => isCounted)
+    ),
+    "",
+    ...scoreboard(
+      results,
+      figures.filter(({ isCounted }) => !isCounted)
+    ),
+    "",
+    `× is times ours, the median of paired rounds. Absolute times are those of one shared machine and noisy: ${machine.cpu}, ` +
+      `${machine.cores} cores, Node ${versions["node"]}, Effect ${versions["effect"]}, ${date.slice(0, 10)}.${noise}`,
+    "",
+    ...targets(results)
+  ].join("\n")
+}
+
+const markers = /(<!-- bench -->\n)[^]*?(<!-- \/bench -->)/
+
+/** Puts text between the markers of a document; one without them is left alone. */
+export const writeBetweenMarkers = (path: string, text: string) => {
+  if (!existsSync(path)) return
+  const document = readFileSync(path, "utf8")
+  if (markers.test(document)) {
+    writeFileSync(
+      path,
+      document.replace(markers, (_, open, close) => `${open}\n${text}\n\n${close}`)
+    )
+  }
+}
