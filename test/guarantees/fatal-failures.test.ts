@@ -4,7 +4,7 @@ import { RenewalPolicy, TokenError, TokenService } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { TestClock } from "effect/testing"
 import { assertReason, bare, named, overloaded, reasonOf, settled, unreachable, wrongKey } from "./engine.ts"
-import { platforms } from "./platforms.ts"
+import { forgiving, locking, platforms } from "./platforms.ts"
 import { guarantee } from "./suite.ts"
 
 const { onDemand } = RenewalPolicy
@@ -98,8 +98,10 @@ guarantee("guarantee 6: fatal failures are typed, cached briefly, never hammered
       assert.isUndefined(error.validUntil)
     })
   )
+})
 
-  it.effect("left to itself the schedule asks every 5 minutes, and finds out that the cause is gone", () =>
+guarantee("guarantee 6: the schedule asks again every 5 minutes", forgiving, ({ start }) => {
+  it.effect("without a token, and finds out that the cause is gone", () =>
     Effect.gen(function* () {
       const { configure, ledger, service } = yield* start({ failure: wrongKey })
       yield* Effect.flip(service.get)
@@ -108,6 +110,65 @@ guarantee("guarantee 6: fatal failures are typed, cached briefly, never hammered
       yield* configure({ failure: undefined })
       yield* TestClock.adjust("5 minutes")
       assert.strictEqual((yield* service.state).phase, "valid")
+    })
+  )
+
+  it.effect("while the held token is valid", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start()
+      yield* service.get
+      yield* configure({ failure: wrongKey })
+      yield* TestClock.adjust("2880 seconds")
+      assert.include(yield* ledger, { logins: 2, refreshes: 1 })
+      yield* TestClock.adjust("299 seconds")
+      assert.include(yield* ledger, { logins: 2 })
+      yield* TestClock.adjust("420 seconds")
+      assert.include(yield* ledger, { logins: 4, refreshes: 1 })
+    })
+  )
+})
+
+guarantee("guarantee 6: where that would lock the account, only callers ask again", locking, ({ start }) => {
+  it.effect("without a token: one of them finds out that the cause is gone, and the schedule goes on", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start({ failure: wrongKey })
+      yield* Effect.flip(service.get)
+      yield* configure({ failure: undefined })
+      yield* TestClock.adjust("1 day")
+      assert.include(yield* ledger, { logins: 1, refreshes: 0 })
+      assert.include(yield* service.state, { phase: "failed", renewAt: undefined })
+      assert.strictEqual(bare(yield* service.get), "access-1")
+      yield* TestClock.adjust("2880 seconds")
+      assert.include(yield* ledger, { logins: 2, refreshes: 1 })
+    })
+  )
+
+  it.effect("while the held token is valid: every 5 minutes, and are served meanwhile", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start()
+      yield* service.get
+      yield* configure({ failure: wrongKey })
+      yield* TestClock.adjust("2880 seconds")
+      assert.include(yield* ledger, { logins: 2, refreshes: 1 })
+      yield* TestClock.adjust("310 seconds")
+      assert.include(yield* ledger, { logins: 2 })
+      for (let second = 0; second < 310; second++) {
+        assert.strictEqual(bare(yield* service.get), "access-1")
+        yield* TestClock.adjust("1 second")
+      }
+      assert.include(yield* ledger, { logins: 4, refreshes: 1 })
+    })
+  )
+
+  it.effect("what may pass does not make the schedule give up", () =>
+    Effect.gen(function* () {
+      const { configure, service } = yield* start({ failure: unreachable })
+      const fiber = yield* Effect.forkChild(Effect.flip(service.get))
+      yield* TestClock.adjust("1 hour")
+      yield* Fiber.join(fiber)
+      yield* configure({ failure: undefined })
+      yield* TestClock.adjust("10 seconds")
+      assert.include(yield* service.state, { phase: "valid" })
     })
   )
 })

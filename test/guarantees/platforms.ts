@@ -50,6 +50,7 @@ const peculiar = [
   fakeWith("fake without rotation", { traits: { rotatesRefreshToken: false } }),
   fakeWith("fake renewed by login", { traits: { renewWith: "login" } }),
   fakeWith("fake that kills old tokens", { traits: { oldTokenSurvivesRefresh: false } }),
+  fakeWith("fake that locks accounts", { traits: { locksAccount: true } }),
   fakeWith("fake session", { login: false }),
   fakeWith("fake session without rotation", { login: false, traits: { rotatesRefreshToken: false } })
 ]
@@ -219,6 +220,10 @@ export const loggingIn = withLogin.filter(({ fake }) => fake.traits.renewWith ==
 
 /** A refresh kills the access token in use. */
 export const killing = withLogin.filter(({ fake }) => !fake.traits.oldTokenSurvivesRefresh)
+
+/** Repeated refusals lock the account; where they lock none, the schedule goes on after one. */
+export const locking = withLogin.filter(({ fake }) => fake.traits.locksAccount === true)
+export const forgiving = platforms.filter(({ fake }) => fake.traits.locksAccount !== true)
 
 /** There is no login to fall back on. */
 export const sessions = all.filter(({ fake }) => fake.login === false)

@@ -4,7 +4,7 @@ import { RenewalPolicy, TokenError } from "effect-video-auth"
 import { SplitClock, layer as splitClock } from "effect-video-auth/testing/SplitClock"
 import { TestClock } from "effect/testing"
 import { answerLost, assertReason, bare, overloaded, reasonOf, unreachable, wrongKey } from "./engine.ts"
-import { platforms } from "./platforms.ts"
+import { forgiving, platforms } from "./platforms.ts"
 import { guarantee } from "./suite.ts"
 
 const { onDemand } = RenewalPolicy
@@ -69,8 +69,7 @@ guarantee("guarantee 8: the scheduler", platforms, ({ start }) => {
   for (const [outage, failure] of [
     ["8 hours", unreachable],
     ["3 hours", overloaded],
-    ["3 hours", answerLost],
-    ["3 hours", wrongKey]
+    ["3 hours", answerLost]
   ] as const) {
     it.effect(`an outage of ${outage}, ${failure._tag}, does not make it give up`, () =>
       Effect.gen(function* () {
@@ -124,6 +123,21 @@ guarantee("guarantee 8: the scheduler", platforms, ({ start }) => {
       const { ledger } = yield* Effect.scoped(Effect.tap(start(), ({ service }) => service.get))
       yield* TestClock.adjust("1 day")
       assert.include(yield* ledger, { logins: 1, refreshes: 0 })
+    })
+  )
+})
+
+guarantee("guarantee 8: the scheduler, where a wrong credential locks no account", forgiving, ({ start }) => {
+  it.effect("an outage of 3 hours, InvalidCredentials, does not make it give up", () =>
+    Effect.gen(function* () {
+      const { configure, service } = yield* start()
+      yield* service.get
+      yield* configure({ failure: wrongKey })
+      yield* TestClock.adjust("3 hours")
+      assert.include(yield* service.state, { phase: "failed" })
+      yield* configure({ failure: undefined })
+      yield* TestClock.adjust("5 minutes")
+      assert.include(yield* service.state, { phase: "valid" })
     })
   )
 })

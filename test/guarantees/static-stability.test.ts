@@ -140,20 +140,6 @@ guarantee(
       })
     )
 
-    it.effect("a failure that no retry can help is tried again every 5 minutes", () =>
-      Effect.gen(function* () {
-        const { configure, ledger, service } = yield* start()
-        yield* service.get
-        yield* configure({ failure: wrongKey })
-        yield* TestClock.adjust("2880 seconds")
-        assert.include(yield* ledger, { logins: 2, refreshes: 1 })
-        yield* TestClock.adjust("299 seconds")
-        assert.include(yield* ledger, { logins: 2 })
-        yield* TestClock.adjust("420 seconds")
-        assert.include(yield* ledger, { logins: 4, refreshes: 1 })
-      })
-    )
-
     it.effect("Retry-After is honoured by the schedule and by get", () =>
       Effect.gen(function* () {
         const { configure, ledger, service } = yield* start()

@@ -226,12 +226,15 @@ export const make = (program: Program, world: World) => {
     }
   }
 
+  /** Whether the schedule tries no more by itself: another refusal could lock the account. */
+  const leavesToCallers = ({ failure }: Served) => program.locks && failure?.fatal === true
+
   const explain = (served: Served): ReadonlyArray<Reason> => {
     const { credits, failure, held, wanted } = served
     const reasons = new Set<Reason>()
     for (const credit of credits) if (explains(served, credit)) reasons.add(credit.reason)
     const isDue = held === undefined ? failure !== undefined : hasSpent(held, lifetime - window)
-    if (keepFresh && wanted && isDue) reasons.add("scheduled")
+    if (keepFresh && wanted && isDue && !leavesToCallers(served)) reasons.add("scheduled")
     return [...reasons]
   }
 
@@ -300,6 +303,7 @@ export const make = (program: Program, world: World) => {
     surelyValid,
     surelyExpired,
     overdue,
+    leavesToCallers,
     hold,
     holdPrivately,
     forget,

@@ -11,8 +11,10 @@ export const make = (program: Program, { check, timer, violated }: World, books:
   const { healthySince } = doubles
 
   /** A service that looks after its token has a valid one, unless something stands in the way, or did a moment ago. */
-  const hasToken = ({ attempt, failure, held, number, wanted }: Served) => {
-    if (program.whenIdle !== "keep-fresh" || !wanted || !doubles.isHealthy() || !doubles.canRenew()) return
+  const hasToken = (served: Served) => {
+    const { attempt, failure, held, number, wanted } = served
+    const isKept = program.whenIdle === "keep-fresh" && wanted && !books.leavesToCallers(served)
+    if (!isKept || !doubles.isHealthy() || !doubles.canRenew()) return
     const pausedUntil =
       failure === undefined
         ? -Infinity

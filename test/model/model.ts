@@ -28,12 +28,13 @@ import * as World from "./world.ts"
 const onPlatform = (program: Program): readonly [Program, Platform] => {
   const platform = platforms.find(({ name }) => name === program.platform)!
   if (platform.name === "fake") return [program, platform]
-  const { loginSupersedesRefresh, oldTokenSurvivesRefresh, rotatesRefreshToken } = platform.fake.traits
+  const { locksAccount, loginSupersedesRefresh, oldTokenSurvivesRefresh, rotatesRefreshToken } = platform.fake.traits
   const traits = {
     hasLogin: true,
     rotates: rotatesRefreshToken,
     survives: oldTokenSurvivesRefresh,
-    supersedes: loginSupersedesRefresh
+    supersedes: loginSupersedesRefresh,
+    locks: locksAccount === true
   }
   return [{ ...program, ...traits }, platform]
 }

@@ -149,6 +149,7 @@ export const Program = Schema.Struct({
   rotates: Schema.Boolean,
   survives: Schema.Boolean,
   supersedes: Schema.Boolean,
+  locks: Schema.Boolean,
   ops: Schema.Array(Op).check(Schema.isMaxLength(40))
 })
 export type Program = typeof Program.Type

@@ -205,7 +205,8 @@ export const make = (program: Program, clocks: Clocks, listener: Listener) => {
       renewWith: program.hasLogin ? "refresh-then-login" : "refresh",
       rotatesRefreshToken: program.rotates,
       loginSupersedesRefresh: program.supersedes,
-      oldTokenSurvivesRefresh: program.survives
+      oldTokenSurvivesRefresh: program.survives,
+      locksAccount: program.locks
     }
   })
 
