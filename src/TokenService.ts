@@ -21,6 +21,7 @@ import * as AccessToken from "./AccessToken.ts"
 import type * as RenewalPolicy from "./RenewalPolicy.ts"
 import * as Actor from "./internal/actor.ts"
 import * as Engine from "./internal/engine.ts"
+import { toService } from "./internal/service.ts"
 import { withProvider } from "./internal/server.ts"
 import * as TokenError from "./TokenError.ts"
 import type { TokenProvider } from "./TokenProvider.ts"
@@ -110,7 +111,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* ({
   const engine = new Engine.Engine(provider, identity, yield* failed(Actor.make(policy)))
   yield* Scope.addFinalizer(yield* Effect.scope, engine.close())
   const use = <A, E>(f: (engine: Engine.Engine) => Effect.Effect<A, E>) => Effect.suspend(() => f(engine))
-  return TokenService.of(Engine.toService(use, use))
+  return TokenService.of(toService(use, use))
 })
 
 /**

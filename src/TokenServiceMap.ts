@@ -35,6 +35,7 @@ import type * as Scope from "effect/Scope"
 import * as Actor from "./internal/actor.ts"
 import * as Agenda from "./internal/agenda.ts"
 import * as Engine from "./internal/engine.ts"
+import { toService } from "./internal/service.ts"
 import * as Identities from "./internal/identities.ts"
 import type * as RenewalPolicy from "./RenewalPolicy.ts"
 import * as TokenError from "./TokenError.ts"
@@ -209,7 +210,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
           return entry === undefined ? Effect.flatMap(opened, (entry) => use(entry, f)) : use(entry, f)
         })
     return {
-      ...Engine.toService(having(openIfRoom), having(open)),
+      ...toService(having(openIfRoom), having(open)),
       // Looking at one that is not held needs no room.
       state: Effect.sync(() =>
         (entries.get(identity)?.engine ?? new Engine.Engine(provider, identity, environment)).state()

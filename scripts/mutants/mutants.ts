@@ -274,8 +274,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     file: engine,
     edits: [
       [
-        'import * as Schedule from "effect/Schedule"',
-        'import * as Schedule from "effect/Schedule"\nimport * as Redacted from "effect/Redacted"'
+        'import * as Fiber from "effect/Fiber"',
+        'import * as Fiber from "effect/Fiber"\nimport * as Redacted from "effect/Redacted"'
       ],
       [
         "new TokenError.TokenError({ provider: this.provider.name, reason, validUntil })",
@@ -290,8 +290,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     file: engine,
     edits: [
       [
-        'import * as Schedule from "effect/Schedule"',
-        'import * as Schedule from "effect/Schedule"\nimport * as Redacted from "effect/Redacted"'
+        'import * as Fiber from "effect/Fiber"',
+        'import * as Fiber from "effect/Fiber"\nimport * as Redacted from "effect/Redacted"'
       ],
       ["duration, age, expiresAt })", "duration, age, expiresAt, token: Redacted.value(token.accessToken) })"]
     ],

@@ -11,7 +11,7 @@ import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as RenewalPolicy from "../RenewalPolicy.ts"
 import type * as TokenError from "../TokenError.ts"
-import { Observers } from "../TokenEvent.ts"
+import { type Observer, Observers } from "../TokenEvent.ts"
 import { TokenStore } from "../TokenStore.ts"
 import * as Engine from "./engine.ts"
 import * as Exchange from "./exchange.ts"
@@ -36,6 +36,19 @@ export interface Agenda {
   readonly stepped: (ahead: number) => ReadonlyArray<Work>
 }
 
+/** What engines share. */
+export interface Environment {
+  readonly policy: RenewalPolicy.RenewalPolicy
+  readonly clock: Clock.Clock
+  readonly random: typeof Random.Random.Service
+  readonly observers: ReadonlyArray<Observer>
+  readonly exchange: Exchange.Exchange
+  /** The windows of a new token of such a lifetime, in milliseconds before expiry. */
+  readonly windows: (lifetime: number, isFirst: boolean) => ReturnType<typeof RenewalPolicy.windows>
+  /** Has the actor look at something. It may do so at once. */
+  readonly wake: (work: Work) => void
+}
+
 /** A longer sleep would notice a suspended machine or a stepped clock too late. Milliseconds. */
 const tick = 30_000
 
@@ -44,7 +57,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   options: RenewalPolicy.Options | undefined,
   agenda: Agenda = single(),
   windowsOf: typeof Windows = Windows
-): Effect.fn.Return<Engine.Environment, TokenError.ConfigurationInvalid, Scope.Scope> {
+): Effect.fn.Return<Environment, TokenError.ConfigurationInvalid, Scope.Scope> {
   const policy = yield* RenewalPolicy.make(options)
   const scope = yield* Effect.scope
   const clock = yield* Clock.Clock
@@ -105,6 +118,6 @@ const single = (): Agenda => {
 
 /** The windows of one identity: a random delay keeps the processes of a fleet apart. */
 const Windows =
-  (policy: RenewalPolicy.RenewalPolicy, _now: () => number, random: () => number): Engine.Environment["windows"] =>
+  (policy: RenewalPolicy.RenewalPolicy, _now: () => number, random: () => number): Environment["windows"] =>
   (lifetime) =>
     RenewalPolicy.windows(policy, lifetime, random())

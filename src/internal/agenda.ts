@@ -2,8 +2,7 @@
  * Who of very many comes next: a binary heap of due times, and due times that do not come together.
  */
 import * as RenewalPolicy from "../RenewalPolicy.ts"
-import type { Agenda, Work } from "./actor.ts"
-import type { Environment } from "./engine.ts"
+import type { Agenda, Environment, Work } from "./actor.ts"
 
 interface Entry {
   readonly at: number

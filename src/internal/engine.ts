@@ -16,16 +16,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type * as Random from "effect/Random"
-import * as Schedule from "effect/Schedule"
 import * as AccessToken from "../AccessToken.ts"
-import type * as RenewalPolicy from "../RenewalPolicy.ts"
 import * as TokenError from "../TokenError.ts"
-import type { Observer, TokenEvent, Trigger } from "../TokenEvent.ts"
+import type { TokenEvent, Trigger } from "../TokenEvent.ts"
 import type { TokenProvider } from "../TokenProvider.ts"
-import type { State, TokenService } from "../TokenService.ts"
-import type { Work } from "./actor.ts"
-import { type Account, type Exchange, reasonOf } from "./exchange.ts"
+import type { State } from "../TokenService.ts"
+import type { Environment, Work } from "./actor.ts"
+import { type Account, reasonOf } from "./exchange.ts"
+import { delays, type Held, type Round } from "./round.ts"
 
 /** Renewals caused by rejections are counted over this window. Milliseconds. */
 const stormWindow = 30_000
@@ -33,54 +31,12 @@ const stormWindow = 30_000
 /** After a failure that no retry can help, the schedule tries again this rarely; a caller may ask earlier. */
 const fatalPause = 5 * 60_000
 
-/** The credential in hand. Windows are milliseconds before expiry. */
-interface Held {
-  readonly token: AccessToken.AccessToken
-  readonly exit: Exit.Exit<AccessToken.AccessToken>
-  /** Expiry on the monotonic clock. */
-  readonly deadline: number
-  readonly advisory: number
-  readonly mandatory: number
-  /** Got without the store, which did not answer. */
-  readonly isPrivate: boolean
-  /** Taken from the store, where it may have lain for a while. */
-  readonly isAdopted: boolean
-  /** The API refused it, or a refresh under way is killing it: `get` waits for the renewal, while there is one. */
-  suspect: boolean
-}
-
 type Outcome = Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>
 
 /** What callers of an engine are given. */
 type Get = Effect.Effect<AccessToken.AccessToken, TokenError.TokenError>
 
-/** A renewal that somebody wants: attempts are made until it is settled. */
-interface Round {
-  readonly done: Deferred.Deferred<AccessToken.AccessToken, TokenError.TokenError>
-  readonly trigger: Trigger
-  /** No attempt before this monotonic instant. */
-  notBefore: number
-  /** Those who wait without a valid token are told by this monotonic instant. */
-  patience: number | undefined
-  /** Somebody signed out: who still waits asks anew. */
-  isVoid: boolean
-  nextDelay: ((now: number, reason: TokenError.RenewalReason) => Effect.Effect<number | undefined>) | undefined
-}
-
 const noRejections: ReadonlyArray<number> = []
-
-/** What engines share. */
-export interface Environment {
-  readonly policy: RenewalPolicy.RenewalPolicy
-  readonly clock: Clock.Clock
-  readonly random: typeof Random.Random.Service
-  readonly observers: ReadonlyArray<Observer>
-  readonly exchange: Exchange
-  /** The windows of a new token of such a lifetime, in milliseconds before expiry. */
-  readonly windows: (lifetime: number, isFirst: boolean) => Pick<Held, "advisory" | "mandatory">
-  /** Has the actor look at something. It may do so at once. */
-  readonly wake: (work: Work) => void
-}
 
 /** Waits for something, so many milliseconds at most. */
 export const atMost = <A>(millis: number, effect: Effect.Effect<A>): Effect.Effect<unknown> =>
@@ -662,35 +618,3 @@ const isKeptFresh = (env: Environment) => env.policy.whenIdle === "keep-fresh"
 
 const differs = (a: State, b: State) =>
   a.phase !== b.phase || a.generation !== b.generation || a.lastFailure !== b.lastFailure || a.degraded !== b.degraded
-
-/** The service that an engine is behind. `use` finds it, or fails; `look` only looks at one. */
-export const toService = <E extends TokenError.TokenError>(
-  use: <A, E1>(f: (engine: Engine) => Effect.Effect<A, E1>) => Effect.Effect<A, E | E1>,
-  look: <A>(f: (engine: Engine) => Effect.Effect<A>) => Effect.Effect<A>
-): TokenService["Service"] => ({
-  get: use((engine) => engine.get()),
-  getValidFor: (duration) => use((engine) => engine.getValidFor(duration)),
-  renew: use((engine) => engine.renew()),
-  reject: (token) => use((engine) => engine.reject(token)),
-  state: look((engine) => Effect.succeed(engine.state())),
-  awaitChange: (seen) => look((engine) => engine.awaitChange(seen)),
-  invalidate: use((engine) => engine.invalidate())
-})
-
-/** The policy's schedule, one delay at a time; `undefined` when it is over. */
-const delays = (
-  schedule: RenewalPolicy.RenewalPolicy["retry"],
-  jitter: (millis: number) => number
-): Effect.Effect<NonNullable<Round["nextDelay"]>> => {
-  if (schedule === undefined) {
-    let retries = 0
-    return Effect.succeed(() => Effect.succeed(retries < 3 ? jitter(1_000 * 2 ** retries++) : undefined))
-  }
-  return Effect.map(
-    Schedule.toStep(schedule),
-    (step) => (now, reason) =>
-      Effect.map(Effect.exit(step(now, reason)), (exit) =>
-        Exit.isSuccess(exit) ? Duration.toMillis(exit.value[1]) : undefined
-      )
-  )
-}
