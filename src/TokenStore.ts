@@ -13,11 +13,13 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
 import { AccessToken } from "./AccessToken.ts"
 import { StoreUnavailable } from "./TokenError.ts"
 
@@ -185,6 +187,21 @@ export const transact = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
 }, Effect.uninterruptible)
 
 /**
+ * What a store is made with.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * How long a lease is held at most, and so how long the others wait after its holder died. A holder that takes longer
+   * loses it: its answer is thrown away and somebody else logs in, so it should outlive the platform's slowest answer.
+   * @default what outlives the worst attempt: twice the policy's `exchangeTimeout` and 5 seconds
+   */
+  readonly lease?: Duration.Input | undefined
+}
+
+/**
  * Builds a store on a backend, as one owner of leases. Where the backend does not answer, it keeps a credential of this
  * process' own until it does again: one that claims no generation of the store's.
  *
@@ -192,10 +209,12 @@ export const transact = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
  * @since 0.1.0
  */
 export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
-  backend: Backend
+  backend: Backend,
+  options: Options = {}
 ): Effect.fn.Return<TokenStore["Service"]> {
   const clock = yield* Clock.Clock
   const owner = `${yield* Random.nextInt}.${yield* Random.nextInt}`
+  const ttl = options.lease === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(options.lease))
   /** Credentials of our own; `spent` where the refresh token was sent, which no store remembers. */
   const own = new Map<string, { readonly token: AccessToken; spent: boolean }>()
 
@@ -221,7 +240,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     let { seen } = renewal
     while (true) {
       // Only the store's own failures are done without: those of the exchange are the caller's.
-      const outcome = yield* transact(backend, identity, { ...renewal, seen, owner }).pipe(
+      const outcome = yield* transact(backend, identity, { ...renewal, ttl: ttl ?? renewal.ttl, seen, owner }).pipe(
         Effect.catchIf(
           (error): error is StoreUnavailable => error instanceof StoreUnavailable && renewal.canLogIn,
           () => privately(identity, renewal)
@@ -340,8 +359,65 @@ interface MemoryRecord {
  * @category layers
  * @since 0.1.0
  */
-export const layer = <E, R>(backend: Effect.Effect<Backend, E, R>): Layer.Layer<TokenStore, E, R> =>
-  Layer.effect(TokenStore, Effect.flatMap(backend, make))
+export const layer = <E, R>(
+  backend: Effect.Effect<Backend, E, R>,
+  options?: Options
+): Layer.Layer<TokenStore, E, Exclude<R, Scope.Scope>> =>
+  Layer.effect(
+    TokenStore,
+    Effect.flatMap(backend, (backend) => make(backend, options))
+  )
+
+/** What {@link current} and {@link replace} ask of a store: nobody's renewal, so no login of one's own. */
+const aside = { seen: 0, canLogIn: false } as const
+
+/**
+ * The credential in a store, if there is one; it may have expired. Waits while somebody is renewing it.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const current = (
+  store: TokenStore["Service"],
+  identity: string
+): Effect.Effect<Option.Option<AccessToken>, StoreUnavailable> =>
+  // Whoever looks takes the lease where nothing is newer, and gives it back as it was.
+  store.transact(identity, { ...aside, ttl: 1_000, exchange: ({ stored }) => Effect.fail({ stored }) }).pipe(
+    Effect.map(({ token }) => Option.some(token)),
+    Effect.catchIf(
+      (error) => "stored" in error,
+      ({ stored }) => Effect.succeed(stored)
+    )
+  )
+
+/**
+ * Puts the credential that `exchange` gives into a store, whatever is there: somebody has signed in. `exchange` is run
+ * once, under the lease, and told the generation that its credential is to have. It is not run if the store is down.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const replace = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
+  store: TokenStore["Service"],
+  identity: string,
+  options: {
+    /** How long the exchange may take, in milliseconds. */
+    readonly ttl: number
+    readonly exchange: (generation: number) => Effect.Effect<AccessToken, E>
+  }
+): Effect.fn.Return<AccessToken, E | StoreUnavailable> {
+  let seen = 0
+  while (true) {
+    const { isAdopted, token } = yield* store.transact(identity, {
+      ...aside,
+      seen,
+      ttl: options.ttl,
+      exchange: ({ generation }) => options.exchange(generation)
+    })
+    if (!isAdopted) return token
+    seen = token.generation
+  }
+})
 
 /**
  * Provides {@link makeMemory}.
