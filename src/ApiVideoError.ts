@@ -73,7 +73,7 @@ export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", f
 export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", fields) {
   readonly isRetryable = false
   override get message() {
-    return describe(this, "Check the upload token, or the API key and that it belongs to this environment")
+    return describe(this, "Check the upload token, or the API key and its environment")
   }
 }
 

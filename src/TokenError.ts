@@ -192,7 +192,7 @@ export class AmbiguousExchange extends Schema.TaggedError<AmbiguousExchange>()("
 }) {
   readonly isRetryable = true
   override get message() {
-    return `the answer to a refresh was lost${said(this)}; its token is not sent again`
+    return `the answer to a refresh was lost${said(this)}; log in again`
   }
 }
 

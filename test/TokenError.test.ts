@@ -55,7 +55,7 @@ const cases: ReadonlyArray<{
   {
     reason: new TokenError.AmbiguousExchange({ status: 502, failure: "network" }),
     isRetryable: true,
-    says: ["502", "not sent again"]
+    says: ["502", "log in again"]
   },
   {
     reason: new TokenError.MalformedResponse({ status: 200, problem: "expires_in is missing" }),

@@ -44,29 +44,32 @@ const reasonOfFailure = (operation: Operation, error: HttpClientError.HttpClient
     : unavailable
 }
 
-const unreadable = (operation: Operation, status: number | undefined, problem: string) =>
+/** An answer that is none: a refresh may have been carried out all the same. */
+export const unreadable = (operation: Operation, status: number | undefined, problem: string) =>
   operation === "refresh"
     ? new TokenError.AmbiguousExchange({ status })
     : new TokenError.MalformedResponse({ status, problem })
 
+/** As a string: what encodes JSON to bytes would be in every bundle. */
+const inJson = (payload: object) => HttpBody.raw(JSON.stringify(payload), { contentType: "application/json" })
+
 /** Makes what makes the exchanges of a server: a POST to a path below its base URL, one attempt each. */
-export const makeExchange = <A>(
+export const makeExchange = <A, Payload extends object = Readonly<Record<string, string>>>(
   httpClient: HttpClient.HttpClient,
   server: Server,
   decode: (body: unknown) => Effect.Effect<A, TokenError.MalformedResponse>,
-  refusal: Refusal
+  refusal: Refusal,
+  encode: (payload: Payload) => HttpBody.HttpBody = inJson
 ) => {
   const client = discreet(true)(httpClient)
   return Effect.fnUntraced(function* (
     operation: Operation,
     path: string,
-    payload: Readonly<Record<string, string>>
+    payload: Payload
   ): Effect.fn.Return<A, TokenError.RenewalReason> {
     const request = HttpClientRequest.post(server.baseUrl + path, { headers: server.headers, acceptJson: true })
     const failed = Effect.mapError((error: HttpClientError.HttpClientError) => reasonOfFailure(operation, error))
-    // As a string: what encodes JSON to bytes would be in every bundle.
-    const body = HttpBody.raw(JSON.stringify(payload), { contentType: "application/json" })
-    const response = yield* failed(client.execute(HttpClientRequest.setBody(request, body)))
+    const response = yield* failed(client.execute(HttpClientRequest.setBody(request, encode(payload))))
     const { status } = response
     if (status < 200 || status > 299) {
       return yield* reasonOf(response) ?? refusal(operation, status, yield* readJson(response))

@@ -33,9 +33,14 @@ export interface Attempt {
 /** Nothing left this machine: a refresh token in the request is still good. */
 const neverSent = (reason: TokenError.RenewalReason) => reason._tag === "ProviderUnavailable" && !reason.sent
 
-/** The platform answered that it cannot answer: another exchange at once would not help. */
+/** The platform answered that it cannot answer, or nobody of this account: a login at once would not help. */
 const overloaded = (reason: TokenError.RenewalReason) =>
-  reason._tag === "RateLimited" || (reason._tag === "ProviderUnavailable" && reason.failure === "status")
+  reason._tag === "RateLimited" ||
+  reason._tag === "AccountSuspended" ||
+  (reason._tag === "ProviderUnavailable" && reason.failure === "status")
+
+/** After `RefreshTokenRejected`, `AmbiguousExchange` or `MalformedResponse` a refresh token is good for nothing. */
+const consuming = /^(Ref|Am|M)/
 
 /** The typed failure among what went wrong; none where something died or was interrupted. */
 export const reasonOf = <E>(cause: Cause.Cause<E>): E | undefined => cause.reasons.find(Cause.isFailReason)?.error
@@ -105,8 +110,8 @@ export const make = (clock: Clock.Clock, policy: RenewalPolicy, store: TokenStor
 
   /**
    * Refreshes if there is a refresh token that may be sent, and logs in if that fails or there is none. A refresh token
-   * is marked as spent before it is sent; the mark is taken back only if it was not sent, or the platform answered that
-   * it cannot answer and the token either does not rotate or is all there is.
+   * is marked as spent before it is sent; the mark is taken back only if it was not sent, or the platform's answer was not
+   * about it and the token either does not rotate or is all there is.
    */
   const exchange = Effect.fnUntraced(function* (
     provider: TokenProvider,
@@ -131,15 +136,15 @@ export const make = (clock: Clock.Clock, policy: RenewalPolicy, store: TokenStor
         return traits.rotatesRefreshToken ? answer.value : keepRefreshToken(answer.value, current)
       }
       if (refused === undefined) return yield* Effect.failCause(answer.cause)
-      const keeps = login === undefined || !traits.rotatesRefreshToken
-      if (neverSent(refused) || (overloaded(refused) && keeps)) lease.spent = false
-      if (neverSent(refused) || overloaded(refused) || refused._tag === "AccountSuspended") {
+      if (neverSent(refused) || (login === undefined ? !consuming.test(refused._tag) : overloaded(refused))) {
+        lease.spent = traits.rotatesRefreshToken && login !== undefined && !neverSent(refused)
         return yield* refused
       }
     }
     if (login === undefined) {
-      const answered = refused !== undefined && "status" in refused ? { status: refused.status } : {}
-      return yield* new TokenError.InteractionRequired(answered)
+      return yield* new TokenError.InteractionRequired({
+        status: refused && "status" in refused ? refused.status : undefined
+      })
     }
     sending("login")
     return yield* timed(provider, "login", login, lease)

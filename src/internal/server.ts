@@ -29,7 +29,7 @@ export const locate = (
   // A key on plain http could be read by others, and a user name in a URL is mostly a trick.
   const url = isSecureOrigin(baseUrl) ? new URL(baseUrl) : undefined
   return url === undefined || url.username + url.password + url.search + url.hash !== ""
-    ? Effect.fail(invalid("baseUrl", "it must be https, or http on loopback, and no more than host and path"))
+    ? Effect.fail(invalid("baseUrl", "it must be https, or http on loopback, with at most a path"))
     : Effect.succeed({ baseUrl: baseUrl.replace(/\/+$/, ""), host: url.host })
 }
 
