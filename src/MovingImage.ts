@@ -57,6 +57,7 @@ import { pathOf } from "./internal/http.ts"
 import * as Layers from "./internal/layers.ts"
 import { inMemory } from "./internal/limiter.ts"
 import { originOf } from "./internal/origin.ts"
+import { stretched } from "./internal/password.ts"
 import { Secret } from "./internal/schema.ts"
 import {
   identityOf,
@@ -423,20 +424,6 @@ const readCredentials = ({ password, username }: Pick<TokenOptions, "username" |
  * @since 0.1.0
  */
 export const defaultPolicy = { fatalFor: "5 minutes" } as const satisfies RenewalPolicy.Options
-
-/**
- * What stands for a credential in its name. The password is part of it, for who knows the username alone must not be given
- * the token of somebody else; and as passwords can be guessed from a hash in a log, each guess is made dear (PBKDF2).
- */
-const stretched = ({ password, username }: { readonly password: string; readonly username: string }) =>
-  Effect.promise(async () => {
-    const bytes = (text: string) => new TextEncoder().encode(text)
-    // A page that is not served securely has no WebCrypto, and gets a name of its own anyway.
-    if (crypto.subtle === undefined) return username
-    const key = await crypto.subtle.importKey("raw", bytes(password), "PBKDF2", false, ["deriveBits"])
-    const how = { name: "PBKDF2", hash: "SHA-256", salt: bytes(username), iterations: 100_000 }
-    return `${username}\n${new Uint8Array(await crypto.subtle.deriveBits(how, key, 128)).join()}`
-  })
 
 const makeProvider = (
   server: Server,

@@ -79,6 +79,21 @@ export const makeExchange = <A, Payload extends object = Readonly<Record<string,
   })
 }
 
+/** Makes an exchange and stamps its token, which is nobody's successor yet. */
+export const stamped = /* @__PURE__ */ Effect.fnUntraced(function* <A extends AccessToken.TokenResponse>(
+  exchange: Effect.Effect<A, TokenError.RenewalReason>
+) {
+  const clock = yield* Clock.Clock
+  const start = clock.monotonicTimeNanosUnsafe()
+  const response = yield* exchange
+  const token = yield* AccessToken.fromResponse(response, {
+    answeredAt: clock.currentTimeMillisUnsafe(),
+    elapsed: Number(clock.monotonicTimeNanosUnsafe() - start) / 1e6,
+    generation: 1
+  })
+  return { response, token }
+})
+
 /** An exchange on its own, as a program asks for it: the token is stamped, and kept nowhere. */
 export const single = /* @__PURE__ */ Effect.fnUntraced(function* <Session, R>(
   makeServer: Effect.Effect<Server, TokenError.TokenError>,
@@ -87,13 +102,6 @@ export const single = /* @__PURE__ */ Effect.fnUntraced(function* <Session, R>(
 ) {
   const server = yield* makeServer
   const session = yield* makeSession(server)
-  const clock = yield* Clock.Clock
-  const start = clock.monotonicTimeNanosUnsafe()
-  return yield* Effect.flatMap(exchange(session), (response) =>
-    AccessToken.fromResponse(response, {
-      answeredAt: clock.currentTimeMillisUnsafe(),
-      elapsed: Number(clock.monotonicTimeNanosUnsafe() - start) / 1e6,
-      generation: 1
-    })
-  ).pipe(withProvider(server.name))
+  const { token } = yield* stamped(exchange(session)).pipe(withProvider(server.name))
+  return token
 })
