@@ -5,10 +5,9 @@
  * Its time is the real one; `expire…` is how a test gets past the end of something.
  */
 import { Duration, Effect, type Scope } from "effect"
-import { createServer, type RequestListener } from "node:http"
-import type { AddressInfo } from "node:net"
 import * as oauth from "oauth4webapi"
 import { type Configuration, type Context, errors, Provider, type ResourceServerInfo } from "oidc-provider"
+import { listen } from "./listen.ts"
 import * as Adapter from "./oidc/adapter.ts"
 import * as Browser from "./oidc/browser.ts"
 import * as Ledger from "./oidc/ledger.ts"
@@ -124,22 +123,6 @@ const withoutWarning = <A>(evaluate: () => A): A => {
     console.warn = warn
   }
 }
-
-/** Takes a free port; who answers is said afterwards, because the provider has to know the port. */
-const listen = Effect.acquireRelease(
-  Effect.callback<{ readonly url: string; readonly serve: (listener: RequestListener) => void; close: () => void }>(
-    (resume) => {
-      const server = createServer()
-      server.listen(0, "127.0.0.1", () => {
-        const { port } = server.address() as AddressInfo
-        const serve = (listener: RequestListener) => void server.on("request", listener)
-        const close = () => server.close().closeAllConnections()
-        resume(Effect.succeed({ url: `http://127.0.0.1:${port}`, serve, close }))
-      })
-    }
-  ),
-  ({ close }) => Effect.sync(close)
-)
 
 const isLoopback = (origin: string) => URL.canParse(origin) && new URL(origin).hostname === "127.0.0.1"
 
