@@ -44,8 +44,10 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as SandboxAccounts from "./SandboxAccounts.ts"
 import * as SandboxFault from "./SandboxFault.ts"
+import * as SandboxKeycloak from "./SandboxKeycloak.ts"
 import type * as SandboxLedger from "./SandboxLedger.ts"
 import * as SandboxRateLimiter from "./SandboxRateLimiter.ts"
+import * as SandboxRealm from "./SandboxRealm.ts"
 import * as SandboxRefusal from "./SandboxRefusal.ts"
 import { type Answer, type Json, pathOf, type Request, wholeNumber } from "./SandboxRequest.ts"
 import * as SandboxServer from "./SandboxServer.ts"
@@ -71,17 +73,25 @@ export {
   type Entry
 } from "./SandboxLedger.ts"
 export {
+  /** See `SandboxRealm`. */
+  type Client,
+  /** See `SandboxRealm`. */
+  type GrantEntry,
+  /** See `SandboxRealm`. */
+  type Lie
+} from "./SandboxRealm.ts"
+export {
   /** See `SandboxRefusal`. */
   type ErrorNumber,
   /** See `SandboxRefusal`. */
   errorNumbers
 } from "./SandboxRefusal.ts"
 
-/** What every sandbox's ledger says, and what concerns VideoManagers and accounts. Usernames are secrets to it as well. */
-export interface Ledger extends SandboxLedger.Ledger, SandboxAccounts.Report {}
+/** What every sandbox's ledger says, and what concerns VideoManagers, accounts and the login service. Usernames are secrets to it. */
+export interface Ledger extends SandboxLedger.Ledger, SandboxAccounts.Report, SandboxRealm.Report {}
 
 /** How the server behaves; everything can be changed while it runs, see `configure`. */
-export interface Behaviour {
+export interface Behaviour extends SandboxRealm.Behaviour {
   /** Default 5 minutes (movingimage documentation). Applies to tokens issued from then on. */
   readonly accessTokenLifetime: Duration.Input
   /** Default 1 hour (movingimage documentation). Applies to tokens issued from then on. */
@@ -127,6 +137,8 @@ export interface Behaviour {
 export interface Options extends Partial<Behaviour>, SandboxServer.Address {
   /** Who may log in. Default `defaultAccounts`. */
   readonly accounts?: ReadonlyArray<SandboxAccounts.Account> | undefined
+  /** Which applications the login service knows. Default `defaultClients`. */
+  readonly clients?: ReadonlyArray<SandboxRealm.Client> | undefined
 }
 
 const videoManagers: ReadonlyArray<SandboxAccounts.VideoManager> = [
@@ -138,6 +150,20 @@ const videoManagers: ReadonlyArray<SandboxAccounts.VideoManager> = [
 export const defaultAccounts: ReadonlyArray<SandboxAccounts.Account> = [
   { username: "your_username", password: "your_password", videoManagers },
   { username: "<USERNAME>", password: "<PASSWORD>", videoManagers }
+]
+
+const redirectUris = ["http://127.0.0.1/*", "http://[::1]/*", "http://localhost/*"]
+
+/**
+ * `anonymous`, the client of the documentation's password grant, and one for each other way to get a token. All that lead
+ * back may do so to any port of this machine.
+ */
+export const defaultClients: ReadonlyArray<SandboxRealm.Client> = [
+  { id: "anonymous", grants: ["password"] },
+  { id: "browser-app", grants: ["authorization_code"], redirectUris, requiresPkce: true },
+  { id: "server-app", secret: "your_client_secret", grants: ["authorization_code"], redirectUris },
+  { id: "device-app", grants: ["device_code"] },
+  { id: "service-app", secret: "your_client_secret", grants: ["client_credentials"], videoManagers }
 ]
 
 /** The documentation has error numbers and no name of their field. */
@@ -177,17 +203,22 @@ export class MovingImageSandbox extends Context.Service<
     readonly changePassword: (username: string, password: string) => Effect.Effect<void>
     /** Ends a lock and forgets the wrong passwords. */
     readonly unlockAccount: (username: string) => Effect.Effect<void>
+    /** Adds an application, or replaces the one of that id. */
+    readonly addClient: (client: SandboxRealm.Client) => Effect.Effect<void>
+    /** The login service's issuer (OpenID Connect). */
+    readonly issuer: string
   }
 >()("effect-video-auth/testing/MovingImageSandbox") {}
 
-type Settings = SandboxAccounts.Settings & {
-  readonly deletesWith404: boolean
-  readonly storageLimitReached: boolean
-  readonly errorNumberField: string
-  readonly rateLimit: number
-  readonly rateLimitWindow: Duration.Duration
-  readonly retryAfterHeader: string | undefined
-}
+type Settings = SandboxAccounts.Settings &
+  SandboxRealm.Settings & {
+    readonly deletesWith404: boolean
+    readonly storageLimitReached: boolean
+    readonly errorNumberField: string
+    readonly rateLimit: number
+    readonly rateLimitWindow: Duration.Duration
+    readonly retryAfterHeader: string | undefined
+  }
 
 const tokenDefaults: SandboxTokens.Settings = {
   accessTokenLifetime: 300_000,
@@ -202,6 +233,7 @@ const tokenDefaults: SandboxTokens.Settings = {
 
 const resolve = (options: Options): Settings => ({
   ...SandboxTokens.resolve(options, tokenDefaults),
+  ...SandboxRealm.resolve(options),
   tokenFormat: options.tokenFormat ?? "jwt",
   validForVideoManagerAs: options.validForVideoManagerAs ?? "string",
   wrongVideoManagerStatus: options.wrongVideoManagerStatus ?? 403,
@@ -217,8 +249,9 @@ const resolve = (options: Options): Settings => ({
 type Params = Parameters<SandboxServer.Handler>[1]
 type Outcome = Effect.Effect<Answer, SandboxRefusal.Refusal>
 
-const exchangeOf = (method: string, path: string): SandboxFault.Exchange | undefined => {
+const exchangeOf = (method: string, path: string): SandboxFault.Exchange | "token" | undefined => {
   if (method !== "POST") return undefined
+  if (path === SandboxKeycloak.tokenPath) return "token"
   if (path === "/v1/vms/auth/login") return "login"
   return /^\/v1\/vms\/auth\/refresh\/[^/]+$/.test(path) ? "refresh" : undefined
 }
@@ -248,11 +281,23 @@ const make = Effect.fnUntraced(function* (options: Options) {
     window: () => settings().rateLimitWindow,
     now
   })
+  const serverTime = () => now() + settings().clockSkew
   const accounts = SandboxAccounts.make({
     accounts: options.accounts ?? defaultAccounts,
     settings,
-    serverTime: () => now() + settings().clockSkew,
+    serverTime,
     ledger
+  })
+  const issuer = SandboxKeycloak.issuerOf(url)
+  const clients = options.clients ?? defaultClients
+  const realm = SandboxRealm.make({ issuer, clients, accounts, settings, now, serverTime, ledger })
+  const keycloak = SandboxKeycloak.make({
+    origin: url,
+    realm,
+    kid: accounts.kid,
+    settings,
+    serverTime,
+    conceal: ledger.conceal
   })
   const resources = SandboxVideoManager.make({
     origin: url,
@@ -278,7 +323,10 @@ const make = Effect.fnUntraced(function* (options: Options) {
       : HttpServerResponse.setHeader(response, retryAfterHeader, String(retryAfter))
   }
 
-  const judge = (request: Request) => accounts.verify(request.headers["authorization"], videoManagerOf(request))
+  const judge = (request: Request) =>
+    SandboxKeycloak.owns(pathOf(request))
+      ? SandboxAccounts.refused(keycloak.credentialOf(request))
+      : accounts.verify(request.headers["authorization"], videoManagerOf(request))
 
   const open =
     (handler: (request: Request, params: Params) => Outcome): SandboxServer.Handler =>
@@ -350,10 +398,16 @@ const make = Effect.fnUntraced(function* (options: Options) {
       "/v1/vms/:videoManager/videos/:id/url": { GET: within(resources.uploadUrl) },
       "/v1/vms/:videoManager/channels": { GET: within(resources.channels), POST: withBody(resources.createChannel) },
       "/v1/vms/:videoManager/channels/:id": { DELETE: within(resources.deleteChannel) },
-      "/chunks/:id": { POST: open((request, params) => resources.chunk(request, params["id"] ?? "")) }
+      "/chunks/:id": { POST: open((request, params) => resources.chunk(request, params["id"] ?? "")) },
+      ...keycloak.routes
     },
     exchangeOf,
-    noteExchange: accounts.noteExchange,
+    isApi: (path) => !SandboxKeycloak.owns(path),
+    ownCors: SandboxKeycloak.ownCors,
+    noteExchange: (exchange, body) => {
+      accounts.noteExchange(exchange, body)
+      realm.noteExchange(body)
+    },
     judge,
     noteRequest: (request, verdict) => accounts.noteRequest(verdict, videoManagerOf(request)),
     unroutable: (_request, what) =>
@@ -374,7 +428,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
 
   return MovingImageSandbox.of({
     url,
-    ledger: Effect.sync(() => ({ ...ledger.snapshot(), ...accounts.report() })),
+    ledger: Effect.sync(() => ({ ...ledger.snapshot(), ...accounts.report(), ...realm.report() })),
     configure,
     inject,
     clearFaults,
@@ -384,7 +438,9 @@ const make = Effect.fnUntraced(function* (options: Options) {
     addAccount: (account) => Effect.sync(() => accounts.addAccount(account)),
     removeAccount: (username) => Effect.sync(() => accounts.removeAccount(username)),
     changePassword: (username, password) => Effect.sync(() => accounts.changePassword(username, password)),
-    unlockAccount: (username) => Effect.sync(() => accounts.unlockAccount(username))
+    unlockAccount: (username) => Effect.sync(() => accounts.unlockAccount(username)),
+    addClient: (client) => Effect.sync(() => realm.addClient(client)),
+    issuer
   })
 })
 

@@ -21,7 +21,31 @@ export interface Account {
   readonly password: string
   /** A login's token is valid for the first. Empty: logs in, and may nothing. */
   readonly videoManagers: ReadonlyArray<VideoManager>
+  /** May not log in. Default false. */
+  readonly disabled?: boolean | undefined
+  /** Has something to do before the first login, such as choosing another password. Default false. */
+  readonly unfinished?: boolean | undefined
 }
+
+/** What a login by OpenID Connect began. Its tokens are valid for every VideoManager of the user. */
+export interface Session {
+  readonly id: string
+  readonly username: string
+  readonly clientId: string
+  /** Scopes granted, separated by blanks. */
+  readonly scope: string
+  readonly nonce: string | undefined
+  /** Epoch milliseconds on the server's clock. */
+  readonly startedAt: number
+  /** Logged out or revoked: its tokens are refused. */
+  ended: boolean
+}
+
+/** What an access token is valid for: a VideoManager, none where the account has none, or what its session may see. */
+export type Validity = number | undefined | Session
+
+/** Why somebody may not log in. */
+export type Objection = "unknown" | "locked" | "disabled" | "wrong" | "unfinished"
 
 /** The switches that concern credentials. */
 export interface Settings extends SandboxTokens.Settings {
@@ -72,7 +96,8 @@ export interface Verdict extends SandboxServer.Verdict {
   readonly wrongVideoManager: boolean
 }
 
-const refused = (credential: string, expired = false): Verdict => ({
+/** A request without a token in force. */
+export const refused = (credential: string, expired = false): Verdict => ({
   credential,
   expired,
   access: Result.fail(wrongToken),
@@ -80,6 +105,7 @@ const refused = (credential: string, expired = false): Verdict => ({
 })
 
 interface Held {
+  readonly id: string
   account: Account
   failures: number
   locked: boolean
@@ -106,79 +132,100 @@ export const make = (options: {
   const addAccount = (account: Account) => {
     ledger.conceal(account.username)
     ledger.conceal(account.password)
-    accounts.set(account.username, { account, failures: 0, locked: false })
+    const id = accounts.get(account.username)?.id ?? globalThis.crypto.randomUUID()
+    accounts.set(account.username, { id, account, failures: 0, locked: false })
   }
   for (const account of options.accounts) addAccount(account)
 
   const kid = SandboxTokens.randomHex(16)
-  const jwt = (typ: "Bearer" | "Refresh", issuedAt: number, expiresAt: number) => {
+  const jwt = (typ: "Bearer" | "Refresh", issuedAt: number, expiresAt: number, claims: Json) => {
     // Whole seconds, as Keycloak writes them, on which movingimage stands.
     const iat = Math.floor(issuedAt / 1000)
-    const lifetime = (expiresAt - issuedAt) / 1000
+    const lifetime = Math.floor((expiresAt - issuedAt) / 1000)
     const hasEnd = settings().tokenFormat === "jwt" && Number.isFinite(lifetime)
     return SandboxTokens.sign(
       { alg: "RS256", typ: "JWT", kid },
-      { jti: SandboxTokens.randomHex(16), typ, iat, ...(hasEnd ? { exp: iat + lifetime } : {}) }
+      { jti: SandboxTokens.randomHex(16), typ, iat, ...(hasEnd ? { exp: iat + lifetime } : {}), ...claims }
     )
   }
 
-  // The scope is the VideoManager; undefined where the account has none.
-  const tokens = SandboxTokens.make<number | undefined>({
-    ...options,
-    mint: ({ accessExpiresAt, issuedAt, refreshExpiresAt }) =>
+  const minting =
+    (access: Json = {}, refresh: Json = {}): SandboxTokens.Mint =>
+    ({ accessExpiresAt, issuedAt, refreshExpiresAt }) =>
       settings().tokenFormat === "opaque"
         ? Effect.sync(() => ({ access: SandboxTokens.randomHex(32), refresh: SandboxTokens.randomHex(32) }))
         : Effect.all({
-            access: jwt("Bearer", issuedAt, accessExpiresAt),
-            refresh: jwt("Refresh", issuedAt, refreshExpiresAt)
+            access: jwt("Bearer", issuedAt, accessExpiresAt, access),
+            refresh: jwt("Refresh", issuedAt, refreshExpiresAt, refresh)
           })
-  })
 
-  const bodyOf = ({ accessToken, owner, refreshToken, scope }: SandboxTokens.Issued<number | undefined>): TokenBody => {
-    if (scope !== undefined) useOf(scope).tokens++
+  const tokens = SandboxTokens.make<Validity>({ ...options, mint: minting() })
+
+  const bodyOf = ({ accessToken, owner, refreshToken, scope }: SandboxTokens.Issued<Validity>): TokenBody => {
+    const videoManager = typeof scope === "number" ? scope : undefined
+    if (videoManager !== undefined) useOf(videoManager).tokens++
     return {
       accessToken,
       ...(refreshToken === undefined ? {} : { refreshToken }),
       videoManagerList: (accounts.get(owner)?.account.videoManagers ?? []).map(({ id, name }) => ({ id, name })),
       validForVideoManager:
-        scope === undefined ? null : settings().validForVideoManagerAs === "string" ? String(scope) : scope
+        videoManager === undefined
+          ? null
+          : settings().validForVideoManagerAs === "string"
+            ? String(videoManager)
+            : videoManager
     }
   }
 
-  /** Whether the password is right and the account open; a wrong one counts towards its lock. */
-  const admits = (held: Held | undefined, password: string): held is Held => {
-    if (held?.locked === true) counts.loginsWhileLocked++
-    if (held?.locked === false && held.account.password === password) {
-      held.failures = 0
-      return true
-    }
-    counts.loginsRefused++
-    if (held?.locked === false && ++held.failures >= settings().lockAfter) {
+  const objectionTo = (held: Held | undefined, password: string): Objection | undefined => {
+    if (held === undefined) return "unknown"
+    if (held.locked) return "locked"
+    if (held.account.disabled === true) return "disabled"
+    if (held.account.password !== password) return "wrong"
+    return held.account.unfinished === true ? "unfinished" : undefined
+  }
+
+  /** Says why somebody may not log in; a wrong password counts towards the account's lock. */
+  const admit = (username: string, password: string): Objection | undefined => {
+    const held = accounts.get(username)
+    const objection = objectionTo(held, password)
+    if (held !== undefined && objection === undefined) held.failures = 0
+    if (objection !== undefined) counts.loginsRefused++
+    if (objection === "locked") counts.loginsWhileLocked++
+    if (held !== undefined && objection === "wrong" && ++held.failures >= settings().lockAfter) {
       held.locked = true
       counts.accountsLocked++
     }
-    return false
+    return objection
   }
 
-  /** `POST /v1/vms/auth/login`. A locked account is refused in the same words as a wrong password. */
+  const videoManagersOf = (username: string): ReadonlyArray<VideoManager> =>
+    accounts.get(username)?.account.videoManagers ?? []
+
+  /** `POST /v1/vms/auth/login`. Whoever may not log in is refused in the same words as a wrong password. */
   const login = (username: string, password: string): Effect.Effect<TokenBody, Refusal> =>
     Effect.map(
-      tokens.login((): Result.Result<SandboxTokens.Grant<number | undefined>, Refusal> => {
-        const held = accounts.get(username)
-        return admits(held, password)
-          ? Result.succeed({ owner: username, scope: held.account.videoManagers[0]?.id })
+      tokens.login((): Result.Result<SandboxTokens.Grant<Validity>, Refusal> =>
+        admit(username, password) === undefined
+          ? Result.succeed({ owner: username, scope: videoManagersOf(username)[0]?.id })
           : Result.fail(wrongCredentials)
-      }),
+      ),
       bodyOf
     )
 
   /** `POST /v1/vms/auth/refresh/{videoManagerId}`: a token for that VideoManager, whichever the session's last was for. */
   const refresh = (refreshToken: string, videoManager: number): Effect.Effect<TokenBody, Refusal> =>
     Effect.map(
-      tokens.refresh<Refusal>(refreshToken, wrongToken, (owner) =>
-        accounts.get(owner)?.account.videoManagers.some(({ id }) => id === videoManager) === true
-          ? Result.succeed(videoManager)
-          : Result.fail({ status: 403, message: `You have no access to VideoManager ${videoManager}.` })
+      tokens.refresh<Refusal>(
+        refreshToken,
+        () => wrongToken,
+        ({ owner, scope }) => {
+          // Keycloak's are for its own token endpoint.
+          if (typeof scope === "object") return Result.fail(wrongToken)
+          return videoManagersOf(owner).some(({ id }) => id === videoManager)
+            ? Result.succeed(videoManager)
+            : Result.fail({ status: 403, message: `You have no access to VideoManager ${videoManager}.` })
+        }
       ),
       bodyOf
     )
@@ -192,8 +239,10 @@ export const make = (options: {
     const token = tokens.find(parsed.value)
     if (token === undefined) return refused("unknown bearer")
     const { expired, label, live, owner, scope } = token
-    if (!live) return refused(label, expired)
-    const wrongVideoManager = videoManager !== undefined && videoManager !== scope
+    const isSession = typeof scope === "object"
+    if (!live || (isSession && scope.ended)) return refused(label, expired)
+    const valid = isSession ? videoManagersOf(owner).some(({ id }) => id === videoManager) : videoManager === scope
+    const wrongVideoManager = videoManager !== undefined && !valid
     return {
       credential: label,
       expired,
@@ -211,6 +260,13 @@ export const make = (options: {
     login,
     refresh,
     verify,
+    admit,
+    tokens,
+    minting,
+    kid,
+    /** The account's id, which a change of its name or password leaves as it is; undefined: there is none of that name. */
+    idOf: (username: string): string | undefined => accounts.get(username)?.id,
+    isDisabled: (username: string): boolean => accounts.get(username)?.account.disabled === true,
     noteExchange: (exchange: "login" | "refresh", body: Json | undefined) => {
       if (exchange === "refresh") {
         if (typeof body?.["refreshToken"] === "string") tokens.noteRefreshToken(body["refreshToken"])
@@ -227,8 +283,7 @@ export const make = (options: {
       useOf(videoManager).wrongTokens++
       counts.wrongVideoManager++
     },
-    videoManagersOf: (username: string): ReadonlyArray<VideoManager> =>
-      accounts.get(username)?.account.videoManagers ?? [],
+    videoManagersOf,
     report: (): Report => ({
       ...counts,
       videoManagers: Object.fromEntries([...uses].map(([id, use]) => [id, { ...use }]))
@@ -251,3 +306,6 @@ export const make = (options: {
     killRefreshTokens: () => tokens.killRefreshTokens()
   }
 }
+
+/** What the sandbox knows of accounts, see `make`. */
+export type Accounts = ReturnType<typeof make>

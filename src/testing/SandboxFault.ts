@@ -44,12 +44,15 @@ export type FaultKind = Data.TaggedEnum<{
 /** Constructors and matchers of the kinds: `FaultKind.DropAfter()`. Plain objects with a `_tag` do as well. */
 export const FaultKind = Data.taggedEnum<FaultKind>()
 
-/** The two requests that bring tokens. */
+/** The two requests that bring tokens. Of OAuth's grants one is the refresh, and the others are logins. */
 export type Exchange = "login" | "refresh"
 
 /** A fault waiting for requests. Faults are served in the order they were injected, one per request. */
 export interface Fault {
-  /** Which requests: the two exchanges by name, `api` for all others, or a test of method and path. */
+  /**
+   * Which requests: the two exchanges by name, `api` for those to the API, or a test of method and path, which alone (with
+   * `any`) finds what else there is, such as discovery and revocation.
+   */
   readonly on: Exchange | "api" | "any" | ((method: string, path: string) => boolean)
   /** How many matching requests; default 1, `Infinity` until `clearFaults`. */
   readonly times?: number | undefined
@@ -67,7 +70,7 @@ export const makeQueue = () => {
       waiting = []
     },
     /** Takes the first fault meant for this request. */
-    take: (target: Exchange | "api", method: string, path: string): FaultKind | undefined => {
+    take: (target: Exchange | "api" | undefined, method: string, path: string): FaultKind | undefined => {
       const found = waiting.find(({ fault: { on } }) =>
         typeof on === "function" ? on(method, path) : on === "any" || on === target
       )

@@ -83,7 +83,10 @@ export const make = (options: {
 
   /** `POST /auth/refresh`. */
   const refresh = (token: string): Effect.Effect<TokenBody, Slug> =>
-    Effect.map(tokens.refresh<Slug>(token, "authentication-invalid-user-credentials", suspension), bodyOf)
+    Effect.map(
+      tokens.refresh<Slug>(token, () => "authentication-invalid-user-credentials", suspension),
+      bodyOf
+    )
 
   /** Judges an `Authorization` header. */
   const verify = (authorization: string | undefined): Verdict => {

@@ -37,6 +37,21 @@ export const jsonBody = (request: Request): Effect.Effect<Json | undefined> =>
     Effect.orElseSucceed(() => undefined)
   )
 
+/** Whether the body is a form. */
+export const isForm = (request: Request): boolean =>
+  /^application\/x-www-form-urlencoded\b/i.test(request.headers["content-type"] ?? "")
+
+/** The form in a request's body; empty when there is none. */
+export const formOf = (request: Request): Effect.Effect<URLSearchParams> =>
+  Effect.map(
+    Effect.orElseSucceed(request.text, () => ""),
+    (text) => new URLSearchParams(isForm(request) ? text : "")
+  )
+
+/** The fields in a request's body, of a form or a JSON object. */
+export const fieldsOf = (request: Request): Effect.Effect<Json | undefined> =>
+  isForm(request) ? Effect.map(formOf(request), (form) => Object.fromEntries(form)) : jsonBody(request)
+
 /** Scheme, in lower case, and value of an `Authorization` header; undefined: it has not the form of one. */
 export const authorizationOf = (header: string): { readonly scheme: string; readonly value: string } | undefined => {
   const [, scheme, value] = /^(\S+) +(\S+) *$/.exec(header) ?? []

@@ -14,7 +14,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as NodeHttp from "node:http"
 import * as SandboxFault from "./SandboxFault.ts"
 import * as SandboxLedger from "./SandboxLedger.ts"
-import { type Answer, type Json, jsonBody, pathOf, queryOf, type Request } from "./SandboxRequest.ts"
+import { type Answer, fieldsOf, type Json, pathOf, queryOf, type Request } from "./SandboxRequest.ts"
 
 /** Where to listen. */
 export interface Address {
@@ -58,7 +58,12 @@ export interface Verdict {
 /** What makes the server a certain platform. */
 export interface Platform<V extends Verdict> {
   readonly routes: Routes
-  readonly exchangeOf: (method: string, path: string) => SandboxFault.Exchange | undefined
+  /** `token` is OAuth's token endpoint, where the grant in the body tells a refresh from a login. */
+  readonly exchangeOf: (method: string, path: string) => SandboxFault.Exchange | "token" | undefined
+  /** Whether a path that is no exchange is the API's, rather than the login service's. Default: all are. */
+  readonly isApi?: ((path: string) => boolean) | undefined
+  /** Whether the handlers of a path say themselves which origins may read their answers. Default: any may read all. */
+  readonly ownCors?: ((path: string) => boolean) | undefined
   /** Notes what an exchange brought, whatever becomes of it. */
   readonly noteExchange: (exchange: SandboxFault.Exchange, body: Json | undefined) => void
   readonly judge: (request: Request) => V
@@ -156,6 +161,11 @@ export const listen = Effect.fnUntraced(function* (options: Address) {
         Effect.uninterruptible
       )
 
+    const received = (exchange: SandboxFault.Exchange) => {
+      if (exchange === "login") ledger.counts.logins++
+      else ledger.counts.refreshes++
+    }
+
     const arrive = (request: Request) => {
       const { headers, method } = request
       const path = pathOf(request)
@@ -181,22 +191,34 @@ export const listen = Effect.fnUntraced(function* (options: Address) {
         )
       }
       ledger.open(entry)
-      if (exchange === "login") ledger.counts.logins++
-      else if (exchange === "refresh") ledger.counts.refreshes++
-      else if (method !== "OPTIONS") {
+      const isApi = exchange === undefined && platform.isApi?.(path) !== false
+      if (exchange === "login" || exchange === "refresh") received(exchange)
+      else if (isApi && method !== "OPTIONS") {
         ledger.counts.requests++
         if (verdict.expired) ledger.counts.expiredTokensReceived++
         platform.noteRequest?.(request, verdict)
       }
-      return { entry, exchange } as const
+      return { entry, exchange, isApi } as const
     }
 
-    const answer = Effect.fnUntraced(function* (request: Request, { entry, exchange }: ReturnType<typeof arrive>) {
+    /** Which exchange it is, once its body is here. */
+    const noted = Effect.fnUntraced(function* (request: Request, announced: SandboxFault.Exchange | "token") {
+      const body = yield* fieldsOf(request)
+      const grant = body?.["grant_type"] === "refresh_token" ? "refresh" : "login"
+      const exchange = announced === "token" ? grant : announced
+      if (announced === "token") received(exchange)
+      platform.noteExchange(exchange, body)
+      return exchange
+    })
+
+    const answer = Effect.fnUntraced(function* (request: Request, arrival: ReturnType<typeof arrive>) {
+      const { entry, isApi } = arrival
       // The whole body first, so that a fault can tell "received" from "never arrived".
       const text = yield* Effect.orElseSucceed(request.text, () => undefined)
       if (text === undefined) return platform.tooLarge()
-      if (exchange !== undefined) platform.noteExchange(exchange, yield* jsonBody(request))
-      const kind = faults.take(exchange ?? "api", request.method, pathOf(request))
+      const exchange = arrival.exchange === undefined ? undefined : yield* noted(request, arrival.exchange)
+      const target = exchange ?? (isApi ? "api" : undefined)
+      const kind = faults.take(target, request.method, pathOf(request))
       if (kind === undefined) return yield* process(request)
       const { _tag: fault } = kind
       entry.fault = fault
@@ -211,7 +233,7 @@ export const listen = Effect.fnUntraced(function* (options: Address) {
     const app = Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
       const arrival = arrive(request)
-      const { entry, exchange } = arrival
+      const { entry, exchange, isApi } = arrival
       if (request.method === "OPTIONS") {
         ledger.answered(entry, 204)
         return preflight(request, platform.exposedHeaders)
@@ -225,8 +247,10 @@ export const listen = Effect.fnUntraced(function* (options: Address) {
       )
       if (response === undefined) return HttpServerResponse.empty()
       ledger.answered(entry, response.status)
-      if (response.status === 401 && exchange === undefined) ledger.counts.unauthorized++
-      return HttpServerResponse.setHeaders(response, corsHeaders(platform.exposedHeaders))
+      if (response.status === 401 && isApi) ledger.counts.unauthorized++
+      return platform.ownCors?.(pathOf(request)) === true
+        ? response
+        : HttpServerResponse.setHeaders(response, corsHeaders(platform.exposedHeaders))
     }).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(platform.maximumBodySize)))
 
     // A server that runs in the program's own process must not show up in the program's traces.

@@ -57,6 +57,8 @@ export interface Issued<Scope> extends Grant<Scope> {
   readonly refreshToken: string | undefined
   /** Of the access token, milliseconds. */
   readonly lifetime: number
+  /** Of the refresh token, milliseconds from now; 0 without one. */
+  readonly refreshLifetime: number
 }
 
 /** When tokens are issued and end: epoch milliseconds on the server's clock. */
@@ -66,9 +68,23 @@ export interface Times {
   readonly refreshExpiresAt: number
 }
 
+/** Writes a pair of tokens. */
+export type Mint = (times: Times) => Effect.Effect<{ readonly access: string; readonly refresh: string }>
+
+/** Where one exchange differs from the others of its sandbox. */
+export interface Terms {
+  readonly mint?: Mint | undefined
+  /** Neither token outlives this: epoch milliseconds on the server's clock. */
+  readonly endsAt?: number | undefined
+  /** No refresh token at a login; at a refresh the one sent goes on working beside the new one. */
+  readonly refreshToken?: "none" | "unspent" | undefined
+}
+
+/** Why a refresh token is refused. */
+export type RefreshRefusal = "unknown" | "expired" | "closed" | "used"
+
 /** Everything that descends from one login. */
-interface Family<Scope> {
-  readonly owner: string
+interface Family<Scope> extends Grant<Scope> {
   readonly accessTokens: Array<Access<Scope>>
   /** Its refresh tokens are refused. */
   closed: boolean
@@ -125,11 +141,11 @@ export const sign = Effect.fnUntraced(function* (header: object, payload: object
   return `${content}.${Base64Url.encode(new Uint8Array(signature))}`
 })
 
-/** Makes the tokens of one sandbox. `serverTime` in epoch milliseconds, skew included; `mint` writes a pair of tokens. */
+/** Makes the tokens of one sandbox. `serverTime` in epoch milliseconds, skew included. */
 export const make = <Scope>(options: {
   readonly settings: () => Settings
   readonly serverTime: () => number
-  readonly mint: (times: Times) => Effect.Effect<{ readonly access: string; readonly refresh: string }>
+  readonly mint: Mint
   readonly ledger: SandboxLedger.Recorder
 }) => {
   const { ledger, mint, serverTime, settings } = options
@@ -149,22 +165,23 @@ export const make = <Scope>(options: {
   }
 
   // Written before any check, so that checking and issuing are one synchronous step that no other exchange can divide.
-  const draft = Effect.gen(function* () {
-    const { accessTokenLifetime: lifetime, refreshTokenLifetime } = settings()
+  const draft = Effect.fnUntraced(function* (terms: Terms) {
+    const { accessTokenLifetime, refreshTokenLifetime } = settings()
+    const { endsAt = Number.POSITIVE_INFINITY } = terms
     const issuedAt = serverTime()
     const times = {
       issuedAt,
-      accessExpiresAt: issuedAt + lifetime,
-      refreshExpiresAt: issuedAt + refreshTokenLifetime
+      accessExpiresAt: Math.min(issuedAt + accessTokenLifetime, endsAt),
+      refreshExpiresAt: Math.min(issuedAt + refreshTokenLifetime, endsAt)
     }
-    return { ...times, ...(yield* mint(times)), lifetime }
+    return { ...times, ...(yield* (terms.mint ?? mint)(times)) }
   })
-  type Draft = Effect.Success<typeof draft>
+  type Draft = Effect.Success<ReturnType<typeof draft>>
 
   const issue = (
     family: Family<Scope>,
     scope: Scope,
-    { access, accessExpiresAt, lifetime }: Draft,
+    { access, accessExpiresAt, issuedAt }: Draft,
     refreshToken: string | undefined
   ): Issued<Scope> => {
     const { owner } = family
@@ -172,7 +189,14 @@ export const make = <Scope>(options: {
     accessTokens.set(access, token)
     family.accessTokens.push(token)
     ledger.conceal(access)
-    return { owner, scope, accessToken: access, refreshToken, lifetime }
+    return {
+      owner,
+      scope,
+      accessToken: access,
+      refreshToken,
+      lifetime: accessExpiresAt - issuedAt,
+      refreshLifetime: (refreshTokens.get(refreshToken ?? "")?.expiresAt ?? issuedAt) - issuedAt
+    }
   }
 
   const newRefreshToken = (family: Family<Scope>, { refresh, refreshExpiresAt }: Draft): string | undefined => {
@@ -185,17 +209,20 @@ export const make = <Scope>(options: {
 
   return {
     /** Issues a pair of tokens to whom `decide` names, or fails as it says. */
-    login: <Refusal>(decide: () => Result.Result<Grant<Scope>, Refusal>): Effect.Effect<Issued<Scope>, Refusal> =>
-      Effect.flatMap(draft, (made) =>
+    login: <Refusal>(
+      decide: () => Result.Result<Grant<Scope>, Refusal>,
+      terms: Terms = {}
+    ): Effect.Effect<Issued<Scope>, Refusal> =>
+      Effect.flatMap(draft(terms), (made) =>
         Effect.fromResult(
           Result.map(decide(), ({ owner, scope }) => {
             if (settings().loginSupersedesRefreshToken) close(owner)
-            const family: Family<Scope> = { owner, accessTokens: [], closed: false }
+            const family: Family<Scope> = { owner, scope, accessTokens: [], closed: false }
             const others = families.get(owner)
             if (others === undefined) families.set(owner, [family])
             else others.push(family)
             ledger.counts.loginsAccepted++
-            return issue(family, scope, made, newRefreshToken(family, made))
+            return issue(family, scope, made, terms.refreshToken === "none" ? undefined : newRefreshToken(family, made))
           })
         )
       ),
@@ -203,23 +230,26 @@ export const make = <Scope>(options: {
     /** Issues another pair for a refresh token in force; `decide` may still refuse, which does not spend the token. */
     refresh: <Refusal>(
       token: string,
-      refused: Refusal,
-      decide: (owner: string) => Result.Result<Scope, Refusal>
+      refused: (why: RefreshRefusal) => Refusal,
+      decide: (login: Grant<Scope>) => Result.Result<Scope, Refusal>,
+      terms: Terms = {}
     ): Effect.Effect<Issued<Scope>, Refusal> =>
-      Effect.flatMap(draft, (made) => {
+      Effect.flatMap(draft(terms), (made) => {
         const held = refreshTokens.get(token)
-        if (held === undefined || held.family.closed || serverTime() >= held.expiresAt) return Effect.fail(refused)
+        if (held === undefined) return Effect.fail(refused("unknown"))
         const { family } = held
+        if (serverTime() >= held.expiresAt) return Effect.fail(refused("expired"))
+        if (family.closed) return Effect.fail(refused("closed"))
         if (held.used) {
           if (settings().detectsRefreshTokenReuse) {
             // Whoever replays may be a thief, and whoever used it first may be: neither keeps anything.
             family.closed = true
             killAccessTokens(family)
           }
-          return Effect.fail(refused)
+          return Effect.fail(refused("used"))
         }
         return Effect.fromResult(
-          Result.map(decide(family.owner), (scope) => {
+          Result.map(decide(family), (scope) => {
             if (settings().revokesAccessTokenOnRefresh) killAccessTokens(family)
             ledger.counts.refreshesAccepted++
             if (!settings().rotatesRefreshToken) {
@@ -227,19 +257,26 @@ export const make = <Scope>(options: {
             }
             const next = newRefreshToken(family, made)
             // An answer without a refresh token leaves the old one in force, as OAuth 2 (RFC 6749, section 6) has it.
-            held.used = next !== undefined
+            held.used = next !== undefined && terms.refreshToken !== "unspent"
             return issue(family, scope, made, next)
           })
         )
       }),
 
-    /** Notes that a refresh token arrived, whatever becomes of the request. */
-    noteRefreshToken: (token: string) => {
+    /** Notes that a refresh token arrived, whatever becomes of the request, and says how the ledger calls it. */
+    noteRefreshToken: (token: string): string => {
       ledger.conceal(token)
       const known = received.get(token) ?? { label: `unknown refresh token #${received.size + 1}`, count: 0 }
       received.set(token, known)
       if (++known.count > 1) ledger.sentTwice(known.label)
+      return known.label
     },
+
+    /** How the ledger calls a refresh token. */
+    labelOf: (refreshToken: string): string | undefined => received.get(refreshToken)?.label,
+
+    /** The login that a refresh token descends from; undefined: not this server's. */
+    loginOf: (refreshToken: string): Grant<Scope> | undefined => refreshTokens.get(refreshToken)?.family,
 
     /** The access token of that text; undefined: not this server's. */
     find: (accessToken: string): Known<Scope> | undefined => {
@@ -250,6 +287,10 @@ export const make = <Scope>(options: {
       return { label, owner, scope, expired, live: !expired && !dead }
     },
 
+    killAccessToken: (accessToken: string) => {
+      const token = accessTokens.get(accessToken)
+      if (token !== undefined) token.dead = true
+    },
     killAccessTokens: () => {
       for (const token of accessTokens.values()) token.dead = true
     },

@@ -7,13 +7,14 @@
  */
 import { build } from "esbuild"
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
-import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { createServer, type RequestListener, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { availableParallelism, tmpdir } from "node:os"
-import { basename, delimiter, join } from "node:path"
+import { basename, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import * as Chromium from "../support/chromiumBinary.ts"
 
 const here = fileURLToPath(new URL(".", import.meta.url))
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -197,20 +198,6 @@ interface Runtime {
   readonly expects: Facts
 }
 
-const isExecutable = (path: string) => {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
-
-const onPath = (...names: ReadonlyArray<string>): string | undefined =>
-  names
-    .flatMap((name) => (process.env["PATH"] ?? "").split(delimiter).map((directory) => join(directory, name)))
-    .find(isExecutable)
-
 /** The binary of an optional dependency; npm leaves out those of other platforms. */
 const packaged = (dependency: string, binary: string) => () => {
   const path = join(here, "node_modules", dependency, binary)
@@ -287,9 +274,8 @@ let chromiumFound: ReturnType<Runtime["find"]> | undefined
 const findChromium: Runtime["find"] = () => (chromiumFound ??= lookForChromium())
 
 const lookForChromium: Runtime["find"] = () => {
-  const find = () => process.env["CHROMIUM"] ?? onPath("chromium", "chromium-browser", "google-chrome", "chrome")
-  let path = find()
-  if (path === undefined && process.getuid?.() === 0 && onPath("apt-get") !== undefined) {
+  let path = Chromium.find()
+  if (path === undefined && process.getuid?.() === 0 && Chromium.onPath("apt-get") !== undefined) {
     console.log("installing Debian's chromium …")
     try {
       execFileSync("apt-get", ["update", "-qq"], { stdio: "ignore" })
@@ -300,9 +286,9 @@ const lookForChromium: Runtime["find"] = () => {
     } catch {
       return { missing: "there is no chromium, and apt-get could not install it" }
     }
-    path = find()
+    path = Chromium.find()
   }
-  return path === undefined ? { missing: "there is no chromium on the PATH, and CHROMIUM names none" } : { path }
+  return path === undefined ? { missing: Chromium.missing } : { path }
 }
 
 /** A page of another origin than all it talks to. `host` is the page's; any but loopback is no secure context on http. */
@@ -336,23 +322,7 @@ const chromium = (name: string, host: string): Runtime => ({
     const page = new URL(origin)
     page.hostname = host
     page.searchParams.set("urls", JSON.stringify(urls))
-    const browser = start(path, [
-      "--headless",
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-dev-shm-usage",
-      "--disable-quic",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      "--no-first-run",
-      "--enable-logging=stderr",
-      `--host-resolver-rules=MAP ${host} 127.0.0.1`,
-      `--user-data-dir=${join(scratch, name)}`,
-      // Keeps it running, and says when it does.
-      "--remote-debugging-port=0",
-      page.href
-    ])
+    const browser = start(path, [...Chromium.flags(join(scratch, name), `MAP ${host} 127.0.0.1`), page.href])
     const ending = browser.ended.then((code) => {
       throw new Error(`the browser ended with ${code}`)
     })
