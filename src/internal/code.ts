@@ -120,7 +120,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
         try: () => oauth.validateAuthResponse(metadata, registration, searchParams, state),
         catch: reasonOfAnswer
       })
-      if (!callback.has("code")) return yield* reasonOfAnswer(undefined)
+      if (callback.getAll("code").length !== 1) return yield* reasonOfAnswer(undefined)
       return yield* Grants.requestToken(
         client,
         "login",
