@@ -43,7 +43,9 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as SandboxAccounts from "./SandboxAccounts.ts"
+import type * as SandboxClients from "./SandboxClients.ts"
 import * as SandboxFault from "./SandboxFault.ts"
+import * as SandboxGrants from "./SandboxGrants.ts"
 import * as SandboxKeycloak from "./SandboxKeycloak.ts"
 import type * as SandboxLedger from "./SandboxLedger.ts"
 import * as SandboxRateLimiter from "./SandboxRateLimiter.ts"
@@ -63,20 +65,24 @@ export {
   type VideoManagerUse
 } from "./SandboxAccounts.ts"
 export {
+  /** See `SandboxClients`. */
+  type Client
+} from "./SandboxClients.ts"
+export {
   /** See `SandboxFault`. */
   type Fault,
   /** See `SandboxFault`. */
   FaultKind
 } from "./SandboxFault.ts"
 export {
+  /** See `SandboxGrants`. */
+  type GrantEntry
+} from "./SandboxGrants.ts"
+export {
   /** See `SandboxLedger`. */
   type Entry
 } from "./SandboxLedger.ts"
 export {
-  /** See `SandboxRealm`. */
-  type Client,
-  /** See `SandboxRealm`. */
-  type GrantEntry,
   /** See `SandboxRealm`. */
   type Lie
 } from "./SandboxRealm.ts"
@@ -87,8 +93,14 @@ export {
   errorNumbers
 } from "./SandboxRefusal.ts"
 
-/** What every sandbox's ledger says, and what concerns VideoManagers, accounts and the login service. Usernames are secrets to it. */
-export interface Ledger extends SandboxLedger.Ledger, SandboxAccounts.Report, SandboxRealm.Report {}
+/**
+ * What every sandbox's ledger says, and what concerns VideoManagers, accounts and the login service. Usernames are secrets to
+ * it as well.
+ */
+export interface Ledger extends SandboxLedger.Ledger, SandboxAccounts.Report, SandboxRealm.Report {
+  /** The token endpoint's answers, the latest `SandboxLedger.entryLimit`. */
+  readonly grants: ReadonlyArray<SandboxGrants.GrantEntry>
+}
 
 /** How the server behaves; everything can be changed while it runs, see `configure`. */
 export interface Behaviour extends SandboxRealm.Behaviour {
@@ -138,7 +150,7 @@ export interface Options extends Partial<Behaviour>, SandboxServer.Address {
   /** Who may log in. Default `defaultAccounts`. */
   readonly accounts?: ReadonlyArray<SandboxAccounts.Account> | undefined
   /** Which applications the login service knows. Default `defaultClients`. */
-  readonly clients?: ReadonlyArray<SandboxRealm.Client> | undefined
+  readonly clients?: ReadonlyArray<SandboxClients.Client> | undefined
 }
 
 const videoManagers: ReadonlyArray<SandboxAccounts.VideoManager> = [
@@ -158,7 +170,7 @@ const redirectUris = ["http://127.0.0.1/*", "http://[::1]/*", "http://localhost/
  * `anonymous`, the client of the documentation's password grant, and one for each other way to get a token. All that lead
  * back may do so to any port of this machine.
  */
-export const defaultClients: ReadonlyArray<SandboxRealm.Client> = [
+export const defaultClients: ReadonlyArray<SandboxClients.Client> = [
   { id: "anonymous", grants: ["password"] },
   { id: "browser-app", grants: ["authorization_code"], redirectUris, requiresPkce: true },
   { id: "server-app", secret: "your_client_secret", grants: ["authorization_code"], redirectUris },
@@ -204,7 +216,7 @@ export class MovingImageSandbox extends Context.Service<
     /** Ends a lock and forgets the wrong passwords. */
     readonly unlockAccount: (username: string) => Effect.Effect<void>
     /** Adds an application, or replaces the one of that id. */
-    readonly addClient: (client: SandboxRealm.Client) => Effect.Effect<void>
+    readonly addClient: (client: SandboxClients.Client) => Effect.Effect<void>
     /** The login service's issuer (OpenID Connect). */
     readonly issuer: string
   }
@@ -290,10 +302,12 @@ const make = Effect.fnUntraced(function* (options: Options) {
   })
   const issuer = SandboxKeycloak.issuerOf(url)
   const clients = options.clients ?? defaultClients
-  const realm = SandboxRealm.make({ issuer, clients, accounts, settings, now, serverTime, ledger })
+  const realm = SandboxRealm.make({ issuer, clients, accounts, settings, serverTime, ledger })
+  const grants = SandboxGrants.make({ issuer, realm, accounts, settings, now, serverTime, ledger })
   const keycloak = SandboxKeycloak.make({
     origin: url,
     realm,
+    grants,
     kid: accounts.kid,
     settings,
     serverTime,
@@ -406,7 +420,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     ownCors: SandboxKeycloak.ownCors,
     noteExchange: (exchange, body) => {
       accounts.noteExchange(exchange, body)
-      realm.noteExchange(body)
+      grants.noteExchange(body)
     },
     judge,
     noteRequest: (request, verdict) => accounts.noteRequest(verdict, videoManagerOf(request)),
@@ -428,7 +442,12 @@ const make = Effect.fnUntraced(function* (options: Options) {
 
   return MovingImageSandbox.of({
     url,
-    ledger: Effect.sync(() => ({ ...ledger.snapshot(), ...accounts.report(), ...realm.report() })),
+    ledger: Effect.sync(() => ({
+      ...ledger.snapshot(),
+      ...accounts.report(),
+      ...realm.report(),
+      grants: grants.entries()
+    })),
     configure,
     inject,
     clearFaults,

@@ -9,6 +9,8 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as SandboxClients from "./SandboxClients.ts"
+import * as SandboxGrants from "./SandboxGrants.ts"
 import * as SandboxPages from "./SandboxPages.ts"
 import * as SandboxRealm from "./SandboxRealm.ts"
 import { type Answer, authorizationOf, formOf, isForm, type Json, queryOf, type Request } from "./SandboxRequest.ts"
@@ -45,12 +47,13 @@ const decodeSessionId = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.
 export const make = (options: {
   readonly origin: string
   readonly realm: SandboxRealm.Realm
+  readonly grants: SandboxGrants.Grants
   readonly kid: string
   readonly settings: () => SandboxRealm.Settings
   readonly serverTime: () => number
   readonly conceal: (secret: string) => void
 }) => {
-  const { conceal, kid, origin, realm, serverTime, settings } = options
+  const { conceal, grants, kid, origin, realm, serverTime, settings } = options
   const issuer = issuerOf(origin)
   const endpoint = (name: string) => `${origin}${protocolPath}/${name}`
 
@@ -112,7 +115,7 @@ export const make = (options: {
         "refresh_token",
         "password",
         "client_credentials",
-        SandboxRealm.deviceGrant
+        SandboxGrants.deviceGrant
       ],
       response_types_supported: ["code"],
       response_modes_supported: ["query", "fragment"],
@@ -133,9 +136,9 @@ export const make = (options: {
   })
 
   /** What pages of the client's own origins may read; before there is a client, any may read why. */
-  const readable = (request: Request, client: SandboxRealm.Client | undefined, answer: Answer): Answer => {
+  const readable = (request: Request, client: SandboxClients.Client | undefined, answer: Answer): Answer => {
     const asking = request.headers["origin"]
-    if (asking === undefined || (client !== undefined && !SandboxRealm.allowsOrigin(client, asking))) return answer
+    if (asking === undefined || (client !== undefined && !SandboxClients.allowsOrigin(client, asking))) return answer
     return HttpServerResponse.setHeaders(answer, {
       "access-control-allow-origin": asking,
       "access-control-allow-credentials": "true",
@@ -144,13 +147,13 @@ export const make = (options: {
     })
   }
 
-  const refusal = ({ challenge, description, error, status }: SandboxRealm.Refusal): Answer =>
+  const refusal = ({ challenge, description, error, status }: SandboxClients.Refusal): Answer =>
     HttpServerResponse.jsonUnsafe(
       { error, error_description: description },
       { status, headers: challenge === true ? { "www-authenticate": 'Basic realm="platform"' } : {} }
     )
 
-  const basicOf = (request: Request): SandboxRealm.Basic | undefined => {
+  const basicOf = (request: Request): SandboxClients.Basic | undefined => {
     const parsed = authorizationOf(request.headers["authorization"] ?? "")
     if (parsed?.scheme !== "basic") return undefined
     const text = Result.getOrElse(Base64.decodeString(parsed.value), () => "")
@@ -165,9 +168,9 @@ export const make = (options: {
     (
       handler: (
         form: URLSearchParams,
-        client: Result.Result<SandboxRealm.Client, SandboxRealm.Refusal>,
-        basic: SandboxRealm.Basic | undefined
-      ) => Effect.Effect<Answer, SandboxRealm.Refusal>
+        client: Result.Result<SandboxClients.Client, SandboxClients.Refusal>,
+        basic: SandboxClients.Basic | undefined
+      ) => Effect.Effect<Answer, SandboxClients.Refusal>
     ): SandboxServer.Handler =>
     (request) =>
       Effect.gen(function* () {
@@ -186,7 +189,7 @@ export const make = (options: {
       })
 
   const token = forClients((form, _client, basic) =>
-    Effect.map(realm.token(form, basic), (body) => HttpServerResponse.jsonUnsafe(body))
+    Effect.map(grants.token(form, basic), (body) => HttpServerResponse.jsonUnsafe(body))
   )
 
   const revoke = forClients((form, authenticated) =>
@@ -239,7 +242,7 @@ export const make = (options: {
     const client = realm.client(params.get("client_id") ?? "")
     if (client === undefined) return SandboxPages.error("Client not found.")
     const uri = params.get("redirect_uri")
-    if (uri === null || !SandboxRealm.allowsRedirect(client, uri)) {
+    if (uri === null || !SandboxClients.allowsRedirect(client, uri)) {
       return SandboxPages.error("Invalid parameter: redirect_uri")
     }
     const challenge = params.get("code_challenge")
@@ -328,7 +331,7 @@ export const make = (options: {
     const client = ended ?? realm.client(params.get("client_id") ?? "")
     const uri = params.get("post_logout_redirect_uri")
     if (uri === null) return SandboxPages.loggedOut()
-    if (client === undefined || !SandboxRealm.allowsRedirect(client, uri)) {
+    if (client === undefined || !SandboxClients.allowsRedirect(client, uri)) {
       return SandboxPages.error("Invalid redirect uri")
     }
     const location = new URL(uri)

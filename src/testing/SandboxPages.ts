@@ -34,7 +34,7 @@ button { margin: 1.5rem .75rem 0 0; padding: .6rem 1.25rem; font: inherit; font-
 button.plain { background: none; color: light-dark(#0a58a8, #7cbaf3) }
 [role=alert] { padding: .6rem .75rem; border-left: .25rem solid light-dark(#b3261e, #f2877f);
   background: light-dark(#fdecea, #3a2220) }
-small { color: light-dark(#57606a, #a7b0bb) }`
+footer { margin-top: 1.5rem; font-size: .85rem; color: light-dark(#57606a, #a7b0bb) }`
 
 const page = (heading: string, content: string, status = 200): Answer =>
   HttpServerResponse.text(
@@ -51,7 +51,7 @@ const page = (heading: string, content: string, status = 200): Answer =>
 <main>
 <h1>${escape(heading)}</h1>
 ${content}
-<p><small>A sandbox on this machine: nothing that you enter leaves it.</small></p>
+<footer>This is a sandbox: do not enter a password that you use elsewhere.</footer>
 </main>
 </body>
 </html>

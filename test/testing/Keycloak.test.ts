@@ -785,6 +785,21 @@ describe("device authorization", () => {
   )
 
   test(
+    "of two people with the page of one device, the second one comes too late",
+    Effect.gen(function* () {
+      const device = yield* begin
+      const [first, second] = [
+        yield* open(device.verification_uri_complete),
+        yield* open(device.verification_uri_complete)
+      ]
+      yield* submit(first, { username, password })
+      yield* decodeTokens((yield* poll(device)).json)
+      assert.strictEqual((yield* submit(second, { username, password })).status, 400)
+      invalidGrant(yield* poll(device), "Device code not valid")
+    })
+  )
+
+  test(
     "codes expire, on the page and for the device",
     Effect.gen(function* () {
       const device = yield* begin
