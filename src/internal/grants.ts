@@ -56,7 +56,7 @@ const authenticationOf = ({
   }
 }
 
-/** A client of the server whose metadata those are. */
+/** A client of the server whose metadata those are. Its secret is read as it would be now, whoever has it read later. */
 export const makePeer = (
   client: HttpClient.HttpClient,
   server: Server,
@@ -66,15 +66,15 @@ export const makePeer = (
 ): Effect.Effect<Client, TokenError.ConfigurationInvalid> =>
   options.clientId.trim() === ""
     ? Effect.fail(invalid("clientId", "it is empty"))
-    : Effect.succeed({
+    : Effect.map(Effect.context<never>(), (context) => ({
         server,
         client,
         hosts,
         metadata,
         options,
         registration: { client_id: options.clientId },
-        authentication: authenticationOf(options)
-      })
+        authentication: Effect.provide(authenticationOf(options), context)
+      }))
 
 /** A client of the server that its options name. */
 export const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* (options: OAuth2.ClientOptions) {

@@ -1,0 +1,37 @@
+/** Signing in from a terminal: a code to be entered on another device (RFC 8628). */
+import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
+import { Config, Console, Effect, Layer, Option } from "effect"
+import { DeviceAuthorization, TokenService } from "effect-video-auth"
+import { login, Person } from "./support/login.ts"
+
+const program = Effect.gen(function* () {
+  const device = yield* DeviceAuthorization.DeviceAuthorization
+  // With a durable `TokenStore` beneath, the next start asks nobody.
+  yield* device.resume
+  const tokens = yield* TokenService.TokenService
+  const { extra } = yield* tokens.get
+  yield* Console.log("signed in:", extra)
+  yield* tokens.invalidate
+  yield* Console.log("signed out")
+})
+
+const DeviceLive = Layer.unwrap(
+  Effect.gen(function* () {
+    const person = yield* Person
+    return DeviceAuthorization.layer({
+      issuer: yield* Config.String("OAUTH_ISSUER"),
+      clientId: yield* Config.String("OAUTH_CLIENT_ID").pipe(Config.withDefault("device-app")),
+      scope: "openid",
+      prompt: ({ userCode, verificationUri, verificationUriComplete }) =>
+        Effect.gen(function* () {
+          yield* Console.log(`Go to ${verificationUri} and enter ${userCode}`)
+          yield* person.enters(Option.getOrElse(verificationUriComplete, () => verificationUri))
+        })
+    })
+  })
+)
+
+program.pipe(
+  Effect.provide(DeviceLive.pipe(Layer.provide(NodeHttpClient.layerUndici), Layer.provide(login))),
+  NodeRuntime.runMain
+)
