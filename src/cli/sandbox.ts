@@ -19,6 +19,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as ApiVideoSandbox from "../testing/ApiVideoSandbox.ts"
 import * as MovingImageSandbox from "../testing/MovingImageSandbox.ts"
+import * as SandboxKeycloak from "../testing/SandboxKeycloak.ts"
 
 const portFlag = Flag.Int("port").pipe(
   Flag.filter(
@@ -40,6 +41,9 @@ const ttlFlag = Flag.Int("ttl").pipe(
 
 const post = (url: string, body: object) =>
   `  curl -X POST ${url} -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`
+
+const postForm = (url: string, fields: Record<string, string>) =>
+  `  curl -X POST ${url} -d '${new URLSearchParams(fields).toString()}'`
 
 interface Start {
   readonly port: number
@@ -74,9 +78,23 @@ const movingImage: Platform = {
     ]),
     "",
     "A token is valid for one VideoManager: a login's for the first, a refresh's for the one in its path.",
+    "Those of OpenID Connect are valid for all of their user's:",
+    `  issuer ${SandboxKeycloak.issuerOf(url)}`,
+    `  webfinger ${SandboxKeycloak.webfingerOf(url)}`,
+    ...MovingImageSandbox.defaultClients.map(
+      ({ grants, id, secret }) =>
+        `  client ${id}${secret === undefined ? "" : `, secret ${secret}`}: ${grants.join(", ")}`
+    ),
     "",
     "Try it:",
-    post(`${url}/v1/vms/auth/login`, { username: "your_username", password: "your_password" })
+    post(`${url}/v1/vms/auth/login`, { username: "your_username", password: "your_password" }),
+    postForm(`${url}${SandboxKeycloak.tokenPath}`, {
+      grant_type: "password",
+      client_id: "anonymous",
+      scope: "openid",
+      username: "your_username",
+      password: "your_password"
+    })
   ]
 }
 

@@ -5,6 +5,9 @@
  * For specs, examples and the command line. It needs `@effect/platform-node`; the client under test needs nothing but
  * its `url`. Nothing here talks to movingimage.
  *
+ * On the same origin is the login service that the documentation calls OpenID Connect, a Keycloak: discovery by webfinger, all
+ * grants of `defaultClients`, pages to log in at, revocation and logout. Its tokens are for all VideoManagers of their user.
+ *
  * The documentation leaves much open; where it does, the comments say what was chosen, and a switch has the other choice.
  *
  * **Example** (A login's token is for the first VideoManager; one for another takes a refresh)

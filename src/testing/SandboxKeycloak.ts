@@ -25,6 +25,9 @@ const configurationPath = `${realmPath}/.well-known/openid-configuration`
 /** The issuer on that origin. */
 export const issuerOf = (origin: string): string => `${origin}${realmPath}`
 
+/** Where a client begins that knows the API on that origin (movingimage documentation, "Endpoint Discovery"). */
+export const webfingerOf = (origin: string): string => `${origin}${webfingerPath}?resource=${origin}/v1/`
+
 /** Where tokens come from. */
 export const tokenPath = `${protocolPath}/token`
 

@@ -34,6 +34,14 @@ const tried = async (greeting: string): Promise<unknown> => {
   return response.json()
 }
 
+/** The same for the line that sends a form. */
+const triedForm = async (greeting: string): Promise<unknown> => {
+  const [, url = "", body = ""] = /curl -X POST (\S+) -d '(.*)'/.exec(greeting) ?? []
+  const response = await fetch(url, { method: "POST", body: new URLSearchParams(body) })
+  assert.strictEqual(response.status, 200, greeting)
+  return response.json()
+}
+
 const lifetime = (jwt: unknown) => {
   const { exp, iat } = JSON.parse(Buffer.from(String(jwt).split(".")[1] ?? "", "base64url").toString())
   return Math.round(exp - iat)
@@ -64,6 +72,21 @@ describe.concurrent("npm run sandbox", { timeout: 60_000 }, () => {
       }
     )
   }
+
+  it.skipIf(process.platform === "win32")(
+    "--platform movingimage: a password grant, and where to discover it",
+    async () => {
+      const { greeting, interrupt } = await start("--platform", "movingimage", "--ttl", "9")
+      assert.strictEqual(lifetime(Object(await triedForm(greeting))["access_token"]), 9)
+      const [, issuer, webfinger = ""] = /issuer (\S+)\n  webfinger (\S+)/.exec(greeting) ?? []
+      const { links } = Object(await (await fetch(webfinger)).json())
+      assert.strictEqual(links[0].href, `${issuer}/.well-known/openid-configuration`)
+      for (const client of ["anonymous", "browser-app", "server-app", "device-app", "service-app"]) {
+        assert.include(greeting, `client ${client}`)
+      }
+      assert.strictEqual(await interrupt(), 0)
+    }
+  )
 
   it("names the platforms that there are", () => {
     const { status, stderr, stdout } = spawnSync(process.execPath, [script, "--platform", "other"], {
