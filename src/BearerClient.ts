@@ -24,9 +24,10 @@ import * as Redacted from "effect/Redacted"
 import type { AccessToken } from "./AccessToken.ts"
 import { reasonOf } from "./internal/exchange.ts"
 import { isReplayable, readAll } from "./internal/http.ts"
+import { observersOf, tell } from "./internal/observers.ts"
 import { isSecureOrigin, originOf } from "./internal/origin.ts"
 import { ConfigurationInvalid, TokenError } from "./TokenError.ts"
-import { type Observer, Observers } from "./TokenEvent.ts"
+import type { Observer } from "./TokenEvent.ts"
 import type { TokenService } from "./TokenService.ts"
 
 /**
@@ -223,13 +224,7 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
 }
 
 const replayed = (observers: ReadonlyArray<Observer> | undefined) =>
-  Effect.withFiber((fiber) =>
-    Effect.forEach(
-      observers ?? fiber.getRef(Observers),
-      (observer) => Effect.exit(Effect.suspend(() => observer({ _tag: "Replayed" }))),
-      { discard: true }
-    )
-  )
+  Effect.withFiber((fiber) => tell(observers ?? observersOf(fiber.context), { _tag: "Replayed" }))
 
 const insecure = () =>
   new TokenError({

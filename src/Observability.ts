@@ -18,16 +18,17 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import { type Observer, Observers } from "./TokenEvent.ts"
 
-const layer = (observer: Observer): Layer.Layer<never> =>
-  Layer.effect(
-    Observers,
-    Effect.map(Observers, (observers) => [...observers, observer])
-  )
+/** Under a key of its own: of two layers side by side, one would hide the other under the same. */
+const layer = (name: string, observer: Observer): Layer.Layer<never> =>
+  Layer.succeed(Context.Reference<ReadonlyArray<Observer>>(`${Observers.key}/${name}`, { defaultValue: () => [] }), [
+    observer
+  ])
 
 /**
  * Logs each renewal at `Info`, each failed attempt at `Warning` and each replay after a 401 at `Debug`, annotated with
@@ -36,7 +37,7 @@ const layer = (observer: Observer): Layer.Layer<never> =>
  * @category layers
  * @since 0.1.0
  */
-export const layerLogging: Layer.Layer<never> = layer((event) => {
+export const layerLogging: Layer.Layer<never> = layer("Logging", (event) => {
   switch (event._tag) {
     case "Renewed": {
       const { by, duration, generation, identity, provider, trigger } = event
@@ -140,7 +141,7 @@ export const replays = Metric.counter("token_replays_total", {
  * @category layers
  * @since 0.1.0
  */
-export const layerMetrics: Layer.Layer<never> = layer((event) => {
+export const layerMetrics: Layer.Layer<never> = layer("Metrics", (event) => {
   switch (event._tag) {
     case "Renewed": {
       const { age, by, duration, expiresAt, provider, trigger } = event

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Metric, Redacted } from "effect"
 import { TestClock } from "effect/testing"
-import { ApiVideo, BearerClient, Observability, TokenError, TokenService } from "effect-video-auth"
+import { ApiVideo, BearerClient, Observability, TokenError, TokenEvent, TokenService } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import * as RecordingHttpClient from "effect-video-auth/testing/RecordingHttpClient"
 
@@ -94,6 +94,29 @@ describe("layerMetrics", () => {
         assert.deepInclude(stateOf("token_seconds_to_expiry"), { value: 3598 })
       })
     )
+  )
+})
+
+describe("layers side by side", () => {
+  it.effect("are all heard, and so are observers of the program's own", () =>
+    Effect.gen(function* () {
+      const heard: Array<string> = []
+      const own = Layer.succeed(TokenEvent.Observers, [({ _tag }) => Effect.sync(() => void heard.push(_tag))])
+      const all = Layer.mergeAll(Observability.layerMetrics, own, Observability.layerLogging)
+      const lines = yield* watched(
+        Effect.gen(function* () {
+          yield* TokenService.TokenService.use((tokens) => tokens.get)
+          // Observers hear of it after the caller.
+          yield* TestClock.adjust(0)
+          assert.include(
+            (yield* snapshot).map(({ id }) => id),
+            "token_renewals_total"
+          )
+        }).pipe(Effect.provide(service(FakeProvider.make(), all)))
+      )
+      assert.deepStrictEqual(lines, ["Info got a token by login in 0 ms"])
+      assert.sameMembers(heard, ["Renewed", "Waited"])
+    })
   )
 })
 
