@@ -160,8 +160,12 @@ describe("the README's table of spans", () => {
         yield* api.get("/videos").pipe(Effect.withSpan("program"))
         yield* tokens.renew
       }).pipe(
-        Effect.provide(Layer.provideMerge(ApiVideo.layerClient({ baseUrl: url }), token)),
-        Effect.provide(NodeHttpClient.layerUndici),
+        Effect.provide(
+          ApiVideo.layerClient({ baseUrl: url }).pipe(
+            Layer.provideMerge(token),
+            Layer.provide(NodeHttpClient.layerUndici)
+          )
+        ),
         Effect.withTracer(tracer)
       )
       const documented = table("span").map(([names, kind, attributes]) => ({
