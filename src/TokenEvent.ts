@@ -8,7 +8,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import { key } from "./internal/observers.ts"
+import { prefix } from "./internal/observers.ts"
 import type { TokenError } from "./TokenError.ts"
 
 /**
@@ -68,6 +68,6 @@ export type Observer = (event: TokenEvent) => Effect.Effect<void>
  * @category references
  * @since 0.1.0
  */
-export const Observers: Context.Reference<ReadonlyArray<Observer>> = Context.Reference(key, {
+export const Observers: Context.Reference<ReadonlyArray<Observer>> = Context.Reference(prefix, {
   defaultValue: (): ReadonlyArray<Observer> => []
 })

@@ -4,11 +4,11 @@ import * as Effect from "effect/Effect"
 import type { Observer, TokenEvent } from "../TokenEvent.ts"
 
 /** What the keys of observers begin with. */
-export const key = "effect-video-auth/Observers"
+export const prefix = "effect-video-auth/on"
 
 /** All in a context. Of two layers side by side one would hide the other under the same key: each has a key of its own. */
 export const observersOf = (context: Context.Context<never>): ReadonlyArray<Observer> =>
-  [...context.mapUnsafe].flatMap(([name, observers]) => (name.startsWith(key) ? observers : []))
+  [...context.mapUnsafe].flatMap(([key, observers]) => (key.startsWith(prefix) ? observers : []))
 
 /** Tells all of them: one that dies keeps neither the others nor the caller from going on. */
 export const tell = (observers: ReadonlyArray<Observer>, event: TokenEvent): Effect.Effect<unknown> =>
