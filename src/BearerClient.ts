@@ -202,7 +202,12 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
         // What is left unread of a refused answer would keep its connection.
         return readAll(response, 1_000).pipe(
           Effect.andThen(renewed(token, validity)),
-          Effect.flatMap((fresh) => Effect.andThen(replayed(options.observers), send(request, fresh, validity, giveUp)))
+          Effect.flatMap((fresh) =>
+            Effect.andThen(
+              Effect.withFiber((fiber) => tell(options.observers ?? observersOf(fiber.context), { _tag: "Replayed" })),
+              send(request, fresh, validity, giveUp)
+            )
+          )
         )
       }
 
@@ -222,9 +227,6 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
     )
   }
 }
-
-const replayed = (observers: ReadonlyArray<Observer> | undefined) =>
-  Effect.withFiber((fiber) => tell(observers ?? observersOf(fiber.context), { _tag: "Replayed" }))
 
 const insecure = () =>
   new TokenError({
