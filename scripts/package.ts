@@ -92,6 +92,7 @@ expectSame("tarball", files, [
   "CHANGELOG.md",
   "LICENSE",
   "README.md",
+  "SECURITY.md",
   "package.json",
   ...modules.map((name) => `src/${name}.ts`),
   ...modules.flatMap((name) => ["js", "js.map", "d.ts", "d.ts.map"].map((end) => `dist/${name}.${end}`))

@@ -24,9 +24,10 @@ import * as Redacted from "effect/Redacted"
 import type { AccessToken } from "./AccessToken.ts"
 import { reasonOf } from "./internal/exchange.ts"
 import { isReplayable, readAll } from "./internal/http.ts"
+import { observersOf, tell } from "./internal/observers.ts"
 import { isSecureOrigin, originOf } from "./internal/origin.ts"
 import { ConfigurationInvalid, TokenError } from "./TokenError.ts"
-import { type Observer, Observers } from "./TokenEvent.ts"
+import type { Observer } from "./TokenEvent.ts"
 import type { TokenService } from "./TokenService.ts"
 
 /**
@@ -201,7 +202,12 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
         // What is left unread of a refused answer would keep its connection.
         return readAll(response, 1_000).pipe(
           Effect.andThen(renewed(token, validity)),
-          Effect.flatMap((fresh) => Effect.andThen(replayed(options.observers), send(request, fresh, validity, giveUp)))
+          Effect.flatMap((fresh) =>
+            Effect.andThen(
+              Effect.withFiber((fiber) => tell(options.observers ?? observersOf(fiber.context), { _tag: "Replayed" })),
+              send(request, fresh, validity, giveUp)
+            )
+          )
         )
       }
 
@@ -221,15 +227,6 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
     )
   }
 }
-
-const replayed = (observers: ReadonlyArray<Observer> | undefined) =>
-  Effect.withFiber((fiber) =>
-    Effect.forEach(
-      observers ?? fiber.getRef(Observers),
-      (observer) => Effect.exit(Effect.suspend(() => observer({ _tag: "Replayed" }))),
-      { discard: true }
-    )
-  )
 
 const insecure = () =>
   new TokenError({

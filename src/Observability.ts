@@ -18,16 +18,17 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import { type Observer, Observers } from "./TokenEvent.ts"
 
-const layer = (observer: Observer): Layer.Layer<never> =>
-  Layer.effect(
-    Observers,
-    Effect.map(Observers, (observers) => [...observers, observer])
-  )
+/** Under a key of its own: of two layers side by side, one would hide the other under the same. */
+const layer = (name: string, observer: Observer): Layer.Layer<never> =>
+  Layer.succeed(Context.Reference<ReadonlyArray<Observer>>(`${Observers.key}/${name}`, { defaultValue: () => [] }), [
+    observer
+  ])
 
 /**
  * Logs each renewal at `Info`, each failed attempt at `Warning` and each replay after a 401 at `Debug`, annotated with
@@ -36,7 +37,7 @@ const layer = (observer: Observer): Layer.Layer<never> =>
  * @category layers
  * @since 0.1.0
  */
-export const layerLogging: Layer.Layer<never> = layer((event) => {
+export const layerLogging: Layer.Layer<never> = layer("Logging", (event) => {
   switch (event._tag) {
     case "Renewed": {
       const { by, duration, generation, identity, provider, trigger } = event
@@ -70,29 +71,34 @@ export const renewals = Metric.counter("token_renewals_total", {
   incremental: true
 })
 
-/** Buckets from 10 ms to about 40 s. */
-const milliseconds = Metric.exponentialBoundaries({ start: 10, factor: 2, count: 13 })
+/** What OTLP names as the unit of a metric. Prometheus has it in the name alone, so it is no label there. */
+const unit = { unit: "seconds" }
+
+/** Buckets from 10 ms to about 40 s, and one for what takes longer. */
+const boundaries = Metric.exponentialBoundaries({ start: 0.01, factor: 2, count: 14 })
 
 /**
- * What an attempt to renew took, in milliseconds, by `provider` and `outcome`.
+ * What an attempt to renew took, in seconds, by `provider` and `outcome`.
  *
  * @category metrics
  * @since 0.1.0
  */
-export const exchangeDuration = Metric.histogram("token_exchange_duration_milliseconds", {
+export const exchangeDuration = Metric.histogram("token_exchange_duration_seconds", {
   description: "Duration of an attempt to renew a token",
-  boundaries: milliseconds
+  attributes: unit,
+  boundaries
 })
 
 /**
- * How long a caller waited for a token, in milliseconds, by `provider`. Callers who did not wait are not counted.
+ * How long a caller waited for a token, in seconds, by `provider`. Callers who did not wait are not counted.
  *
  * @category metrics
  * @since 0.1.0
  */
-export const callerWait = Metric.histogram("token_caller_wait_milliseconds", {
+export const callerWait = Metric.histogram("token_caller_wait_seconds", {
   description: "Time that a caller waited for a token",
-  boundaries: milliseconds
+  attributes: unit,
+  boundaries
 })
 
 /**
@@ -102,7 +108,8 @@ export const callerWait = Metric.histogram("token_caller_wait_milliseconds", {
  * @since 0.1.0
  */
 export const ageAtRenewal = Metric.gauge("token_age_at_renewal_seconds", {
-  description: "Age of a token when it was replaced"
+  description: "Age of a token when it was replaced",
+  attributes: unit
 })
 
 /**
@@ -112,7 +119,8 @@ export const ageAtRenewal = Metric.gauge("token_age_at_renewal_seconds", {
  * @since 0.1.0
  */
 export const secondsToExpiry = Metric.gauge("token_seconds_to_expiry", {
-  description: "Lifetime of the newest token at the moment it was got"
+  description: "Lifetime of the newest token at the moment it was got",
+  attributes: unit
 })
 
 /**
@@ -133,7 +141,7 @@ export const replays = Metric.counter("token_replays_total", {
  * @category layers
  * @since 0.1.0
  */
-export const layerMetrics: Layer.Layer<never> = layer((event) => {
+export const layerMetrics: Layer.Layer<never> = layer("Metrics", (event) => {
   switch (event._tag) {
     case "Renewed": {
       const { age, by, duration, expiresAt, provider, trigger } = event
@@ -141,7 +149,7 @@ export const layerMetrics: Layer.Layer<never> = layer((event) => {
       return Effect.all(
         [
           Metric.update(Metric.withAttributes(renewals, { ...labels, by, trigger }), 1),
-          Metric.update(Metric.withAttributes(exchangeDuration, labels), duration),
+          Metric.update(Metric.withAttributes(exchangeDuration, labels), duration / 1000),
           Effect.flatMap(Clock.currentTimeMillis, (now) =>
             Metric.update(Metric.withAttributes(secondsToExpiry, { provider }), (expiresAt - now) / 1000)
           ),
@@ -155,11 +163,11 @@ export const layerMetrics: Layer.Layer<never> = layer((event) => {
       const labels = { provider, outcome: error.reason._tag }
       return Effect.andThen(
         Metric.update(Metric.withAttributes(renewals, { ...labels, trigger }), 1),
-        Metric.update(Metric.withAttributes(exchangeDuration, labels), duration)
+        Metric.update(Metric.withAttributes(exchangeDuration, labels), duration / 1000)
       )
     }
     case "Waited":
-      return Metric.update(Metric.withAttributes(callerWait, { provider: event.provider }), event.duration)
+      return Metric.update(Metric.withAttributes(callerWait, { provider: event.provider }), event.duration / 1000)
     case "Replayed":
       return Metric.update(replays, 1)
   }

@@ -8,6 +8,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import { prefix } from "./internal/observers.ts"
 import type { TokenError } from "./TokenError.ts"
 
 /**
@@ -67,9 +68,6 @@ export type Observer = (event: TokenEvent) => Effect.Effect<void>
  * @category references
  * @since 0.1.0
  */
-export const Observers: Context.Reference<ReadonlyArray<Observer>> = Context.Reference(
-  "effect-video-auth/TokenEvent/Observers",
-  {
-    defaultValue: (): ReadonlyArray<Observer> => []
-  }
-)
+export const Observers: Context.Reference<ReadonlyArray<Observer>> = Context.Reference(prefix, {
+  defaultValue: (): ReadonlyArray<Observer> => []
+})

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Metric, Redacted } from "effect"
 import { TestClock } from "effect/testing"
-import { ApiVideo, BearerClient, Observability, TokenError, TokenService } from "effect-video-auth"
+import { ApiVideo, BearerClient, Observability, TokenError, TokenEvent, TokenService } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import * as RecordingHttpClient from "effect-video-auth/testing/RecordingHttpClient"
 
@@ -87,13 +87,36 @@ describe("layerMetrics", () => {
         assert.deepInclude(count({ trigger: "renew", by: "refresh", outcome: "success" }), { count: 1 })
         assert.deepInclude(count({ trigger: "renew", outcome: "InvalidCredentials" }), { count: 1 })
         const stateOf = (id: string) => metrics.find((metric) => metric.id === id)?.state
-        assert.deepInclude(stateOf("token_exchange_duration_milliseconds"), { count: 2, min: 2000, max: 2000 })
-        assert.deepInclude(stateOf("token_caller_wait_milliseconds"), { count: 3, min: 2000, max: 4000 })
+        assert.deepInclude(stateOf("token_exchange_duration_seconds"), { count: 2, min: 2, max: 2 })
+        assert.deepInclude(stateOf("token_caller_wait_seconds"), { count: 3, min: 2, max: 4 })
         // The first token was issued when its request left: 2 s after the start less the 2 s that it took.
         assert.deepInclude(stateOf("token_age_at_renewal_seconds"), { value: 600 })
         assert.deepInclude(stateOf("token_seconds_to_expiry"), { value: 3598 })
       })
     )
+  )
+})
+
+describe("layers side by side", () => {
+  it.effect("are all heard, and so are observers of the program's own", () =>
+    Effect.gen(function* () {
+      const heard: Array<string> = []
+      const own = Layer.succeed(TokenEvent.Observers, [({ _tag }) => Effect.sync(() => void heard.push(_tag))])
+      const all = Layer.mergeAll(Observability.layerMetrics, own, Observability.layerLogging)
+      const lines = yield* watched(
+        Effect.gen(function* () {
+          yield* TokenService.TokenService.use((tokens) => tokens.get)
+          // Observers hear of it after the caller.
+          yield* TestClock.adjust(0)
+          assert.include(
+            (yield* snapshot).map(({ id }) => id),
+            "token_renewals_total"
+          )
+        }).pipe(Effect.provide(service(FakeProvider.make(), all)))
+      )
+      assert.deepStrictEqual(lines, ["Info got a token by login in 0 ms"])
+      assert.sameMembers(heard, ["Renewed", "Waited"])
+    })
   )
 })
 

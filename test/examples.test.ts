@@ -165,7 +165,7 @@ describe.concurrent("examples", () => {
 
   it("are all run, and all in the README", () => {
     const files = readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"))
-    const elsewhere = ["quickstart.ts", "spec.test.ts", "update-diffs.ts"]
+    const elsewhere = ["observability.ts", "quickstart.ts", "spec.test.ts", "update-diffs.ts"]
     assert.sameMembers(files, [...Object.keys(outputs), ...elsewhere])
     const readme = readFileSync(join(root, "examples", "README.md"), "utf8")
     for (const file of files) if (file !== "update-diffs.ts") assert.include(readme, `| [\`${file}\`](${file})`)

@@ -11,10 +11,11 @@ import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as RenewalPolicy from "../RenewalPolicy.ts"
 import type * as TokenError from "../TokenError.ts"
-import { type Observer, Observers } from "../TokenEvent.ts"
+import type { Observer } from "../TokenEvent.ts"
 import { TokenStore } from "../TokenStore.ts"
 import * as Engine from "./engine.ts"
 import * as Exchange from "./exchange.ts"
+import { observersOf } from "./observers.ts"
 
 /** Something that is looked at when it is woken, and when it is due. */
 export interface Work {
@@ -62,7 +63,8 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   const scope = yield* Effect.scope
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
-  const store = Context.getOrUndefined(yield* Effect.context<never>(), TokenStore)
+  const context = yield* Effect.context<never>()
+  const store = Context.getOrUndefined(context, TokenStore)
   const now = () => Engine.monotonic(clock)
   const woken = new Set<Work>()
   const signal = Latch.makeUnsafe()
@@ -94,7 +96,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     policy,
     clock,
     random,
-    observers: yield* Observers,
+    observers: observersOf(context),
     exchange: Exchange.make(clock, policy, store),
     windows: windowsOf(policy, now, () => random.nextDoubleUnsafe()),
     wake: (work) => {

@@ -17,10 +17,10 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as BearerClient from "../BearerClient.ts"
 import * as TokenError from "../TokenError.ts"
-import { Observers } from "../TokenEvent.ts"
 import { TokenService } from "../TokenService.ts"
 import { discreet, failureOf, isReplayable, readJson } from "./http.ts"
 import { limited, type LimiterOptions, type Limits, minute } from "./limiter.ts"
+import { observersOf } from "./observers.ts"
 import { originOf } from "./origin.ts"
 import { type Server, withProvider } from "./server.ts"
 
@@ -223,7 +223,7 @@ export const bearer = Effect.fnUntraced(function* (server: Server, { anonymous, 
   return BearerClient.make(yield* TokenService, {
     origins: [server.baseUrl],
     anonymous,
-    observers: yield* Observers,
+    observers: observersOf(yield* Effect.context()),
     unhealed: (response, token) =>
       Effect.flatMap(readJson(response), (body) => {
         const { status, type } = read(response.status, body)

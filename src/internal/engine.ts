@@ -18,11 +18,12 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as AccessToken from "../AccessToken.ts"
 import * as TokenError from "../TokenError.ts"
-import type { TokenEvent, Trigger } from "../TokenEvent.ts"
+import type { Trigger } from "../TokenEvent.ts"
 import type { TokenProvider } from "../TokenProvider.ts"
 import type { State } from "../TokenService.ts"
 import type { Environment, Work } from "./actor.ts"
 import { type Account, reasonOf } from "./exchange.ts"
+import { tell } from "./observers.ts"
 import { delays, type Held, type Round } from "./round.ts"
 
 /** Renewals caused by rejections are counted over this window. Milliseconds. */
@@ -104,13 +105,6 @@ export class Engine implements Account, Work {
 
   #lasts(held: Held, wanted: number) {
     return !held.suspect && this.#remaining(held) >= wanted
-  }
-
-  /** Tells all observers: one that dies keeps neither the others nor the renewal from going on. */
-  #observe(event: TokenEvent) {
-    return Effect.forEach(this.#env.observers, (observer) => Effect.exit(Effect.suspend(() => observer(event))), {
-      discard: true
-    })
   }
 
   #toError(reason: TokenError.Reason, validUntil?: number) {
@@ -316,12 +310,14 @@ export class Engine implements Account, Work {
           const duration = this.#now() - start
           if (isAdopted) by = "adopted"
           this.#succeed(token, isPrivate, isAdopted)
-          return this.#observe({ _tag: "Renewed", ...about, by, generation, duration, age, expiresAt })
+          return tell(this.#env.observers, { _tag: "Renewed", ...about, by, generation, duration, age, expiresAt })
         },
         onFailure: (cause) => {
           const duration = this.#now() - start
           return Effect.flatMap(this.#fail(cause), (error) =>
-            error === undefined ? Effect.void : this.#observe({ _tag: "RenewalFailed", ...about, duration, error })
+            error === undefined
+              ? Effect.void
+              : tell(this.#env.observers, { _tag: "RenewalFailed", ...about, duration, error })
           )
         }
       }),
@@ -426,7 +422,7 @@ export class Engine implements Account, Work {
     const { identity, provider } = this
     const start = this.#now()
     const waited = Effect.suspend(() =>
-      this.#observe({ _tag: "Waited", provider: provider.name, identity, duration: this.#now() - start })
+      tell(this.#env.observers, { _tag: "Waited", provider: provider.name, identity, duration: this.#now() - start })
     )
     return Effect.ensuring(waiting, waited)
   }
