@@ -1,6 +1,6 @@
 /**
  * A fleet on paper: 1,000 processes, each an owner of leases of its own, share one credential for a day of virtual time.
- * 50 of them keep it fresh by their own timers, which tick 2,880 times a day each; the others renew when they are asked.
+ * 20 of them keep it fresh by their own timers, which tick 2,880 times a day each; the others renew when they are asked.
  * `FLEET_KEPT_FRESH=1000` gives all of them timers, and takes minutes.
  */
 import { assert, describe, it } from "@effect/vitest"
@@ -10,7 +10,7 @@ import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { TestClock } from "effect/testing"
 
 const processes = 1_000
-const keptFresh = Number(process.env["FLEET_KEPT_FRESH"] ?? 50)
+const keptFresh = Number(process.env["FLEET_KEPT_FRESH"] ?? 20)
 
 /** A fleet that calls an API now and then, and what came of it. */
 const makeFleet = Effect.fnUntraced(function* (
@@ -39,7 +39,7 @@ const makeFleet = Effect.fnUntraced(function* (
       TokenStore.TokenStore,
       store
     )
-    const pause = Effect.flatMap(Random.nextBetween(0, 1_200_000), Effect.sleep)
+    const pause = Effect.flatMap(Random.nextBetween(0, 3_600_000), Effect.sleep)
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(call(service), pause)))
   })
 
