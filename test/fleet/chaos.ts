@@ -153,14 +153,26 @@ export const chaos = Effect.fnUntraced(
       yield* handle.stdout.pipe(
         Stream.decodeText(),
         Stream.splitLines,
-        Stream.mapEffect((line) => Schema.decodeEffect(Report)(line)),
-        Stream.runForEach((report) => hear(worker, report)),
+        Stream.runForEach((line) =>
+          Effect.matchEffect(Schema.decodeEffect(Report)(line), {
+            onSuccess: (report) => hear(worker, report),
+            // A warning, which nothing here is worth.
+            onFailure: () => Effect.sync(() => failures.push(`${name}: ${line}`))
+          })
+        ),
         Effect.forkIn(own)
       )
     }).pipe(Effect.orDie)
 
     yield* Effect.replicateEffect(start, options.processes)
-    yield* Deferred.await(over)
+    const patience = 30_000 + (options.renewals + options.kills) * 2 * (lease + lifetime)
+    yield* Effect.timeoutOrElse(Deferred.await(over), {
+      duration: patience,
+      orElse: () =>
+        Effect.die(
+          `not over after ${patience} ms: ${JSON.stringify({ seed: options.seed, generations, killed, failures })}`
+        )
+    })
     const endings = yield* Effect.forEach(running, ({ end }) => end, { concurrency: "unbounded" })
     const { expiredTokensReceived, logins, refreshes, refreshTokensSentTwice } = yield* ledger
     return {
