@@ -11,13 +11,8 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Scope from "effect/Scope"
 import { AccessToken } from "../AccessToken.ts"
 import type { TokenEncryption } from "../TokenEncryption.ts"
 import { StoreUnavailable } from "../TokenError.ts"
@@ -25,9 +20,6 @@ import type { Acquired, Backend } from "../TokenStore.ts"
 
 /** A store that does not answer within this many milliseconds is one that is down. */
 const callTimeout = 2_000
-
-/** To connect may take longer than a call; those who wait for it do not wait this long. */
-const connectTimeout = 15_000
 
 /** What asking for the lease gives, before records are read. `now` is the store's time in milliseconds. */
 export type Taken = { readonly now: number } & (
@@ -172,38 +164,3 @@ export const make = Effect.fnUntraced(function* (
     changed: (identity) => toUnavailable("changed")(statements.changed(identity))
   }
 })
-
-/**
- * A service whose layer is built when it is first used, in the scope of whoever made this. A layer that fails, as one
- * that connects does while its server is down, is built again by whoever comes next.
- */
-export const lazily = <I, S, E, R>(
-  service: Context.Service<I, S>,
-  layer: Layer.Layer<I, E, R>
-): Effect.Effect<Effect.Effect<S, unknown>, never, R | Scope.Scope> =>
-  Effect.map(Effect.context<R | Scope.Scope>(), (context) => {
-    const scope = Context.get(context, Scope.Scope)
-    const build = Effect.flatMap(Scope.fork(scope), (own) =>
-      Layer.buildWithScope(layer, own).pipe(
-        Effect.timeout(connectTimeout),
-        Effect.onError((cause) => Scope.close(own, Exit.failCause(cause)))
-      )
-    )
-    let building: Deferred.Deferred<S, unknown> | undefined
-    return Effect.suspend(() => {
-      if (building !== undefined) return Deferred.await(building)
-      const built = Deferred.makeUnsafe<S, unknown>()
-      building = built
-      // Whoever asked first may be gone before it is done; those who come later join.
-      return build.pipe(
-        Effect.map((services) => Context.get(services, service)),
-        Effect.onExit((exit) => {
-          if (Exit.isFailure(exit)) building = undefined
-          return Deferred.done(built, exit)
-        }),
-        Effect.provideContext(context),
-        Effect.forkIn(scope),
-        Effect.andThen(Deferred.await(built))
-      )
-    })
-  })
