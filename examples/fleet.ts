@@ -19,12 +19,34 @@ const budget = { uploads: 40, writes: 40, reads: 100 }
 
 const encryption = TokenEncryption.config("TOKEN_STORE_KEYS")
 
-/** For the servers of a fleet. A Redis that is down costs a login each, and the two others do without it. */
+const RedisLive = TokenStoreRedis.layerLazy(
+  // A request that counts itself does not wait for a Redis to come back.
+  NodeRedis.layerConfig({ url: Config.String("REDIS_URL"), disableOfflineQueue: Config.succeed(true) })
+)
+
+/** What all have sent; while Redis is down, what this process has. */
+const Limiter = Layer.effect(
+  RateLimiter.RateLimiter,
+  Effect.gen(function* () {
+    const shared = yield* Effect.provide(RateLimiter.make, RateLimiter.layerStoreRedis({ prefix: "fleet:limits:" }))
+    const own = yield* Effect.provide(RateLimiter.make, RateLimiter.layerStoreMemory)
+    const either = <A>(ask: (limiter: RateLimiter.RateLimiter) => Effect.Effect<A, RateLimiter.RateLimiterError>) =>
+      Effect.catchReason(ask(shared), "RateLimiterError", "RateLimitStoreError", () => ask(own))
+    return RateLimiter.RateLimiter.of({
+      ...shared,
+      consume: (options) => either(({ consume }) => consume(options)),
+      adaptiveConsume: (options) => either(({ adaptiveConsume }) => adaptiveConsume(options)),
+      adaptiveFeedback: (options) => either(({ adaptiveFeedback }) => adaptiveFeedback(options))
+    })
+  })
+)
+
+/** For the servers of a fleet. */
 const throughRedis = Layer.mergeAll(
-  TokenStoreRedis.layer({ prefix: "fleet-example:", encryption }),
-  RateLimiter.layer.pipe(Layer.provide(RateLimiter.layerStoreRedis({ prefix: "fleet-example:limits:" }))),
-  CircuitBreaker.layerStoreRedis({ prefix: "fleet-example:circuits:" })
-).pipe(Layer.provide(TokenStoreRedis.layerLazy(NodeRedis.layerConfig({ url: Config.String("REDIS_URL") }))))
+  TokenStoreRedis.layer({ prefix: "fleet:tokens:", encryption }),
+  Limiter,
+  CircuitBreaker.layerStoreRedis({ prefix: "fleet:circuits:" })
+).pipe(Layer.provide(RedisLive))
 
 /** For the processes of one host. Of requests and outages each knows its own. */
 const throughFiles = Layer.mergeAll(
@@ -35,12 +57,6 @@ const throughFiles = Layer.mergeAll(
   CircuitBreaker.layerStoreMemory()
 )
 
-const shareOf = (part: number): typeof budget => ({
-  uploads: budget.uploads / part,
-  writes: budget.writes / part,
-  reads: Math.floor(budget.reads / part)
-})
-
 const server = Config.all({
   baseUrl: Config.String("APIVIDEO_BASE_URL"),
   redis: Config.option(Config.String("REDIS_URL"))
@@ -50,8 +66,8 @@ const apiKey = Config.Redacted("APIVIDEO_API_KEY")
 const Sharing = Layer.unwrap(
   Effect.gen(function* () {
     const { baseUrl, redis } = yield* server
-    const isCounted = Option.isSome(redis)
     const client = Effect.gen(function* () {
+      const rateLimiter = yield* RateLimiter.RateLimiter
       const breaker = yield* CircuitBreaker.make({
         tripPolicy: CircuitBreaker.consecutive(5),
         openDuration: "10 seconds"
@@ -59,13 +75,12 @@ const Sharing = Layer.unwrap(
       return ApiVideo.layer({
         apiKey,
         baseUrl,
-        rateLimiter: yield* RateLimiter.RateLimiter,
-        // Who counts alone may not use up what belongs to all.
-        rateLimits: isCounted ? budget : shareOf(processes),
-        circuitBreaker: HttpClient.withCircuitBreaker({ breaker })
+        rateLimits: budget,
+        rateLimiter,
+        circuitBreaker: (client) => HttpClient.withCircuitBreaker(client, { breaker })
       })
     })
-    return Layer.unwrap(client).pipe(Layer.provide(isCounted ? throughRedis : throughFiles))
+    return Layer.unwrap(client).pipe(Layer.provide(Option.isSome(redis) ? throughRedis : throughFiles))
   })
 )
 
@@ -74,7 +89,7 @@ const Alone = Layer.unwrap(Effect.map(server, ({ baseUrl }) => ApiVideo.layer({ 
 /** Lists videos until its time is over. */
 const worker = ApiVideo.ApiVideo.use((api) => api.get("/videos")).pipe(
   Effect.repeat(Schedule.spaced("300 millis")),
-  Effect.timeoutOption("8 seconds")
+  Effect.timeoutOption("6 seconds")
 )
 
 // The comparison: two fleets at the same time, each with a platform of its own.
@@ -102,7 +117,7 @@ const compare = Effect.gen(function* () {
     TOKEN_STORE_DIRECTORY: yield* fs.makeTempDirectoryScoped({ prefix: "fleet-" }),
     TOKEN_STORE_KEYS: randomBytes(32).toString("base64")
   }
-  yield* Console.log(`two fleets of ${processes} processes, for 8 seconds, with tokens that live for 3 seconds\n`)
+  yield* Console.log(`two fleets of ${processes} processes, for 6 seconds, with tokens that live for 3 seconds\n`)
   const [sharing, alone] = yield* Effect.all([ledgerOf("sharing", env), ledgerOf("alone", env)], {
     concurrency: "unbounded"
   })
@@ -115,15 +130,13 @@ const compare = Effect.gen(function* () {
   yield* row("refreshes", ({ refreshes }) => refreshes)
   yield* row("refused", ({ refreshes, refreshesAccepted }) => refreshes - refreshesAccepted)
   yield* row("at once, at most", ({ peakConcurrentExchanges }) => peakConcurrentExchanges)
-  yield* row("answers", ({ responses }) => responses[200] ?? 0)
+  yield* row("answers", ({ requests, responses }) => requests - (responses[429] ?? 0))
   yield* row("429", ({ responses }) => responses[429] ?? 0)
 }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
 
 const [, , role] = process.argv
 
-const main =
-  role === undefined
-    ? compare
-    : worker.pipe(Effect.provide(role === "sharing" ? Sharing : Alone), Effect.provide(NodeHttpClient.layerUndici))
+const live = role === "sharing" ? Sharing : Alone
 
-NodeRuntime.runMain(main)
+if (role === undefined) NodeRuntime.runMain(compare)
+else worker.pipe(Effect.provide(live), Effect.provide(NodeHttpClient.layerUndici), NodeRuntime.runMain)

@@ -5,6 +5,7 @@ import * as MovingImageSandbox from "effect-video-auth/testing/MovingImageSandbo
 import { spawn } from "node:child_process"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
+import { redis } from "./support/servers.ts"
 
 // The example of a spec is one: its tests are among these.
 await import("../examples/spec.test.ts")
@@ -119,6 +120,33 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
 
 const timeout = 120_000
 
+const compareFleets = async (through: string, env: Readonly<Record<string, string>>) => {
+  const ending = await run("fleet.ts", env)
+  assert.strictEqual(ending.stderr, "")
+  assert.strictEqual(ending.code, 0)
+  assertDiscreet(ending)
+  assert.include(ending.stdout, `through ${through}`)
+  const row = (title: string) => {
+    const [, sharing, alone] = new RegExp(`^${title} +(\\d+) +(\\d+)$`, "m").exec(ending.stdout) ?? []
+    return { sharing: Number(sharing), alone: Number(alone) }
+  }
+  // One login for eight processes, and one exchange whenever it is time for the next.
+  assert.strictEqual(row("logins").sharing, 1)
+  assert.strictEqual(row("refused").sharing, 0)
+  assert.strictEqual(row("at once, at most").sharing, 1)
+  assert.isAtLeast(row("refreshes").sharing, 1)
+  assert.isAtLeast(row("logins").alone, 9)
+  assert.isAtLeast(row("refused").alone, 1)
+  return { throttled: row("429") }
+}
+
+await redis.describe("a fleet through Redis", (url) => {
+  it("counts requests together as well", { timeout }, async () => {
+    const { throttled } = await compareFleets("Redis", { REDIS_URL: url })
+    assert.strictEqual(throttled.sharing, 0)
+  })
+})
+
 describe.concurrent("examples", () => {
   for (const [file, lines] of Object.entries(outputs)) {
     it(`${file} says what it shows`, { timeout }, async () => {
@@ -163,9 +191,13 @@ describe.concurrent("examples", () => {
     timeout
   )
 
+  it("fleet.ts shows what it saves to share a credential through files", { timeout }, async () => {
+    await compareFleets("files", {})
+  })
+
   it("are all run, and all in the README", () => {
     const files = readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"))
-    const elsewhere = ["quickstart.ts", "spec.test.ts", "update-diffs.ts"]
+    const elsewhere = ["fleet.ts", "quickstart.ts", "spec.test.ts", "update-diffs.ts"]
     assert.sameMembers(files, [...Object.keys(outputs), ...elsewhere])
     const readme = readFileSync(join(root, "examples", "README.md"), "utf8")
     for (const file of files) if (file !== "update-diffs.ts") assert.include(readme, `| [\`${file}\`](${file})`)
