@@ -4,8 +4,11 @@
  */
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem } from "effect"
+import { Effect, type FileSystem, type Scope } from "effect"
+import { postgres, redis } from "../support/servers.ts"
 import { chaos, type Outcome } from "./chaos.ts"
+import * as Places from "./places.ts"
+import type { Store } from "./protocol.ts"
 
 const seed = process.env["CHAOS_SEED"] ?? String(Date.now())
 const size = { processes: 8, renewals: 12, kills: 10, seed }
@@ -28,15 +31,20 @@ const assertUnharmed = (outcome: Outcome) => {
   )
 }
 
-describe.concurrent(`a fleet whose members are killed while they renew (CHAOS_SEED=${seed})`, () => {
+const withstands = (place: Effect.Effect<Store, never, FileSystem.FileSystem | Scope.Scope>) => {
   it.live(
-    "loses nothing with files",
+    "sends no refresh token twice, fails no request, and exchanges once for each generation but where one died",
     () =>
-      Effect.gen(function* () {
-        const fs = yield* FileSystem.FileSystem
-        const directory = yield* fs.makeTempDirectoryScoped({ prefix: "fleet-" })
-        assertUnharmed(yield* chaos({ ...size, store: { _tag: "file", directory } }))
-      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
-    120_000
+      Effect.flatMap(place, (store) => Effect.map(chaos({ ...size, store }), assertUnharmed)).pipe(
+        Effect.provide(NodeServices.layer)
+      ),
+    180_000
   )
+}
+
+// All at the same time: most of it is waiting for leases to end.
+describe.concurrent(`a fleet whose members are killed while they renew (CHAOS_SEED=${seed})`, async () => {
+  describe("through files", () => withstands(Places.directory))
+  await redis.describe("through Redis", (url) => withstands(Places.redis(url)))
+  await postgres.describe("through PostgreSQL", (url) => withstands(Places.sql(url)))
 })

@@ -2,7 +2,11 @@
 import { Schema } from "effect"
 
 /** Where the credential is shared. */
-export const Store = Schema.TaggedStruct("file", { directory: Schema.String })
+export const Store = Schema.Union([
+  Schema.TaggedStruct("file", { directory: Schema.String }),
+  Schema.TaggedStruct("redis", { url: Schema.String, prefix: Schema.String }),
+  Schema.TaggedStruct("sql", { url: Schema.String, table: Schema.String })
+])
 export type Store = typeof Store.Type
 
 /** The argument of `worker.ts`. Durations are milliseconds. */

@@ -4,11 +4,20 @@
  * listens can kill it at any moment of one.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer, Redacted, Schema } from "effect"
 import { HttpClient } from "effect/http"
-import { ApiVideo, TokenEncryption, TokenEvent, TokenStoreFile } from "effect-video-auth"
+import {
+  ApiVideo,
+  TokenEncryption,
+  TokenEvent,
+  TokenStoreFile,
+  TokenStoreRedis,
+  TokenStoreSql
+} from "effect-video-auth"
 import { Report, Settings, type Store } from "./protocol.ts"
 
 const settings = Schema.decodeSync(Settings)(process.argv[2] ?? "")
@@ -19,8 +28,23 @@ const tell = (report: Report) =>
 
 const encryption = TokenEncryption.make({ keys: [Redacted.make(settings.encryptionKey)] })
 
-const storeLayer = ({ directory }: Store) =>
-  TokenStoreFile.layer({ directory, encryption, lease }).pipe(Layer.provide(NodeServices.layer))
+const storeLayer = (store: Store) => {
+  switch (store._tag) {
+    case "file":
+      return TokenStoreFile.layer({ directory: store.directory, encryption, lease }).pipe(
+        Layer.provide(NodeServices.layer)
+      )
+    case "redis":
+      return TokenStoreRedis.layer({ prefix: store.prefix, encryption, lease }).pipe(
+        Layer.provide(NodeRedis.layer({ url: store.url }))
+      )
+    case "sql":
+      return TokenStoreSql.layer({ table: store.table, encryption, lease }).pipe(
+        // A server has only so many connections.
+        Layer.provide(PgClient.layer({ url: Redacted.make(store.url), maxConnections: 1 }))
+      )
+  }
+}
 
 /** The network, where exchanges take longer than they need. */
 const Network = Layer.effect(
