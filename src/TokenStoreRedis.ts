@@ -35,6 +35,7 @@ import * as Layer from "effect/Layer"
 import * as Redis from "effect/persistence/Redis"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as StoreBackend from "./internal/storeBackend.ts"
 import type { TokenEncryption } from "./TokenEncryption.ts"
 import * as TokenStore from "./TokenStore.ts"
@@ -155,43 +156,6 @@ return done('spent', 0)`
 }).withReturnType<number>()
 
 /**
- * Waits for messages on one channel, by one subscription for all who wait. One that broke is made again by whoever waits
- * next.
- */
-const makeListener = (redis: Redis.Redis["Service"], channel: string) =>
-  Effect.map(Effect.scope, (scope) => {
-    const waiting = new Map<string, Deferred.Deferred<void, Redis.RedisError>>()
-    let isListening = false
-    const listen = Effect.gen(function* () {
-      const messages = yield* redis.subscribe(channel)
-      while (true) {
-        const { message } = yield* Queue.take(messages)
-        const waiter = waiting.get(message)
-        waiting.delete(message)
-        if (waiter !== undefined) Deferred.doneUnsafe(waiter, Exit.void)
-      }
-    }).pipe(
-      Effect.scoped,
-      Effect.onExit((exit) =>
-        Effect.sync(() => {
-          isListening = false
-          const waiters = [...waiting.values()]
-          waiting.clear()
-          for (const waiter of waiters) Deferred.doneUnsafe(waiter, exit)
-        })
-      )
-    )
-    return (key: string) =>
-      Effect.suspend(() => {
-        const waiter = waiting.get(key) ?? Deferred.makeUnsafe<void, Redis.RedisError>()
-        waiting.set(key, waiter)
-        const started = isListening ? Effect.void : Effect.forkIn(listen, scope)
-        isListening = true
-        return Effect.andThen(started, Deferred.await(waiter))
-      })
-  })
-
-/**
  * The backend of {@link layer}. It needs a scope: a subscription lives in it.
  *
  * @category constructors
@@ -210,7 +174,11 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
     release: redis.eval(release),
     clear: redis.eval(clear)
   }
-  const listen = options.subscribe === true ? yield* makeListener(redis, channel) : () => Effect.never
+  const messages = Stream.unwrap(Effect.map(redis.subscribe(channel), Stream.fromQueue))
+  const changed =
+    options.subscribe === true
+      ? yield* StoreBackend.makeListener(Stream.map(messages, ({ message }) => message))
+      : () => Effect.never
 
   return yield* StoreBackend.make(
     {
@@ -227,7 +195,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
         Effect.map(run.commit(keyOf(identity), channel, committed), (stored) => stored === 1),
       release: (identity, released) => run.release(keyOf(identity), channel, released),
       clear: (identity) => run.clear(keyOf(identity), channel),
-      changed: (identity) => listen(keyOf(identity))
+      changed: (identity) => changed(keyOf(identity))
     },
     yield* options.encryption
   )

@@ -11,8 +11,13 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { AccessToken } from "../AccessToken.ts"
 import type { TokenEncryption } from "../TokenEncryption.ts"
 import { StoreUnavailable } from "../TokenError.ts"
@@ -90,13 +95,17 @@ export const make = Effect.fnUntraced(function* (
   let offset: number | undefined
   const storeTime = () => (offset === undefined ? undefined : offset + monotonic())
 
+  // On a fibre of its own: a driver that is told to stop may want to hear from the server first.
   const call = <A>(operation: string, effect: Effect.Effect<A, unknown>): Effect.Effect<A, StoreUnavailable> =>
-    effect.pipe(
-      Effect.timeoutOrElse({
-        duration: callTimeout,
-        orElse: () => Effect.fail(new StoreUnavailable({ operation }))
-      }),
-      toUnavailable(operation)
+    Effect.flatMap(Effect.forkDetach(effect, { startImmediately: true }), (fiber) =>
+      Fiber.join(fiber).pipe(
+        Effect.timeoutOrElse({
+          duration: callTimeout,
+          orElse: () => Effect.fail(new StoreUnavailable({ operation }))
+        }),
+        toUnavailable(operation),
+        Effect.ensuring(Effect.sync(() => fiber.interruptUnsafe()))
+      )
     )
 
   /** The credential of a record on this process' clock, or what is wrong with it. */
@@ -164,3 +173,39 @@ export const make = Effect.fnUntraced(function* (
     changed: (identity) => toUnavailable("changed")(statements.changed(identity))
   }
 })
+
+/**
+ * Waits for what a stream tells to have changed, by one run of it for all who wait. It is run when there is first something
+ * to wait for, and where it ended again by whoever waits next.
+ */
+export const makeListener = (
+  changes: Stream.Stream<string, unknown>
+): Effect.Effect<Statements["changed"], never, Scope.Scope> =>
+  Effect.map(Effect.scope, (scope) => {
+    const waiting = new Map<string, Deferred.Deferred<void, unknown>>()
+    let isListening = false
+    const listen = Stream.runForEach(changes, (identity) =>
+      Effect.sync(() => {
+        const waiter = waiting.get(identity)
+        waiting.delete(identity)
+        if (waiter !== undefined) Deferred.doneUnsafe(waiter, Exit.void)
+      })
+    ).pipe(
+      Effect.onExit((exit) =>
+        Effect.sync(() => {
+          isListening = false
+          const waiters = [...waiting.values()]
+          waiting.clear()
+          for (const waiter of waiters) Deferred.doneUnsafe(waiter, exit)
+        })
+      )
+    )
+    return (identity) =>
+      Effect.suspend(() => {
+        const waiter = waiting.get(identity) ?? Deferred.makeUnsafe<void, unknown>()
+        waiting.set(identity, waiter)
+        const started = isListening ? Effect.void : Effect.forkIn(listen, scope)
+        isListening = true
+        return Effect.andThen(started, Deferred.await(waiter))
+      })
+  })
