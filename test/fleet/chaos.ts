@@ -156,7 +156,6 @@ export const chaos = Effect.fnUntraced(
         Stream.runForEach((line) =>
           Effect.matchEffect(Schema.decodeEffect(Report)(line), {
             onSuccess: (report) => hear(worker, report),
-            // A warning, which nothing here is worth.
             onFailure: () => Effect.sync(() => failures.push(`${name}: ${line}`))
           })
         ),

@@ -8,7 +8,7 @@ import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { PgClient } from "@effect/sql-pg"
-import { Effect, Layer, Redacted, Schema } from "effect"
+import { Effect, Layer, Logger, Redacted, Schema } from "effect"
 import { HttpClient } from "effect/http"
 import {
   ApiVideo,
@@ -95,4 +95,8 @@ const inputEnds = Effect.callback<void>((resume) => {
   process.stdin.resume().once("close", () => resume(Effect.void))
 })
 
-Effect.raceFirst(Effect.provide(requests, ApiVideoLive), inputEnds).pipe(NodeRuntime.runMain)
+Effect.raceFirst(Effect.provide(requests, ApiVideoLive), inputEnds).pipe(
+  // The output is for reports.
+  Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatSimple)])),
+  NodeRuntime.runMain
+)
