@@ -5,6 +5,7 @@ import * as MovingImageSandbox from "effect-video-auth/testing/MovingImageSandbo
 import { spawn } from "node:child_process"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
+import { redis } from "./support/servers.ts"
 
 // The example of a spec is one: its tests are among these.
 await import("../examples/spec.test.ts")
@@ -69,11 +70,25 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
     "Eve: 20 requests with bearer #3",
     "3 logins, and 1 refused"
   ],
+  "client-credentials.ts": ["Bearer { scope: 'profile email' }", "the API answers 200"],
+  "code-flow.ts": [
+    "Ann is sent to /login",
+    "Mallory, with Ann's redirect: 400",
+    "Ann is sent back to /",
+    'Ann sees: movingimage answers 200. <a href="/logout">Sign out</a>',
+    "Mallory is sent to /login",
+    "Ann has signed out and is sent to /login"
+  ],
   "custom-provider.ts": ["{ reports: [ 'May', 'June' ] }", "{ reports: [ 'May', 'June' ] } with token #2"],
   "delegated-upload.ts": [
     "upload token: <redacted> for 3600 s",
     "two parts, one video: film.mp4",
     "Unauthorized: The upload token is invalid or expired."
+  ],
+  "device.ts": [
+    "Go to <origin>/auth/realms/platform/device and enter <code>",
+    "signed in: { scope: 'openid profile email' }",
+    "signed out"
   ],
   "fetch.ts": [videos],
   "http-api.ts": ["found: Trailer", "NotFound: /videos/vi0"],
@@ -117,14 +132,45 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
   ]
 }
 
+/** What is another one each time. */
+const without = (stdout: string): string =>
+  stdout.replaceAll(/http:\/\/127\.0\.0\.1:\d+/g, "<origin>").replaceAll(/\b[A-Z]{4}-[A-Z]{4}\b/g, "<code>")
+
 const timeout = 120_000
+
+const compareFleets = async (through: string, env: Readonly<Record<string, string>>) => {
+  const ending = await run("fleet.ts", env)
+  assert.strictEqual(ending.stderr, "")
+  assert.strictEqual(ending.code, 0)
+  assertDiscreet(ending)
+  assert.include(ending.stdout, `through ${through}`)
+  const row = (title: string) => {
+    const [, sharing, alone] = new RegExp(`^${title} +(\\d+) +(\\d+)$`, "m").exec(ending.stdout) ?? []
+    return { sharing: Number(sharing), alone: Number(alone) }
+  }
+  // One login for eight processes, and one exchange whenever it is time for the next.
+  assert.strictEqual(row("logins").sharing, 1)
+  assert.strictEqual(row("refused").sharing, 0)
+  assert.strictEqual(row("at once, at most").sharing, 1)
+  assert.isAtLeast(row("refreshes").sharing, 1)
+  assert.isAtLeast(row("logins").alone, 9)
+  assert.isAtLeast(row("refused").alone, 1)
+  return { throttled: row("429") }
+}
+
+await redis.describe("a fleet through Redis", (url) => {
+  it("counts requests together as well", { timeout }, async () => {
+    const { throttled } = await compareFleets("Redis", { REDIS_URL: url })
+    assert.strictEqual(throttled.sharing, 0)
+  })
+})
 
 describe.concurrent("examples", () => {
   for (const [file, lines] of Object.entries(outputs)) {
     it(`${file} says what it shows`, { timeout }, async () => {
       const ending = await run(file)
       assert.strictEqual(ending.stderr, "")
-      assert.strictEqual(ending.stdout, `${lines.join("\n")}\n`)
+      assert.strictEqual(without(ending.stdout), `${lines.join("\n")}\n`)
       assert.strictEqual(ending.code, 0)
       assertDiscreet(ending)
     })
@@ -163,9 +209,21 @@ describe.concurrent("examples", () => {
     timeout
   )
 
+  it("fleet.ts shows what it saves to share a credential through files", { timeout }, async () => {
+    await compareFleets("files", {})
+  })
+
   it("are all run, and all in the README", () => {
     const files = readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"))
-    const elsewhere = ["observability.ts", "quickstart.ts", "spec.test.ts", "update-diffs.ts"]
+    // Those have tests of their own.
+    const elsewhere = [
+      "browser-app.ts",
+      "fleet.ts",
+      "observability.ts",
+      "quickstart.ts",
+      "spec.test.ts",
+      "update-diffs.ts"
+    ]
     assert.sameMembers(files, [...Object.keys(outputs), ...elsewhere])
     const readme = readFileSync(join(root, "examples", "README.md"), "utf8")
     for (const file of files) if (file !== "update-diffs.ts") assert.include(readme, `| [\`${file}\`](${file})`)

@@ -1,0 +1,99 @@
+/**
+ * Chaos at length: `npm run chaos [-- files redis postgresql]`. 32 processes share a credential through each store in turn,
+ * for 60 generations of it, and 50 times whoever renews it is killed (`kill -9`). It takes a quarter of an hour and writes
+ * `examples/chaos.md`. Redis and PostgreSQL are those of `REDIS_URL` and `DATABASE_URL`, else those at 127.0.0.1. All that is
+ * left to chance follows from `CHAOS_SEED`. Ends with 1 if a request failed, or an exchange was one too many.
+ */
+import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import { Clock, Config, Console, Effect, type FileSystem, type Scope } from "effect"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { chaos, type Outcome } from "../test/fleet/chaos.ts"
+import * as Places from "../test/fleet/places.ts"
+import type { Store } from "../test/fleet/protocol.ts"
+
+const size = { processes: 32, renewals: 60, kills: 50, pause: 1_000 }
+
+const places: Readonly<Record<string, Effect.Effect<Store, unknown, FileSystem.FileSystem | Scope.Scope>>> = {
+  files: Places.directory,
+  redis: Effect.flatMap(Config.withDefault(Config.String("REDIS_URL"), "redis://127.0.0.1:6379"), Places.redis),
+  postgresql: Effect.flatMap(
+    Config.withDefault(Config.String("DATABASE_URL"), "postgres://postgres@127.0.0.1:5432/postgres"),
+    Places.sql
+  )
+}
+
+/** What is wrong with an outcome. */
+const faultsOf = ({ failures, generations, killed, logins, refreshes, refreshTokensSentTwice }: Outcome) => {
+  const exchanges = logins + refreshes
+  const kills = killed.unsent + killed.unanswered + killed.answered
+  return [
+    ...failures,
+    ...refreshTokensSentTwice.map((token) => `${token} was sent twice`),
+    ...(exchanges <= generations + kills
+      ? []
+      : [`${exchanges} exchanges for ${generations} generations and ${kills} kills`]),
+    ...(logins <= 1 + kills ? [] : [`${logins} logins for ${kills} kills`])
+  ]
+}
+
+const cells = (cells: ReadonlyArray<string | number>) => `| ${cells.join(" | ")} |`
+
+const head = [
+  "store",
+  "generations",
+  "killed before sending, before the answer, after it",
+  "logins + refreshes",
+  "sent twice",
+  "answers",
+  "failed requests",
+  "seconds"
+]
+
+const run = Effect.gen(function* () {
+  const started = yield* Clock.currentTimeMillis
+  const seed = yield* Config.withDefault(Config.String("CHAOS_SEED"), String(started))
+  yield* Console.log(`CHAOS_SEED=${seed}`)
+  const wanted = process.argv.slice(2)
+  const rows: Array<string> = []
+  for (const [name, place] of Object.entries(places)) {
+    if (wanted.length > 0 && !wanted.includes(name)) continue
+    const since = yield* Clock.currentTimeMillis
+    const outcome = yield* Effect.scoped(Effect.flatMap(place, (store) => chaos({ ...size, seed, store })))
+    const { failures, generations, killed, logins, refreshes, refreshTokensSentTwice, served } = outcome
+    const seconds = Math.round(((yield* Clock.currentTimeMillis) - since) / 1_000)
+    const row = cells([
+      name,
+      generations,
+      `${killed.unsent}, ${killed.unanswered}, ${killed.answered}`,
+      `${logins} + ${refreshes}`,
+      refreshTokensSentTwice.length,
+      served,
+      failures.length,
+      seconds
+    ])
+    rows.push(row)
+    yield* Console.log(row)
+    for (const fault of faultsOf(outcome)) {
+      process.exitCode = 1
+      yield* Console.error(`!! ${name}: ${fault}`)
+    }
+  }
+  if (wanted.length > 0 || process.exitCode === 1) return
+  const text = [
+    "# Chaos",
+    "",
+    `\`npm run chaos\`, ${new Date(started).toISOString().slice(0, 10)}, \`CHAOS_SEED=${seed}\`, Node ${process.versions.node}:`,
+    `${size.processes} processes share one credential, and ${size.kills} times whoever exchanges it is killed (\`kill -9\`) and replaced.`,
+    "Tokens live for 3 s, a lease for 2 s. The server takes each refresh token once, revokes everything if one comes twice,",
+    "and a login ends earlier ones. Logins and refreshes are at most the generations, and one for each process killed.",
+    "",
+    cells(head),
+    cells(head.map((_, index) => (index === 0 ? "---" : "---:"))),
+    ...rows,
+    ""
+  ].join("\n")
+  yield* Effect.sync(() => writeFileSync(join(import.meta.dirname, "..", "examples", "chaos.md"), text))
+})
+
+run.pipe(Effect.provide(NodeServices.layer), NodeRuntime.runMain)

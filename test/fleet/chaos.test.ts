@@ -1,0 +1,50 @@
+/**
+ * 8 real processes for each store, 12 generations, 10 of their makers killed. `npm run chaos` does more of it. All that is
+ * left to chance follows from `CHAOS_SEED`, which the name of the suite tells.
+ */
+import { NodeServices } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, type FileSystem, type Scope } from "effect"
+import { postgres, redis } from "../support/servers.ts"
+import { chaos, type Outcome } from "./chaos.ts"
+import * as Places from "./places.ts"
+import type { Store } from "./protocol.ts"
+
+const seed = process.env["CHAOS_SEED"] ?? String(Date.now())
+const size = { processes: 8, renewals: 12, kills: 10, seed }
+
+const assertUnharmed = (outcome: Outcome) => {
+  const { failures, generations, killed, logins, refreshes } = outcome
+  const kills = killed.unsent + killed.unanswered + killed.answered
+  assert.deepStrictEqual(failures, [])
+  assert.deepStrictEqual(outcome.refreshTokensSentTwice, [])
+  assert.strictEqual(kills, size.kills)
+  assert.isAtLeast(generations, size.renewals)
+  // An exchange for each generation, and one more at most for each holder that died: who took over logged in.
+  assert.isAtLeast(logins + refreshes, generations)
+  assert.isAtMost(logins + refreshes, generations + kills)
+  assert.isAtMost(logins, 1 + kills)
+  // Who was not killed ended by itself.
+  assert.deepStrictEqual(
+    outcome.endings,
+    Array.from({ length: size.processes }, () => 0)
+  )
+}
+
+const withstands = (place: Effect.Effect<Store, never, FileSystem.FileSystem | Scope.Scope>) => {
+  it.live(
+    "sends no refresh token twice, fails no request, and exchanges once for each generation but where one died",
+    () =>
+      Effect.flatMap(place, (store) => Effect.map(chaos({ ...size, store }), assertUnharmed)).pipe(
+        Effect.provide(NodeServices.layer)
+      ),
+    180_000
+  )
+}
+
+// All at the same time: most of it is waiting for leases to end.
+describe.concurrent(`a fleet whose members are killed while they renew (CHAOS_SEED=${seed})`, async () => {
+  describe("through files", () => withstands(Places.directory))
+  await redis.describe("through Redis", (url) => withstands(Places.redis(url)))
+  await postgres.describe("through PostgreSQL", (url) => withstands(Places.sql(url)))
+})
