@@ -59,7 +59,8 @@ export class AccessToken extends Schema.Class<AccessToken>("effect-video-auth/Ac
 /**
  * What one exchange with a platform yields: RFC 6749 §5.1, decoded. A custom `TokenProvider` returns one of these.
  *
- * `expiresIn` must be positive: zero, negative or `NaN` is a `MalformedResponse`; more than 365 days counts as 365 days.
+ * `expiresIn` must be a millisecond or more: zero, negative or `NaN` is a `MalformedResponse`; more than 365 days counts as
+ * 365 days.
  *
  * @category models
  * @since 0.1.0
@@ -79,7 +80,7 @@ const longestLifetime = 365 * 24 * 60 * 60 * 1000
 
 const lifetimeMillis = (input: Duration.Input = 0): number | undefined => {
   const millis = Duration.toMillis(Duration.fromInputUnsafe(input))
-  return millis > 0 ? Math.min(millis, longestLifetime) : undefined
+  return millis >= 1 ? Math.min(millis, longestLifetime) : undefined
 }
 
 const noLifetime = () => new MalformedResponse({ problem: "expires_in is missing or invalid" })

@@ -374,7 +374,7 @@ const isDelegatedUpload = (request: Request): boolean =>
 const withRedactedToken = (request: Request, isOwn: boolean): Request => {
   const url = isOwn ? withQuery(request) : undefined
   const token = url?.searchParams.get("token")
-  if (url === undefined || !token) return request
+  if (!url || !token) return request
   url.searchParams.delete("token")
   return request.pipe(
     HttpClientRequest.setUrl(url),

@@ -223,11 +223,11 @@ export class ApiVideoError extends Schema.TaggedError<ApiVideoError>()("ApiVideo
 
 const toProblem = (body: unknown, scrub: (text: string) => string): ProblemDetails => {
   if (!Predicate.isObject(body)) return {}
-  const own = (body: object) =>
+  const own = (body: ApiError.Body) =>
     Object.fromEntries(Object.keys(problemFields).map((name) => [name, ApiError.textOf(body, name, scrub)]))
-  const problems = Predicate.hasProperty(body, "problems") && Array.isArray(body.problems) ? body.problems : []
-  const several = problems.filter(Predicate.isObject).map(own)
-  return several.length === 0 ? own(body) : { ...own(body), problems: several }
+  const { problems } = body
+  const several = Array.isArray(problems) ? problems.filter(Predicate.isObject).map(own) : []
+  return { ...own(body), ...(several.length > 0 && { problems: several }) }
 }
 
 /** An upload token, or the private token of a video's asset. */

@@ -554,7 +554,8 @@ const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server, 
       Error: MovingImageError.MovingImageError,
       limits: rateLimit !== false && {
         perMinute: { requests: rateLimit },
-        classOf: (request) => (isOwn(request) ? "requests" : undefined)
+        classOf: (request) => (isOwn(request) ? "requests" : undefined),
+        resetAfter: "retry-after"
       }
     },
     options,

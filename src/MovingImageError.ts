@@ -243,9 +243,9 @@ const placesOfCode = ["errorCode", "errorcode", "code", "error", "number"]
 
 const isCode = /* @__PURE__ */ Schema.is(Code)
 
-const codeOf = (body: object): Code | undefined =>
+const codeOf = (body: ApiError.Body): Code | undefined =>
   placesOfCode
-    .map((place) => (Predicate.hasProperty(body, place) ? body[place] : undefined))
+    .map((place) => body[place])
     .map((value) => (typeof value === "string" ? Number(value) : value))
     .find(isCode)
 

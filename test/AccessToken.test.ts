@@ -75,7 +75,7 @@ describe("decodeResponse: what it tolerates", () => {
 })
 
 describe("decodeResponse: what it refuses, naming the field and nothing else", () => {
-  for (const expires_in of [0, -1, Number.NaN, Infinity, "", "soon", "-5", "NaN", true, {}, [3_600]]) {
+  for (const expires_in of [0, -1, 1e-12, "0.0001", Number.NaN, Infinity, "", "soon", "-5", "NaN", true, {}, [3_600]]) {
     it.effect(`expires_in ${inspect(expires_in)}`, () =>
       Effect.gen(function* () {
         assert.strictEqual(yield* problemOf({ access_token: "opaque", expires_in }), "expires_in is missing or invalid")

@@ -1,7 +1,6 @@
 /** What the errors of platforms have in common: which request they are of, and texts without its credentials. */
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 
@@ -54,7 +53,7 @@ const secretsOf = (
       attempt(encodeURIComponent, secret),
       attempt(decodeURIComponent, secret)
     ])
-    .filter((secret) => secret !== "")
+    .filter(Boolean)
 }
 
 /** As a query has it: other characters are encoded there. */
@@ -86,8 +85,13 @@ export const readAnswer = (
   }
 }
 
+/** What JSON an answer has: its members may be anything. */
+export interface Body {
+  readonly [member: PropertyKey]: unknown
+}
+
 /** A text among the members of a body, if it is one. */
-export const textOf = (body: object, member: string, scrub: (text: string) => string): string | undefined => {
-  const value = Predicate.hasProperty(body, member) ? body[member] : undefined
+export const textOf = (body: Body, member: string, scrub: (text: string) => string): string | undefined => {
+  const value = body[member]
   return typeof value === "string" && value !== "" ? scrub(value) : undefined
 }

@@ -93,7 +93,6 @@ const timed =
     HttpClient.transform(self, (effect, request) =>
       Effect.withFiber((fiber) => {
         const duration = fiber.getRef(RequestTimeout) ?? (isUpload(request) ? Duration.infinity : minute)
-        if (!Duration.isFinite(duration)) return effect
         return Effect.timeoutOrElse(effect, {
           duration,
           orElse: () =>
@@ -137,8 +136,8 @@ const based =
     const origin = originOf(server.baseUrl)
     return HttpClient.mapRequest(self, (request) => {
       const target = originOf(request.url)
-      if (target !== "" && target !== origin) return prepare(request, false)
-      const whole = target === "" ? HttpClientRequest.prependUrl(request, server.baseUrl) : request
+      if (target && target !== origin) return prepare(request, false)
+      const whole = target ? request : HttpClientRequest.prependUrl(request, server.baseUrl)
       return prepare(whole, true).pipe(HttpClientRequest.acceptJson, HttpClientRequest.setHeaders(server.headers))
     })
   }

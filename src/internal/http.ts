@@ -78,7 +78,7 @@ export const readAll = (
   within: number
 ): Effect.Effect<ArrayBuffer | undefined> =>
   Effect.catch(
-    Effect.timeoutOrElse(response.arrayBuffer, { duration: within, orElse: () => Effect.fail("late") }),
+    Effect.timeoutOrElse(response.arrayBuffer, { duration: within, orElse: () => Effect.succeed(undefined) }),
     () => Effect.succeed(undefined)
   )
 
@@ -92,15 +92,19 @@ export const readJson = (response: HttpClientResponse.HttpClientResponse): Effec
     }
   })
 
-/** A header of whole or fractional numbers, such as a count or seconds; `undefined` where it is absent or no number. */
+/**
+ * A header of whole or fractional numbers, such as a count or seconds; `undefined` where it is absent, empty or no number.
+ * Blanks around it are gone by then.
+ */
 const numberOf = (value: string | undefined): number | undefined => {
-  const parsed = Number(value?.trim() || Number.NaN)
+  const parsed = Number(value || undefined)
   return parsed >= 0 && parsed < Infinity ? parsed : undefined
 }
 
 /**
  * How long an answer asks to wait: `Retry-After` in seconds, or, of a 429, api.video's `X-RateLimit-Retry-After`, the
- * seconds until its window resets.
+ * seconds until its window resets. More than an hour is taken for an hour: some servers write an instant there, and a
+ * program that takes it for seconds would never ask again.
  */
 export const retryAfterOf = ({
   headers,
@@ -108,7 +112,7 @@ export const retryAfterOf = ({
 }: HttpClientResponse.HttpClientResponse): Duration.Duration | undefined => {
   const reset = status === 429 ? headers["x-ratelimit-retry-after"] : undefined
   const seconds = numberOf(headers["retry-after"]) ?? numberOf(reset)
-  return seconds === undefined ? undefined : Duration.seconds(seconds)
+  return seconds === undefined ? undefined : Duration.seconds(Math.min(seconds, 3600))
 }
 
 /** What a 429 says of the limit that it is about. */

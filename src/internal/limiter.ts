@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import type * as Scope from "effect/Scope"
@@ -26,8 +26,8 @@ export interface Limits {
   readonly perMinute: Readonly<Record<string, number>>
   /** The class of a request; one without is not counted. */
   readonly classOf: (request: HttpClientRequest.HttpClientRequest) => string | undefined
-  /** Header with the seconds until the minute resets, where that is not one of Effect's. */
-  readonly resetAfter?: string
+  /** Header with the seconds until the minute resets. */
+  readonly resetAfter: string
 }
 
 export const minute = Duration.minutes(1)
@@ -43,23 +43,21 @@ const pinWindow = (limiter: RateLimiter.RateLimiter): RateLimiter.RateLimiter =>
 })
 
 /**
- * The limiter throws a 429 away when it sends the request again. One that was read has given its connection back. One
- * that does not say in seconds how long to wait would go again at once: it waits for a minute, after which there is room.
+ * Tells the limiter how long to wait. It throws a 429 away when it sends the request again: one that was read has given
+ * its connection back. One that does not say in seconds how long to wait would go again at once: it waits for a minute,
+ * after which there is room. Some servers write an instant where seconds belong, and no request would ever go again: of
+ * an answer that is no 429, what is no number up to an hour is a minute.
  */
-const buffered = <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
-  HttpClient.transformResponse(
-    self,
-    Effect.flatMap((response) =>
-      response.status !== 429
-        ? Effect.succeed(response)
-        : Effect.map(readAll(response, 5_000), (body) => {
-            const { request, status } = response
-            const seconds = Math.ceil(Duration.toSeconds(retryAfterOf(response) ?? minute))
-            const headers = { ...response.headers, "retry-after": String(seconds) }
-            return HttpClientResponse.fromWeb(request, new Response(body ?? null, { headers, status }))
-          })
-    )
-  )
+const tell = (resetAfter: string) => (response: HttpClientResponse.HttpClientResponse) => {
+  const { headers, status } = response
+  const told = () => {
+    const seconds = Math.ceil(Duration.toSeconds(retryAfterOf(response) ?? minute))
+    return Object.defineProperty(response, "headers", { value: { ...headers, [resetAfter]: String(seconds) } })
+  }
+  return status === 429
+    ? Effect.map(readAll(response, 5_000), told)
+    : Effect.succeed(Number(headers[resetAfter] ?? 0) <= 3600 ? response : told())
+}
 
 /** A limiter of this process' own. */
 export const inMemory: Effect.Effect<RateLimiter.RateLimiter, never, Scope.Scope> = /* @__PURE__ */ Effect.map(
@@ -83,7 +81,7 @@ export const limited = Effect.fnUntraced(function* <E>(
   const limiter = pinWindow(options.rateLimiter ?? (yield* inMemory))
   const { classOf, perMinute, resetAfter } = limits
   return (self) => {
-    const careful = buffered(self)
+    const careful = HttpClient.transformResponse(self, Effect.flatMap(tell(resetAfter)))
     const classes = new Map(
       Object.entries(perMinute).map(([name, limit]) => [
         name,
@@ -93,7 +91,7 @@ export const limited = Effect.fnUntraced(function* <E>(
           limit,
           window: minute,
           times: options.rateLimitRetries ?? 3,
-          responseHeaders: { resetAfter }
+          responseHeaders: { reset: resetAfter, resetAfter, retryAfter: resetAfter }
         })
       ])
     )

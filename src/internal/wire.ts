@@ -15,15 +15,14 @@ export const headerSafe = matching(/^[\x21-\x7e]+$/)
 /** What a server may leave out, or say that it has none of. */
 export const nullish = <S extends Schema.Top>(schema: S) => Schema.optional(Schema.NullOr(schema))
 
-/** The lifetime that a JWT claims: `exp − iat`, which may be floats, or less than nothing. An opaque token claims none. */
+/** The lifetime that a JWT claims: `exp − iat`, which may be floats, or nothing and less. An opaque token claims none. */
 export const claimedLifetime = (token: string): Duration.Duration | undefined => {
   const payload = token.split(".")[1] ?? ""
   try {
     const claims: unknown = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")))
     // Whatever JSON it is, these are members of it or not there.
     const { exp, iat }: { readonly exp?: unknown; readonly iat?: unknown } = Object(claims)
-    const seconds = typeof exp === "number" && typeof iat === "number" ? exp - iat : Number.NaN
-    return Number.isNaN(seconds) ? undefined : Duration.seconds(seconds)
+    return typeof exp === "number" && typeof iat === "number" ? Duration.seconds(exp - iat) : undefined
   } catch {
     return undefined
   }

@@ -911,6 +911,22 @@ describe("limits requests per minute", () => {
     { rateLimits: undefined, respond: (_, n) => json(200, {}, limitHeaders(100, n === 1 ? 0 : 99, 40)) }
   )
 
+  for (const reset of ["1700000000", "1700000000, 1700000000", "soon"]) {
+    test(
+      `and for a minute at most where the answer says ${reset} for the seconds until the reset`,
+      Effect.gen(function* () {
+        yield* get("/videos")
+        const fiber = yield* started(get("/videos"))
+        yield* after("1 minute")
+        yield* Fiber.join(fiber)
+      }),
+      {
+        rateLimits: undefined,
+        respond: () => json(200, {}, { ...limitHeaders(100, 0, 0), "x-ratelimit-retry-after": reset })
+      }
+    )
+  }
+
   it.effect("through a limiter that several clients share", () =>
     Effect.gen(function* () {
       const rateLimiter = yield* Effect.provide(RateLimiter.make, RateLimiter.layerStoreMemory)
@@ -927,6 +943,21 @@ describe("limits requests per minute", () => {
 })
 
 describe("a 429", () => {
+  for (const header of ["retry-after", "x-ratelimit-retry-after"]) {
+    test(
+      `that writes an instant for the seconds of ${header} waits for an hour`,
+      Effect.gen(function* () {
+        const fiber = yield* started(get("/videos"))
+        yield* after("3599 seconds")
+        assert.strictEqual(yield* sent, 1)
+        yield* after("1 second")
+        yield* Fiber.join(fiber)
+        assert.strictEqual(yield* sent, 2)
+      }),
+      { rateLimits: undefined, respond: (_, n) => (n === 1 ? status(429, { [header]: "1700000000" }) : json(200, {})) }
+    )
+  }
+
   test(
     "waits the seconds of its header and goes again",
     Effect.gen(function* () {

@@ -1,7 +1,7 @@
 /** The layers of api.video: what they accept, what they do when they are built, and the two operations on their own. */
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Config, ConfigProvider, Console, Effect, Exit, Fiber, Layer, Redacted, Schema } from "effect"
+import { Cause, Config, ConfigProvider, Console, Duration, Effect, Exit, Fiber, Layer, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 import { TestClock } from "effect/testing"
 import { ApiVideo, RenewalPolicy, TokenError, TokenService, TokenStore } from "effect-video-auth"
@@ -256,6 +256,16 @@ describe("eager", () => {
         assert.include(error.message, `api.video ${environment}`)
         assert.match(error.message, /sandbox key.*usual cause/)
       }
+    })
+  )
+
+  it.effect("a server that writes an instant for the seconds to wait is asked again after an hour", () =>
+    Effect.gen(function* () {
+      const { client } = Recording.make(() => status(429, { "retry-after": "1700000000" }))
+      const { retryAfter } = yield* Effect.flip(ApiVideo.authenticate({ apiKey })).pipe(
+        Effect.provideService(HttpClient.HttpClient, client)
+      )
+      assert.deepStrictEqual(retryAfter, Duration.hours(1))
     })
   )
 

@@ -1,9 +1,11 @@
 /** What the tests of the engine share: a service on a platform with its dice fixed, and failures to feed it. */
 import { assert } from "@effect/vitest"
-import { Effect, Exit, Metric, Option, Random, Redacted, Scope } from "effect"
+import { Effect, Exit, Option, Random, Redacted, Scope } from "effect"
 import { AccessToken, type RenewalPolicy, TokenError, TokenService, TokenStore } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import * as Platforms from "./platforms.ts"
+
+export { census } from "../support/census.ts"
 
 let owners = 0
 
@@ -56,20 +58,6 @@ export const closeAtOnce = Effect.fnUntraced(function* (scope: Scope.Closeable) 
 
 /** Lets everything run that can run without time passing. */
 export const settled = Effect.forEach(Array.from({ length: 20 }), () => Effect.yieldNow, { discard: true })
-
-/** Counts the fibres that are alive among those started beneath it. */
-export const census = () => {
-  let alive = 0
-  const service: Metric.FiberRuntimeMetricsService = {
-    recordFiberStart: () => void (alive += 1),
-    recordFiberEnd: () => void (alive -= 1)
-  }
-  return {
-    alive: Effect.sync(() => alive),
-    count: <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-      Effect.provideService(effect, Metric.FiberRuntimeMetrics, service)
-  }
-}
 
 /** The reason that an effect fails with. */
 export const reasonOf = <A, R>(effect: Effect.Effect<A, TokenError.TokenError, R>) =>

@@ -12,7 +12,9 @@ import * as Wire from "./wire.ts"
 export interface Platform {
   readonly name: string
   readonly provider: (
-    behind: TokenProvider.TokenProvider
+    behind: TokenProvider.TokenProvider,
+    /** What befalls the answers, where there is a wire. */
+    tamper?: Wire.Tamper
   ) => Effect.Effect<TokenProvider.TokenProvider, TokenError.TokenError>
   /** What a fake behind it has to be like. */
   readonly fake: Pick<FakeProvider.Options, "login"> & { readonly traits: TokenProvider.Traits }
@@ -32,7 +34,7 @@ const credential = (number: number) => Redacted.make(`credential-${number}`)
 
 const fakeWith = (name: string, options: Pick<FakeProvider.Options, "login" | "traits"> = {}): Platform => ({
   name,
-  provider: Effect.succeed,
+  provider: (behind) => Effect.succeed(behind),
   fake: { ...options, traits: FakeProvider.make(options).provider.traits },
   fatal: [
     new TokenError.InvalidCredentials({ status: 400 }),
@@ -65,9 +67,9 @@ const onWire = (options: {
   readonly provider: Effect.Effect<TokenProvider.TokenProvider, TokenError.TokenError, HttpClient.HttpClient>
   readonly fatal: Platform["fatal"]
 }): Platform => {
-  const provider = (behind: TokenProvider.TokenProvider) =>
+  const provider: Platform["provider"] = (behind, tamper) =>
     options.provider.pipe(
-      Effect.provideService(HttpClient.HttpClient, Wire.make(options.protocol, behind)),
+      Effect.provideService(HttpClient.HttpClient, Wire.make(options.protocol, behind, tamper)),
       // By that name tests know the credential in a store; a hash of it is each platform's own affair.
       Effect.map((provider) => ({ ...provider, identity: behind.identity }))
     )
@@ -205,6 +207,9 @@ const movingImage = onWire({
 
 /** The platforms of the library, and the fake without one. */
 export const platforms: ReadonlyArray<Platform> = [fake, apiVideo, movingImage]
+
+/** Those of them with a wire. */
+export const onWires = platforms.filter((platform) => platform !== fake)
 
 /** Those of them whose refresh tokens rotate. */
 export const rotating = platforms.filter(({ fake }) => fake.traits.rotatesRefreshToken)

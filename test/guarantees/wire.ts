@@ -5,7 +5,7 @@
  * What goes wrong goes wrong as it does on a real wire: a connection breaks, something in between answers in HTML, or the
  * platform refuses. Each of them echoes what was sent, as real ones may.
  */
-import { Duration, Effect, Redacted, type Schema } from "effect"
+import { Duration, Effect, identity, Redacted, type Schema } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
 import { AccessToken, type TokenError, type TokenProvider } from "effect-video-auth"
 
@@ -28,8 +28,11 @@ export interface Issued {
 export interface Answer {
   readonly status: number
   readonly headers?: Readonly<Record<string, string>> | undefined
-  readonly body: string
+  readonly body: string | Uint8Array<ArrayBuffer>
 }
+
+/** What befalls an answer on its way. */
+export type Tamper = (answer: Answer) => Answer
 
 /** How one platform speaks. */
 export interface Protocol {
@@ -104,14 +107,20 @@ const postedBy = ({ body, headers, method }: HttpClientRequest.HttpClientRequest
 }
 
 /** An answer whose body is at hand. Read by a promise it would come too late: a test clock waits for none. */
-const respond = (request: HttpClientRequest.HttpClientRequest, { body, headers = {}, status }: Answer) => {
-  const response = HttpClientResponse.fromWeb(request, new Response(body, { status, headers }))
-  const bytes = new TextEncoder().encode(body)
+export const respond = (request: HttpClientRequest.HttpClientRequest, { body, headers = {}, status }: Answer) => {
+  const hasNone = [101, 204, 205, 304].includes(status)
+  const bytes = hasNone ? new Uint8Array() : typeof body === "string" ? new TextEncoder().encode(body) : body
+  const response = HttpClientResponse.fromWeb(request, new Response(hasNone ? null : body, { status, headers }))
   return Effect.succeed(Object.defineProperty(response, "arrayBuffer", { value: Effect.succeed(bytes.buffer) }))
 }
 
 /** A client on whose other end the platform speaks, and `behind` decides what it says. */
-export const make = (protocol: Protocol, behind: TokenProvider.TokenProvider): HttpClient.HttpClient => {
+export const make = (
+  protocol: Protocol,
+  behind: TokenProvider.TokenProvider,
+  tamper: Tamper = identity
+): HttpClient.HttpClient => {
+  const answering = (request: HttpClientRequest.HttpClientRequest, answer: Answer) => respond(request, tamper(answer))
   const exchangeOf = (asked: Asked) =>
     asked?.operation === "refresh" ? behind.refresh?.(received(asked.refreshToken)) : asked && behind.login
   return HttpClient.make((request, url) => {
@@ -122,12 +131,15 @@ export const make = (protocol: Protocol, behind: TokenProvider.TokenProvider): H
       onSuccess: ({ accessToken, expiresIn, refreshToken }) => {
         const access = Redacted.value(accessToken)
         const refresh = refreshToken === undefined ? undefined : Redacted.value(refreshToken)
-        return respond(request, json(200, protocol.write({ access, refresh, lifetime: Duration.toSeconds(expiresIn) })))
+        return answering(
+          request,
+          json(200, protocol.write({ access, refresh, lifetime: Duration.toSeconds(expiresIn) }))
+        )
       },
       onFailure: (reason) => {
         const failure = failing(reason, protocol, echo)
         if (failure === undefined) return Effect.die(`the platform has no words for ${reason._tag}`)
-        if (typeof failure === "object") return respond(request, failure)
+        if (typeof failure === "object") return answering(request, failure)
         const cause = Object.assign(new Error(echo), broken[failure])
         return Effect.fail(
           new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause }) })

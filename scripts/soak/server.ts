@@ -1,0 +1,160 @@
+/**
+ * The server of a soak, in a process of its own: `node server.ts <platform> <seed>`. It fails at random, takes tokens
+ * back, and is stopped and started again on the same port, until it is told to stop; then it says what it saw.
+ */
+import { NodeRuntime } from "@effect/platform-node"
+import { Clock, Effect } from "effect"
+import type { FaultKind } from "effect-video-auth/testing/SandboxFault"
+import type { Ledger } from "effect-video-auth/testing/SandboxLedger"
+import { numbers } from "../../test/model/scheduler.ts"
+import { platforms } from "./platforms.ts"
+
+/** What the server saw. Requests are known by a number, which each has as the name of a parameter. */
+export interface Report {
+  readonly requests: number
+  readonly exchanges: number
+  readonly revocations: number
+  readonly refreshTokensSentTwice: number
+  /** Numbers of requests that were answered well, and how many attempts of each met a fault. */
+  readonly served: ReadonlyArray<number>
+  readonly faults: ReadonlyArray<readonly [id: number, attempts: number]>
+  /** When exchanges met a fault, and when no server was there: milliseconds since the epoch. */
+  readonly faultyExchanges: ReadonlyArray<number>
+  readonly gaps: ReadonlyArray<readonly [from: number, to: number]>
+}
+
+/** What it says. */
+export type Message =
+  | { readonly _tag: "Ready"; readonly url: string }
+  | { readonly _tag: "Healed" }
+  | { readonly _tag: "Report"; readonly report: Report }
+
+/** What it is told. */
+export type Command = "heal" | "stop"
+
+/** How long a server lives, how long until the next one does, and how long tokens are left alone. Milliseconds. */
+const life = 40_000
+const gap = 700
+const clemency = 10_000
+
+/** Faults that a request survives if the next attempt meets none. */
+const faults: ReadonlyArray<FaultKind> = [
+  { _tag: "DropBefore" },
+  { _tag: "DropAfter" },
+  { _tag: "Hang" },
+  { _tag: "Status", status: 500 },
+  { _tag: "Status", status: 503, processed: true },
+  { _tag: "Html", status: 502 }
+]
+
+/** Those that exchanges may meet. */
+const faultsOfExchanges: ReadonlyArray<FaultKind> = [
+  ...faults,
+  { _tag: "TruncatedJson" },
+  { _tag: "Html", status: 200, processed: true },
+  { _tag: "Latency", duration: 1_500, when: "after" },
+  { _tag: "RateLimited", retryAfter: 1 },
+  { _tag: "Redirect", status: 307, location: "/elsewhere" }
+]
+
+const [, , name = "", seed = "0"] = process.argv
+const dice = numbers(Number(seed))
+const pick = <A>(all: ReadonlyArray<A>): A => all[Math.floor(dice() * all.length)]!
+const tell = (message: Message) => Effect.sync(() => void process.send?.(message))
+
+const books = {
+  requests: 0,
+  exchanges: 0,
+  revocations: 0,
+  refreshTokensSentTwice: 0,
+  served: new Array<number>(),
+  faults: new Map<number, number>(),
+  faultyExchanges: new Array<number>(),
+  gaps: new Array<readonly [number, number]>()
+}
+
+const harvest = ({ entries, logins, refreshes, refreshTokensSentTwice, requests }: Ledger) => {
+  books.requests += requests
+  books.exchanges += logins + refreshes
+  books.refreshTokensSentTwice += refreshTokensSentTwice.length
+  for (const { at, fault, query, status } of entries) {
+    const name = query.find((name) => /^r\d+$/.test(name))
+    if (name === undefined) {
+      if (fault !== undefined) books.faultyExchanges.push(at)
+      continue
+    }
+    const id = Number(name.slice(1))
+    // Taking its time is no fault of a request.
+    if (fault !== undefined && fault !== "Latency") books.faults.set(id, (books.faults.get(id) ?? 0) + 1)
+    else if (status !== undefined && status < 300) books.served.push(id)
+  }
+}
+
+const platform = platforms[name]!
+const told: { phase: "faulty" | "healed" | "over" } = { phase: "faulty" }
+process.on("message", (command: Command) => {
+  told.phase = command === "heal" ? "healed" : "over"
+})
+// Who is alone has nobody to serve.
+process.on("disconnect", () => process.exit(0))
+
+/** Queues what goes wrong next. */
+const misbehave = Effect.fnUntraced(function* (
+  { inject, revokeAccessTokens }: Effect.Success<ReturnType<typeof platform.serve>>,
+  mayRevoke: boolean
+) {
+  for (let count = Math.floor(dice() * 12); count > 0; count--) yield* inject({ on: "api", kind: pick(faults) })
+  if (dice() < 0.3) {
+    yield* inject({ on: pick(["login", "refresh", "refresh"] as const), kind: pick(faultsOfExchanges) })
+  }
+  if (!mayRevoke || dice() > 0.03) return false
+  yield* revokeAccessTokens
+  return true
+})
+
+let wasTold: "nothing" | Message["_tag"] = "nothing"
+let downSince: number | undefined
+let revokedAt = -Infinity
+
+/** One life of the server. */
+const serve = Effect.fnUntraced(function* (port: number) {
+  const sandbox = yield* platform.serve(port)
+  const begun = yield* Clock.currentTimeMillis
+  if (downSince !== undefined) books.gaps.push([downSince, begun])
+  if (wasTold === "nothing") {
+    wasTold = "Ready"
+    yield* tell({ _tag: "Ready", url: sandbox.url })
+  }
+  while (told.phase !== "over") {
+    const now = yield* Clock.currentTimeMillis
+    if (told.phase === "faulty" && now - begun > life) break
+    yield* sandbox.clearFaults
+    if (told.phase === "faulty") {
+      if (yield* misbehave(sandbox, now - revokedAt > clemency)) {
+        books.revocations += 1
+        revokedAt = now
+      }
+    } else if (wasTold === "Ready") {
+      wasTold = "Healed"
+      yield* tell({ _tag: "Healed" })
+    }
+    // Who meets no fault takes its time: that keeps requests in flight.
+    yield* sandbox.inject({ on: "api", kind: { _tag: "Latency", duration: 400 + dice() * 400 }, times: Infinity })
+    yield* Effect.sleep(250)
+  }
+  downSince = yield* Clock.currentTimeMillis
+  return { ledger: sandbox.ledger, port: Number(new URL(sandbox.url).port) }
+}, Effect.scoped)
+
+const program = Effect.gen(function* () {
+  let port = 0
+  while (told.phase !== "over") {
+    const ended = yield* serve(port)
+    port = ended.port
+    harvest(yield* ended.ledger)
+    yield* Effect.sleep(gap)
+  }
+  yield* tell({ _tag: "Report", report: { ...books, faults: [...books.faults] } })
+})
+
+NodeRuntime.runMain(program)

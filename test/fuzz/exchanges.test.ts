@@ -1,0 +1,85 @@
+/** Whatever an exchange is answered with, it ends in a token that lives or in a typed failure, and tells no secret. */
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Duration, Effect, Exit, Redacted, Schema } from "effect"
+import { AccessToken, type TokenError } from "effect-video-auth"
+import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
+import { credential } from "../guarantees/engine.ts"
+import { onWires } from "../guarantees/platforms.ts"
+import {
+  assertClean,
+  assertReason,
+  ends,
+  Headers,
+  inPlaceOf,
+  tampering,
+  times,
+  toHeaders,
+  typed,
+  Values,
+  Wildness
+} from "./wild.ts"
+
+/** Stamps what an exchange gave, as the engine does. */
+const stamped = (response: AccessToken.TokenResponse) =>
+  AccessToken.fromResponse(response, { answeredAt: 1_800_000_000_000, elapsed: 0, generation: 1 })
+
+/** What an exchange may end in. */
+const assertOutcome = Effect.fnUntraced(function* (exit: Exit.Exit<AccessToken.AccessToken, TokenError.RenewalReason>) {
+  const outcome = typed(exit)
+  if (Exit.isFailure(outcome)) {
+    for (const reason of outcome.cause.reasons) if (Cause.isFailReason(reason)) yield* assertReason(reason.error)
+    return
+  }
+  const token = outcome.value
+  // The names of VideoManagers in `extra` are the server's text.
+  assertClean([token.accessToken, token.refreshToken])
+  assert.isAbove(token.expiresAt, token.issuedAt, "dead when it was issued")
+  assert.isAtMost(token.expiresAt - token.issuedAt, Duration.toMillis(Duration.days(365)))
+  // What no header can carry would throw where it is attached.
+  assert.doesNotThrow(() => new globalThis.Headers({ authorization: `Bearer ${Redacted.value(token.accessToken)}` }))
+})
+
+for (const platform of onWires) {
+  describe(`an exchange that is answered with anything (${platform.name})`, () => {
+    const run = Effect.fnUntraced(function* (operation: "login" | "refresh", wild: Wildness) {
+      const { provider: fake } = FakeProvider.make(platform.fake)
+      const provider = yield* platform.provider(fake, tampering(wild))
+      const exchange =
+        operation === "login" ? provider.login! : provider.refresh!(credential({ refreshToken: "e.e30.refresh-0" }))
+      yield* assertOutcome(yield* Effect.exit(ends(Effect.flatMap(exchange, stamped))))
+    })
+
+    for (const operation of ["login", "refresh"] as const) {
+      it.live.prop(
+        `gives a token that lives, or a typed failure: ${operation}`,
+        { wild: Wildness },
+        ({ wild }) => run(operation, wild),
+        times(500)
+      )
+
+      it.live.prop(
+        `gives a token that lives, or a typed failure, where values are others: ${operation}`,
+        { values: Values },
+        ({ values }) => run(operation, inPlaceOf(values)),
+        times(500)
+      )
+    }
+
+    it.live.prop(
+      "asks for a wait that ends, if for any",
+      { status: Schema.Literals([429, 503, 500, 408]), headers: Headers },
+      ({ headers, status }) =>
+        Effect.gen(function* () {
+          const { provider: fake } = FakeProvider.make(platform.fake)
+          const tamper = () => ({ status, headers: toHeaders(headers), body: "" })
+          const reason = yield* Effect.flip((yield* platform.provider(fake, tamper)).login!)
+          yield* assertReason(reason)
+          const wait = "retryAfter" in reason ? reason.retryAfter : undefined
+          if (wait === undefined) return
+          assert.isAtLeast(Duration.toMillis(wait), 0)
+          assert.isAtMost(Duration.toMillis(wait), Duration.toMillis(Duration.days(1)))
+        }),
+      times(250)
+    )
+  })
+}

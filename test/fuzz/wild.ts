@@ -1,0 +1,265 @@
+/**
+ * What the fuzz suites share: answers gone wild, as data that shrinks and replays, and what no answer may lead to.
+ *
+ * `FUZZ_RUNS` (a factor, 1 by default) and `FUZZ_SEED` are optional. A failure prints the shrunk input and a line
+ * `Replay: […]`. To run exactly that input again, name the test as well:
+ *
+ * ```sh
+ * FUZZ_REPLAY='[…]' npx vitest run test/fuzz -t 'name of the test'
+ * ```
+ */
+import { assert } from "@effect/vitest"
+import { Cause, Effect, Exit, Schema } from "effect"
+import { TokenError } from "effect-video-auth"
+import { inspect } from "node:util"
+import type { Answer, Tamper } from "../guarantees/wire.ts"
+
+const { FUZZ_REPLAY, FUZZ_RUNS, FUZZ_SEED } = process.env
+
+/** Options of a property: how often, at most how long, from which seed. */
+export const times = (runs: number) => ({
+  arbitrary: {
+    runs: Math.ceil(runs * Number(FUZZ_RUNS ?? 1)),
+    size: 30,
+    maxShrinks: 500,
+    seed: FUZZ_SEED,
+    replay: FUZZ_REPLAY
+  },
+  timeout: 60_000 * Math.max(1, Number(FUZZ_RUNS ?? 1))
+})
+
+const Fraction = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 999 }))
+const Byte = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 }))
+
+/** What servers, proxies and attackers put where something else belongs. JSON, mostly. */
+export const Oddity = Schema.Literals([
+  "",
+  "null",
+  "0",
+  "-1",
+  "1e999",
+  "-1e999",
+  "1e-12",
+  "9007199254740993",
+  "1700000000",
+  '"1e400"',
+  '"NaN"',
+  '"Infinity"',
+  '" "',
+  '"3600"',
+  "true",
+  "[]",
+  "{}",
+  "[[[[[[[[[[[[[[[[",
+  '{"__proto__":{"a":1}}',
+  '{"constructor":{"prototype":1}}',
+  '"\\ud800"',
+  '"\\u0000"',
+  '"a\\r\\nb"',
+  '"credential-9"',
+  '{"toString":1,"valueOf":1}',
+  "\ufeff",
+  "<html>credential-9</html>",
+  "\u2028",
+  "e.e30.e",
+  '"e.eyJleHAiOjFlOTk5LCJpYXQiOi0xZTk5OX0.access-9"',
+  '"e.eyJleHAiOjAuMSwiaWF0IjowLjF9.access-9"',
+  '"e.eyJleHAiOjFlLTksImlhdCI6MH0.access-9"',
+  '"e.bnVsbA.access-9"'
+])
+
+const Mutation = Schema.Struct({
+  does: Schema.Literals(["set", "delete", "insert", "replace-value", "repeat", "truncate", "flip-bit"]),
+  /** Thousandths of the length. */
+  at: Fraction,
+  byte: Byte,
+  oddity: Oddity
+})
+
+/** What befalls the bytes of an answer, one after the other; the first few are the likeliest. */
+export const Mutations = Schema.Array(Mutation).check(Schema.isMaxLength(6))
+export type Mutations = typeof Mutations.Type
+
+const encoder = new TextEncoder()
+
+/** The values of members of a text in JSON: that is where most decoders can be hurt. */
+const values = /(?<=":\s*)("(?:[^"\\]|\\.)*"|[^\s,"{}[\]]+)/g
+
+export const mutate = (bytes: Uint8Array, mutations: Mutations): Uint8Array<ArrayBuffer> => {
+  const text = (bytes: ReadonlyArray<number>) => new TextDecoder().decode(Uint8Array.from(bytes))
+  let all = [...bytes]
+  for (const { at, byte, does, oddity } of mutations) {
+    const index = Math.floor((at / 1_000) * all.length)
+    const odd = [...encoder.encode(oddity)]
+    switch (does) {
+      case "set":
+        if (all.length > 0) all[index] = byte
+        break
+      case "flip-bit":
+        if (all.length > 0) all[index] = all[index]! ^ (1 << (byte % 8))
+        break
+      case "delete":
+        all.splice(index, 1 + (byte % 16))
+        break
+      case "insert":
+        all.splice(index, 0, ...odd)
+        break
+      case "replace-value": {
+        const found = [...text(all).matchAll(values)]
+        const match = found[Math.floor((at / 1_000) * found.length)]
+        if (match === undefined) break
+        const whole = text(all)
+        all = [...encoder.encode(whole.slice(0, match.index) + oddity + whole.slice(match.index + match[0].length))]
+        break
+      }
+      case "repeat":
+        if (all.length < 4_000) all.splice(index, 0, ...all.slice(index, index + 1 + byte))
+        break
+      case "truncate":
+        all.length = index
+        break
+    }
+  }
+  return Uint8Array.from(all)
+}
+
+/** Values of headers, as far as a header can carry them. */
+const HeaderValue = Schema.Literals([
+  "",
+  "0",
+  "-1",
+  "1",
+  "60",
+  "0.5",
+  "1e3",
+  "1e308",
+  "1e309",
+  "1e-300",
+  "NaN",
+  "Infinity",
+  "-Infinity",
+  "0x10",
+  "1,2",
+  "60, 60",
+  "  7  ",
+  "1700000000",
+  "1700000000000",
+  "99999999999999999999",
+  "Wed, 21 Oct 2015 07:28:00 GMT",
+  "Fri, 31 Dec 9999 23:59:59 GMT",
+  "credential-9",
+  "\u00ff\u00fe",
+  'Bearer error="insufficient_scope"',
+  "Bearer error=insufficient_scope, scope=credential-9",
+  'Bearer error="invalid_token", error_description="credential-9"',
+  'Bearer error = "',
+  "Bearer error=error=error=",
+  'Basic realm="credential-9"',
+  "application/json",
+  "text/html; charset=utf-16",
+  "gzip",
+  "a=credential-9; Path=/"
+])
+
+const HeaderName = Schema.Literals([
+  "retry-after",
+  "x-ratelimit-limit",
+  "x-ratelimit-remaining",
+  "x-ratelimit-retry-after",
+  "www-authenticate",
+  "x-ratelimit-reset",
+  "ratelimit-limit",
+  "ratelimit-remaining",
+  "ratelimit-reset",
+  "ratelimit",
+  "ratelimit-policy",
+  "content-type",
+  "content-length",
+  "location",
+  "set-cookie",
+  "date"
+])
+
+export const Headers = Schema.Array(Schema.Struct({ name: HeaderName, value: HeaderValue })).check(
+  Schema.isMaxLength(6)
+)
+
+export const toHeaders = (headers: typeof Headers.Type): Readonly<Record<string, string>> =>
+  Object.fromEntries(headers.map(({ name, value }) => [name, value]))
+
+const status = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+
+/** What becomes of an answer on its way. */
+export const Wildness = Schema.Struct({
+  /** 0 leaves it as it is. */
+  status: Schema.Union([
+    Schema.Literal(0),
+    Schema.Literals([200, 400, 401, 403, 404, 429, 500, 503, 204, 302]),
+    status(200, 599)
+  ]),
+  headers: Headers,
+  mutations: Mutations,
+  /** Instead of the answer's own bytes. */
+  noise: Schema.Union([Schema.Undefined, Schema.Array(Byte).check(Schema.isMaxLength(40))])
+})
+export type Wildness = typeof Wildness.Type
+
+/** An answer that is as it should be, but for a few values in it. */
+export const Values = Schema.NonEmptyArray(Schema.Struct({ at: Fraction, oddity: Oddity })).check(Schema.isMaxLength(3))
+
+export const inPlaceOf = (values: typeof Values.Type): Wildness => ({
+  status: 0,
+  headers: [],
+  noise: undefined,
+  mutations: values.map((value) => ({ ...value, does: "replace-value", byte: 0 }))
+})
+
+export const tampering =
+  (wild: Wildness): Tamper =>
+  ({ body, headers, status }): Answer => {
+    const bytes = wild.noise === undefined ? body : Uint8Array.from(wild.noise)
+    return {
+      status: wild.status === 0 ? status : wild.status,
+      headers: { ...headers, ...toHeaders(wild.headers) },
+      body: mutate(typeof bytes === "string" ? encoder.encode(bytes) : bytes, wild.mutations)
+    }
+  }
+
+/** What secrets look like here: the fake's tokens, the platforms' credentials, and what a server may repeat. */
+export const secret = /(?:access|refresh|credential|upload)-\d/
+
+/** Every way in which a value is likely to be written down. */
+export const writings = (value: unknown): ReadonlyArray<string> => [
+  String(value),
+  JSON.stringify(value) ?? "",
+  inspect(value, { showHidden: true, depth: 20 }),
+  ...(value instanceof Error ? [value.message, value.stack ?? "", Cause.pretty(Cause.fail(value))] : [])
+]
+
+export const assertClean = (value: unknown): void => {
+  for (const writing of writings(value)) assert.notMatch(writing, secret)
+}
+
+const encodeReason = Schema.encodeUnknownEffect(Schema.toCodecJson(TokenError.Reason))
+const decodeReason = Schema.decodeUnknownEffect(Schema.toCodecJson(TokenError.Reason))
+
+/** A failure that is typed, can be read and sent, and tells no secret. */
+export const assertReason = Effect.fnUntraced(function* (reason: TokenError.Reason) {
+  assert.isNotEmpty(reason.message)
+  assertClean(reason)
+  const sent = yield* encodeReason(reason)
+  const received = yield* decodeReason(JSON.parse(JSON.stringify(sent)))
+  assert.strictEqual(received.message, reason.message)
+})
+
+/** Neither a defect nor an interruption: what an effect gave, or its typed failure. */
+export const typed = <A, E>(exit: Exit.Exit<A, E>): Exit.Exit<A, E> => {
+  if (Exit.isFailure(exit)) {
+    assert.isTrue(exit.cause.reasons.every(Cause.isFailReason), Cause.pretty(exit.cause))
+  }
+  return exit
+}
+
+/** On the live clock, and generous: a hang must fail inside the property, or nothing shrinks. */
+export const ends = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.timeoutOrElse(effect, { duration: "5 seconds", orElse: () => Effect.die("it hangs") })
