@@ -4,7 +4,7 @@
  */
 import { Effect, Redacted } from "effect"
 import { HttpClient } from "effect/http"
-import { ApiVideo, MovingImage, TokenError, type TokenProvider } from "effect-video-auth"
+import { ApiVideo, MovingImage, OAuth2, TokenError, type TokenProvider } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import * as Wire from "./wire.ts"
 
@@ -66,6 +66,8 @@ const onWire = (options: {
   readonly protocol: Wire.Protocol
   readonly provider: Effect.Effect<TokenProvider.TokenProvider, TokenError.TokenError, HttpClient.HttpClient>
   readonly fatal: Platform["fatal"]
+  /** Whether there is a primary credential to log in with. @default true */
+  readonly login?: boolean
 }): Platform => {
   const provider: Platform["provider"] = (behind, tamper) =>
     options.provider.pipe(
@@ -73,8 +75,9 @@ const onWire = (options: {
       // By that name tests know the credential in a store; a hash of it is each platform's own affair.
       Effect.map((provider) => ({ ...provider, identity: behind.identity }))
     )
+  const { login, name, fatal } = options
   const { traits } = Effect.runSync(provider(FakeProvider.make().provider))
-  return { name: options.name, provider, fake: { traits }, fatal: options.fatal }
+  return { name, provider, fake: login === undefined ? { traits } : { login, traits }, fatal }
 }
 
 /** https://docs.api.video/reference/authentication-guide */
@@ -201,12 +204,100 @@ const movingImage = onWire({
   ]
 })
 
+/** RFC 6749 §4.3, §5 and §6, as Keycloak says them: a wrong password is a 401, what else is refused a 400. */
+const oauthProtocol: Wire.Protocol = {
+  read: (path, { client_id, grant_type, password, refresh_token, username }) => {
+    if (path !== "/token" || client_id !== "client") return undefined
+    if (grant_type === "refresh_token") return { operation: "refresh", refreshToken: refresh_token }
+    const isKnown = username === "credential-1" && password === "credential-2"
+    return grant_type === "password" && isKnown ? { operation: "login" } : undefined
+  },
+  write: ({ access, lifetime, refresh }) => ({
+    token_type: "Bearer",
+    expires_in: lifetime,
+    access_token: access,
+    ...(refresh === undefined ? {} : { refresh_token: refresh })
+  }),
+  refuse: (reason, echo) => {
+    const refusal = (error: string, status = 400) => Wire.json(status, { error, error_description: echo })
+    switch (reason._tag) {
+      case "InvalidCredentials":
+        return refusal(reason.type ?? "invalid_grant", reason.status ?? 401)
+      case "RefreshTokenRejected":
+        return refusal("invalid_grant", reason.status)
+      case "BadRequest":
+        return refusal("invalid_request", reason.status)
+      case "ProviderRejected":
+        return refusal(reason.code === "unknown" ? echo : reason.code)
+      case "AccountSuspended":
+        return refusal("access_denied", 403)
+      case "InteractionRequired":
+        return refusal("interaction_required")
+      case "ConfigurationInvalid":
+        return Wire.json(404, { message: echo })
+      case "RateLimited":
+        return Wire.json(429, { error: "slow_down" }, Wire.seconds("retry-after", reason.retryAfter))
+      default:
+        return undefined
+    }
+  }
+}
+
+const oauthClient = {
+  issuer: "https://login.example.com",
+  clientId: "client",
+  discovery: { token_endpoint: "https://login.example.com/token" }
+} as const
+
+const oauthFatal = [
+  new TokenError.InvalidCredentials({ status: 400, type: "invalid_client" }),
+  new TokenError.InvalidCredentials({ status: 401, type: "invalid_client" }),
+  new TokenError.BadRequest({ status: 400, type: "invalid_request" }),
+  new TokenError.ConfigurationInvalid({ option: "issuer", problem: "it answers with 404" }),
+  new TokenError.InteractionRequired({ status: 400, type: "interaction_required" }),
+  new TokenError.ProviderRejected({ code: "invalid_scope", detail: "the scope is unknown" }),
+  new TokenError.ProviderRejected({ code: "unauthorized_client", detail: "the grant is not allowed" }),
+  new TokenError.ProviderRejected({ code: "unknown", detail: "a code of the server's own" })
+]
+
+/** Of a server known to rotate. */
+const openIdPassword = onWire({
+  name: "OpenID Connect",
+  provider: OAuth2.password({
+    ...oauthClient,
+    rotatesRefreshToken: true,
+    username: credential(1),
+    password: credential(2)
+  }),
+  protocol: oauthProtocol,
+  fatal: [
+    new TokenError.InvalidCredentials({ status: 400, type: "invalid_grant" }),
+    new TokenError.InvalidCredentials({ status: 401, type: "invalid_grant" }),
+    ...oauthFatal
+  ]
+})
+
+/** The session of somebody who signed in, and that is all there is. */
+const openIdSession = (name: string, rotatesRefreshToken?: boolean) =>
+  onWire({
+    name,
+    provider: OAuth2.refreshToken({ ...oauthClient, rotatesRefreshToken, refreshToken: credential(1) }),
+    protocol: oauthProtocol,
+    fatal: oauthFatal,
+    login: false
+  })
+
+const openIdSessions = [
+  openIdSession("OpenID Connect session"),
+  openIdSession("OpenID Connect session without rotation", false)
+]
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Whom a guarantee concerns
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The platforms of the library, and the fake without one. */
-export const platforms: ReadonlyArray<Platform> = [fake, apiVideo, movingImage]
+export const platforms: ReadonlyArray<Platform> = [fake, apiVideo, movingImage, openIdPassword]
 
 /** Those of them with a wire. */
 export const onWires = platforms.filter((platform) => platform !== fake)
@@ -214,7 +305,7 @@ export const onWires = platforms.filter((platform) => platform !== fake)
 /** Those of them whose refresh tokens rotate. */
 export const rotating = platforms.filter(({ fake }) => fake.traits.rotatesRefreshToken)
 
-const all = [...platforms, ...peculiar]
+const all = [...platforms, ...openIdSessions, ...peculiar]
 const withLogin = all.filter(({ fake }) => fake.login !== false)
 
 /** Refresh tokens may be used again. */

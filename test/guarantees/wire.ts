@@ -12,6 +12,12 @@ import { AccessToken, type TokenError, type TokenProvider } from "effect-video-a
 /** The body of a request. */
 export type Sent = Readonly<Record<string, unknown>>
 
+/** What a request said: as text, and read. */
+interface Posted {
+  readonly text: string
+  readonly sent: Sent
+}
+
 /** What a request asks for. A refresh token that is no text is one that nobody issued. */
 export type Asked =
   | { readonly operation: "login" }
@@ -98,12 +104,20 @@ const received = (refreshToken: unknown) =>
     generation: 0
   })
 
-/** What was posted: `undefined` unless it is in JSON, and without a token as exchanges are. */
-const postedBy = ({ body, headers, method }: HttpClientRequest.HttpClientRequest): string | undefined => {
-  if (method !== "POST" || headers["authorization"] !== undefined) return undefined
-  if (body._tag === "Empty" || body.contentType !== "application/json") return undefined
-  if (body._tag === "Uint8Array") return new TextDecoder().decode(body.body)
-  return body._tag === "Raw" && typeof body.body === "string" ? body.body : undefined
+/** What was posted: `undefined` unless it is in JSON or a form, and without a token as exchanges are. */
+const postedBy = ({ body, headers, method }: HttpClientRequest.HttpClientRequest): Posted | undefined => {
+  if (method !== "POST" || headers["authorization"] !== undefined || body._tag === "Empty") return undefined
+  const text =
+    body._tag === "Uint8Array"
+      ? new TextDecoder().decode(body.body)
+      : body._tag === "Raw" && typeof body.body === "string"
+        ? body.body
+        : undefined
+  if (text === undefined) return undefined
+  if (body.contentType === "application/json") return { text, sent: JSON.parse(text) }
+  return body.contentType?.startsWith("application/x-www-form-urlencoded") === true
+    ? { text, sent: Object.fromEntries(new URLSearchParams(text)) }
+    : undefined
 }
 
 /** An answer whose body is at hand. Read by a promise it would come too late: a test clock waits for none. */
@@ -124,8 +138,8 @@ export const make = (
   const exchangeOf = (asked: Asked) =>
     asked?.operation === "refresh" ? behind.refresh?.(received(asked.refreshToken)) : asked && behind.login
   return HttpClient.make((request, url) => {
-    const echo = postedBy(request) ?? "{}"
-    const exchange = exchangeOf(protocol.read(url.pathname, JSON.parse(echo)))
+    const { sent, text: echo } = postedBy(request) ?? { sent: {}, text: "" }
+    const exchange = exchangeOf(protocol.read(url.pathname, sent))
     if (exchange === undefined) return Effect.die(`${request.method} ${url.pathname}: no exchange looks like that`)
     return Effect.matchEffect(exchange, {
       onSuccess: ({ accessToken, expiresIn, refreshToken }) => {
