@@ -139,4 +139,4 @@ const [, , role] = process.argv
 const live = role === "sharing" ? Sharing : Alone
 
 if (role === undefined) NodeRuntime.runMain(compare)
-else worker.pipe(Effect.provide(live), Effect.provide(NodeHttpClient.layerUndici), NodeRuntime.runMain)
+else worker.pipe(Effect.provide(Layer.provide(live, NodeHttpClient.layerUndici)), NodeRuntime.runMain)
