@@ -7,8 +7,8 @@ import { login } from "./support/login.ts"
 
 const program = Effect.gen(function* () {
   const tokens = yield* TokenService.TokenService
-  const { extra, tokenType } = yield* tokens.get
-  yield* Console.log(tokenType, extra)
+  const { extra } = yield* tokens.get
+  yield* Console.log("granted:", extra)
   // The API, if there is one, gets the token; nobody else does.
   const api = yield* Config.option(Config.String("OAUTH_API"))
   if (Option.isNone(api)) return

@@ -70,7 +70,7 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
     "Eve: 20 requests with bearer #3",
     "3 logins, and 1 refused"
   ],
-  "client-credentials.ts": ["Bearer { scope: 'profile email' }", "the API answers 200"],
+  "client-credentials.ts": ["granted: { scope: 'profile email' }", "the API answers 200"],
   "code-flow.ts": [
     "Ann is sent to /login",
     "Mallory, with Ann's redirect: 400",
