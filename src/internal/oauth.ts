@@ -302,7 +302,7 @@ export const discover = /* @__PURE__ */ Effect.fnUntraced(function* (
   algorithm: "oidc" | "oauth2",
   hosts: ReadonlyArray<string> | undefined
 ): Effect.fn.Return<Document<oauth.AuthorizationServer>, TokenError.RenewalReason> {
-  const at = new URL(issuer)
+  const at = new URL(yield* checkPlace(issuer, "the issuer", hosts))
   const { url } = yield* written((options) => oauth.discoveryRequest(at, { ...options, algorithm }))
   const { lifetime, value } = yield* getDocument(client, url, hosts, "its metadata document")
   const metadata = yield* Effect.mapError(
