@@ -5,7 +5,7 @@
  * left to chance follows from `CHAOS_SEED`. Ends with 1 if a request failed, or an exchange was one too many.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Clock, Config, Console, Effect, type FileSystem, type Scope } from "effect"
+import { Clock, Config, Console, Duration, Effect, type FileSystem, type Scope } from "effect"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { chaos, type Outcome } from "../test/fleet/chaos.ts"
@@ -55,14 +55,16 @@ const run = Effect.gen(function* () {
   const seed = yield* Config.withDefault(Config.String("CHAOS_SEED"), String(started))
   yield* Console.log(`CHAOS_SEED=${seed}`)
   const wanted = process.argv.slice(2)
-  const rows: Array<string> = []
-  for (const [name, place] of Object.entries(places)) {
-    if (wanted.length > 0 && !wanted.includes(name)) continue
-    const since = yield* Clock.currentTimeMillis
-    const outcome = yield* Effect.scoped(Effect.flatMap(place, (store) => chaos({ ...size, seed, store })))
+  const chosen = Object.entries(places).filter(([name]) => wanted.length === 0 || wanted.includes(name))
+  const outcomes = yield* Effect.forEach(chosen, ([name, place]) =>
+    Effect.map(
+      Effect.timed(Effect.scoped(Effect.flatMap(place, (store) => chaos({ ...size, seed, store })))),
+      ([took, outcome]) => ({ name, outcome, took })
+    )
+  )
+  const rows = outcomes.map(({ name, outcome, took }) => {
     const { failures, generations, killed, logins, refreshes, refreshTokensSentTwice, served } = outcome
-    const seconds = Math.round(((yield* Clock.currentTimeMillis) - since) / 1_000)
-    const row = cells([
+    return cells([
       name,
       generations,
       `${killed.unsent}, ${killed.unanswered}, ${killed.answered}`,
@@ -70,10 +72,11 @@ const run = Effect.gen(function* () {
       refreshTokensSentTwice.length,
       served,
       failures.length,
-      seconds
+      Math.round(Duration.toSeconds(took))
     ])
-    rows.push(row)
-    yield* Console.log(row)
+  })
+  yield* Console.log(rows.join("\n"))
+  for (const { name, outcome } of outcomes) {
     for (const fault of faultsOf(outcome)) {
       process.exitCode = 1
       yield* Console.error(`!! ${name}: ${fault}`)

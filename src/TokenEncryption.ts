@@ -94,7 +94,17 @@ const Content = Schema.fromJsonString(
 const encodeContent = Schema.encodeEffect(Content)
 const decodeContent = Schema.decodeUnknownEffect(Content)
 
-const write = (token: AccessToken): Effect.Effect<string> => Effect.orDie(encodeContent(token))
+const labelled = (secret: Redacted.Redacted, label: string) => Redacted.make(Redacted.value(secret), { label })
+
+/** A provider of one's own may label its secrets as it likes; the schema wants its own labels. */
+const write = (token: AccessToken): Effect.Effect<string> =>
+  Effect.orDie(
+    encodeContent({
+      ...token,
+      accessToken: labelled(token.accessToken, "access_token"),
+      refreshToken: token.refreshToken && labelled(token.refreshToken, "refresh_token")
+    })
+  )
 
 // What a decoder says of text that is no JSON repeats it.
 const read = (content: string): Effect.Effect<AccessToken, Unreadable> =>

@@ -169,7 +169,9 @@ export const transact = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
       yield* Effect.interruptible(Effect.raceFirst(hint, poll))
       continue
     }
-    const { fence, orphaned, stored } = acquired
+    const { fence, stored } = acquired
+    // A store that holds less than it did was set back, as by a failover: the refresh token it has was sent already.
+    const orphaned = acquired.orphaned || Option.exists(stored, (token) => token.generation < seen)
     const generation = Math.max(seen, acquired.generation) + 1
     const lease: Lease = { stored, orphaned, generation, spent: orphaned }
     const release = Effect.suspend(() => Effect.exit(backend.release(identity, { owner, fence, spent: lease.spent })))

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Redacted } from "effect"
-import { TokenEncryption } from "effect-video-auth"
+import { AccessToken, TokenEncryption } from "effect-video-auth"
 import { token } from "./support/tokenStoreContract.ts"
 
 const key = (bytes: number, fill = 1) => Buffer.alloc(bytes, fill).toString("base64")
@@ -41,6 +41,19 @@ describe("keys", () => {
     Effect.gen(function* () {
       const encryption = yield* TokenEncryption.make({ keys: [Redacted.make(key(32))] })
       assert.notStrictEqual(yield* encryption.encode("one", token(1)), yield* encryption.encode("one", token(1)))
+    })
+  )
+
+  it.effect("secrets are written whatever their providers labelled them", () =>
+    Effect.gen(function* () {
+      const encryption = yield* TokenEncryption.make({ keys: [Redacted.make(key(32))] })
+      const secrets = { accessToken: Redacted.make("a"), refreshToken: Redacted.make("r", { label: "of my own" }) }
+      const record = yield* encryption.encode("one", new AccessToken.AccessToken({ ...token(1), ...secrets }))
+      const { accessToken, refreshToken } = yield* encryption.decode("one", record)
+      assert.deepStrictEqual(
+        [accessToken, refreshToken].map((secret) => secret && Redacted.value(secret)),
+        ["a", "r"]
+      )
     })
   )
 })

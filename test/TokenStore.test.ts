@@ -218,6 +218,31 @@ describe("services that share a store", () => {
     })
   )
 
+  it.effect("a store that was set back, as a replica that takes over is, has its refresh token sent to nobody", () =>
+    Effect.gen(function* () {
+      const before = yield* seededStore({ generation: 1, expiresAt: 3_600_000, refreshToken: "refresh-0" })
+      const after = yield* TokenStore.makeMemory
+      let primary = after
+      const fake = FakeProvider.make()
+      const store: TokenStore.Backend = {
+        acquire: (...args) => primary.acquire(...args),
+        commit: (...args) => primary.commit(...args),
+        release: (...args) => primary.release(...args),
+        clear: (...args) => primary.clear(...args),
+        changed: (...args) => primary.changed(...args)
+      }
+      const { service } = yield* start({ store }, fake)
+      yield* service.get
+      yield* service.renew
+      primary = before
+      const { refreshTokens } = yield* fake.ledger
+      yield* service.renew
+      const ledger = yield* fake.ledger
+      assert.deepStrictEqual(ledger.refreshTokens, refreshTokens)
+      assert.strictEqual(ledger.logins, 2)
+    })
+  )
+
   it.effect("generations go on where the store left off", () =>
     Effect.gen(function* () {
       const store = yield* seededStore({ generation: 41 })

@@ -77,8 +77,14 @@ export const chaos = Effect.fnUntraced(
     let [started, generations, served] = [0, 0, 0]
 
     // What becomes of each exchange that is announced, and when the server makes it wait: before or after it is processed.
-    const fates = yield* Random.shuffle(
-      Array.from({ length: options.renewals + options.kills }, (_, index) => (index < options.kills ? "dies" : "lives"))
+    // Of those who die in a row there are few: without any token for 20 s, a program is to fail.
+    const fates = yield* Effect.repeat(
+      Random.shuffle(
+        Array.from({ length: options.renewals + options.kills }, (_, index) =>
+          index < options.kills ? "dies" : "lives"
+        )
+      ),
+      { until: (fates) => !fates.join(" ").includes("dies dies dies dies dies dies") }
     )
     const faults = yield* Random.shuffle(Array.from({ length: fates.length }, (_, index) => index % 2 === 0))
     for (const isEarly of faults) {

@@ -3,7 +3,7 @@ import { NodeRedis } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Redacted, Ref, Schedule, type Scope } from "effect"
-import { TokenEncryption, TokenService, TokenStore, TokenStoreRedis, TokenStoreSql } from "effect-video-auth"
+import { TokenEncryption, TokenService, type TokenStore, TokenStoreRedis, TokenStoreSql } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { type Instance, postgres, redis } from "../support/servers.ts"
 
