@@ -174,7 +174,7 @@ const soak = Effect.fnUntraced(function* (name: string, platform: Platform) {
     Effect.forEach(Array.from({ length: inFlight }), () => requesting(program, platform, books, () => isOver), {
       concurrency: "unbounded",
       discard: true
-    }).pipe(Effect.provideService(ApiVideo.RequestTimeout, Duration.seconds(5)))
+    }).pipe(Effect.provideService(ApiVideo.RequestTimeout, Duration.seconds(15)))
   )
   yield* Effect.sleep(Duration.subtract(Duration.minutes(minutes), convalescence))
   yield* command(child, "heal")

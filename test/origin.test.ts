@@ -4,10 +4,11 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, Redacted, Schema } from "effect"
-import { HttpClient, HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { RateLimiter } from "effect/persistence"
 import { ApiVideo, BearerClient, MovingImage, TokenError, TokenService } from "effect-video-auth"
 import {
+  json,
   make,
   RecordingHttpClient,
   layer as recording,
@@ -51,7 +52,8 @@ const strangers: Record<string, string> = {
   "a blob": "blob:https://ws.api.video/2f1f5c3e",
   "another scheme": "ftp://ws.api.video/",
   "IPv6 loopback": "https://[::1]/",
-  "IPv6 loopback over http": "http://[::1]:3000/"
+  "IPv6 loopback over http": "http://[::1]:3000/",
+  "an IPv4 address written as IPv6": "https://[::ffff:192.0.2.1]/"
 }
 
 /** Strange ways to write our origin, which every transport resolves to it. */
@@ -86,7 +88,8 @@ const relatives: Record<string, string> = {
   "our host": "ws.api.video/videos",
   "a full-width slash in the host": "https://ws.api.video\uff0fevil.com/",
   "a null in the host": "https://ws.api.video%00.evil.com/",
-  "no host": "https://"
+  "no host": "https://",
+  "an IPv6 address with a zone": "https://[fe80::1%25eth0]/videos"
 }
 
 /**
@@ -241,6 +244,9 @@ describe("an origin on loopback", () => {
     "http://[::1]/videos": false,
     "https://[::1]:3000/videos": false,
     "http://[::ffff:127.0.0.1]:3000/videos": false,
+    "http://[::ffff:7f00:1]:3000/videos": false,
+    "http://[::127.0.0.1]:3000/videos": false,
+    "http://[::]:3000/videos": false,
     "http://127.0.0.1:3000/videos": false,
     "http://localhost:3000/videos": false
   }
@@ -261,6 +267,11 @@ describe("origins", () => {
     "http://10.0.0.1",
     "http://0.0.0.0:3000",
     "http://[::2]",
+    "http://[::]",
+    "http://[::ffff:127.0.0.1]",
+    "http://[fe80::1]",
+    "http://[::1%25lo]",
+    "https://[fe80::1%25eth0]",
     "http://localhost.evil.com",
     "http://127.0.0.1.evil.com",
     "http://localhost@evil.com",
@@ -432,6 +443,51 @@ for (const [platform, { get, host, others }] of Object.entries(platforms)) {
     }
   })
 }
+
+describe("a page's links lead", () => {
+  const follow = (uri: string) =>
+    Effect.gen(function* () {
+      const api = yield* ApiVideo.ApiVideo
+      const Page = Schema.Struct({
+        pagination: Schema.Struct({ links: Schema.Array(Schema.Struct({ uri: Schema.String })) })
+      })
+      const page = yield* Effect.flatMap(api.get("/videos"), HttpClientResponse.schemaBodyJson(Page))
+      for (const link of page.pagination.links) yield* api.get(link.uri)
+      const requests = yield* RecordingHttpClient.use((recording) => recording.requests)
+      return requests.map(({ authorization, url }) => [url, authorization !== undefined] as const)
+    }).pipe(
+      Effect.provide(ApiVideo.layerClient({ rateLimits: false })),
+      Effect.provide([
+        TokenService.layerTest(["access-1"]),
+        recording(() => json(200, { pagination: { links: [{ rel: "next", uri }] } }))
+      ])
+    )
+
+  it.effect("with the token where they are absolute, to the same origin", () =>
+    Effect.gen(function* () {
+      const uri = `${ours}/videos?currentPage=2`
+      assert.deepStrictEqual(yield* follow(uri), [
+        [`${ours}/videos`, true],
+        [uri, true]
+      ])
+    })
+  )
+
+  for (const uri of [
+    "https://evil.com/videos?currentPage=2",
+    "http://ws.api.video/videos",
+    "https://ws.api.video:444/"
+  ]) {
+    it.effect(`without it to another one: ${uri}`, () =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* follow(uri), [
+          [`${ours}/videos`, true],
+          [uri, false]
+        ])
+      })
+    )
+  }
+})
 
 // -------------------------------------------------------------------------------------------------------------------
 // Properties
