@@ -99,18 +99,23 @@ export const scopeOf = ({ scope }: GrantOptions): string | undefined =>
 const resourcesOf = ({ resource = [] }: GrantOptions): ReadonlyArray<string> =>
   typeof resource === "string" ? [resource] : resource
 
+/** What an access token is to be good for, where a request to the token endpoint may narrow it (RFC 8707 §2.2). */
+export const narrowing = (options: GrantOptions, more?: Readonly<Record<string, string>>): URLSearchParams => {
+  const parameters = new URLSearchParams(more)
+  for (const resource of resourcesOf(options)) parameters.append("resource", resource)
+  return parameters
+}
+
 /** What asks for a grant says, whichever the grant. */
 export const parametersOf = (options: GrantOptions, more: Readonly<Record<string, string>> = {}): URLSearchParams => {
   const scope = scopeOf(options)
   const { audience } = options
-  const parameters = new URLSearchParams({
+  return narrowing(options, {
     ...options.parameters,
     ...(scope !== undefined && { scope }),
     ...(audience !== undefined && { audience }),
     ...more
   })
-  for (const resource of resourcesOf(options)) parameters.append("resource", resource)
-  return parameters
 }
 
 /** Decodes a token answer; `refresh_expires_in` is Keycloak's. */
@@ -190,8 +195,7 @@ const refresh =
   (current) => {
     const { refreshToken } = current
     if (refreshToken === undefined) return Effect.fail(new TokenError.RefreshTokenRejected({}))
-    const additionalParameters = new URLSearchParams(client.options.refreshParameters)
-    for (const resource of resourcesOf(client.options)) additionalParameters.append("resource", resource)
+    const additionalParameters = narrowing(client.options, client.options.refreshParameters)
     return Effect.map(
       requestToken(
         client,
@@ -205,7 +209,7 @@ const refresh =
         asItIs
       ),
       (answer) =>
-        answer.refreshToken === undefined && client.options.rotatesRefreshToken === undefined
+        answer.refreshToken === undefined && client.options.rotatesRefreshToken !== true
           ? { ...answer, refreshToken }
           : answer
     )
@@ -234,7 +238,8 @@ const revoke =
         decode: () => Effect.void
       }).pipe(
         Effect.catchIf(
-          (reason) => reason._tag === "MalformedResponse" && reason.status === 200,
+          ({ _tag, ...reason }) =>
+            _tag === "MalformedResponse" && "status" in reason && Math.floor((reason.status ?? 0) / 100) === 2,
           () => Effect.void
         )
       )
