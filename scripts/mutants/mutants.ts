@@ -109,14 +109,18 @@ export const mutants: ReadonlyArray<Mutant> = [
     guarantee: 4,
     name: "the refresh token is kept after an ambiguous answer",
     file: exchange,
-    edits: [["if (neverSent(refused) || (", 'if (refused._tag === "AmbiguousExchange" || neverSent(refused) || (']],
+    edits: [
+      ["if (neverSent(refused) || over", 'if (refused._tag === "AmbiguousExchange" || neverSent(refused) || over']
+    ],
     tests: guarantee("refresh-token-once")
   },
   {
     guarantee: 4,
     name: "the refresh token is kept after a 503",
     file: exchange,
-    edits: [["(overloaded(refused) && keeps)", "overloaded(refused)"]],
+    edits: [
+      ["lease.spent = traits.rotatesRefreshToken && login !== undefined && !neverSent(refused)", "lease.spent = false"]
+    ],
     tests: guarantee("refresh-token-once")
   },
   {
@@ -147,7 +151,14 @@ export const mutants: ReadonlyArray<Mutant> = [
     guarantee: 4,
     name: "a refresh token that never left is dropped",
     file: exchange,
-    edits: [["if (neverSent(refused) || (overloaded(refused) && keeps))", "if (overloaded(refused) && keeps)"]],
+    edits: [["if (neverSent(refused) || over", "if (over"]],
+    tests: guarantee("refresh-token-once")
+  },
+  {
+    guarantee: 4,
+    name: "a session ends with an answer that is not about its refresh token",
+    file: exchange,
+    edits: [["(login === undefined && !consuming.test(refused._tag))", "false"]],
     tests: guarantee("refresh-token-once")
   },
   // 5. A cancelled caller loses nothing; a closed scope leaves nothing.

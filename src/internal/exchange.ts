@@ -39,8 +39,8 @@ const overloaded = (reason: TokenError.RenewalReason) =>
   reason._tag === "AccountSuspended" ||
   (reason._tag === "ProviderUnavailable" && reason.failure === "status")
 
-/** After `RefreshTokenRejected`, `AmbiguousExchange` or `MalformedResponse` a refresh token is good for nothing. */
-const consuming = /^(Ref|Am|M)/
+/** After `RefreshTokenRejected`, or where it was sent and nothing readable came back, a refresh token is good for nothing. */
+const consuming = /^(Ref|Am|M|ProviderU)/
 
 /** The typed failure among what went wrong; none where something died or was interrupted. */
 export const reasonOf = <E>(cause: Cause.Cause<E>): E | undefined => cause.reasons.find(Cause.isFailReason)?.error
@@ -136,7 +136,7 @@ export const make = (clock: Clock.Clock, policy: RenewalPolicy, store: TokenStor
         return traits.rotatesRefreshToken ? answer.value : keepRefreshToken(answer.value, current)
       }
       if (refused === undefined) return yield* Effect.failCause(answer.cause)
-      if (neverSent(refused) || (login === undefined ? !consuming.test(refused._tag) : overloaded(refused))) {
+      if (neverSent(refused) || overloaded(refused) || (login === undefined && !consuming.test(refused._tag))) {
         lease.spent = traits.rotatesRefreshToken && login !== undefined && !neverSent(refused)
         return yield* refused
       }

@@ -60,8 +60,11 @@ describe("where an answer says no lifetime, that of the JWT", () => {
       Effect.gen(function* () {
         const token = `${base64url("{}")}.${base64url(JSON.stringify({ exp, iat }))}.access-1`
         const lifetime = lifetimeIn(yield* decode({ access_token: token }))
-        if ((exp - iat) * 1_000 < 1) assert.isUndefined(lifetime)
-        else assert.closeTo(Math.min(lifetime ?? Number.NaN, year), Math.min((exp - iat) * 1_000, year), 1)
+        const millis = (exp - iat) * 1_000
+        // As near as that, it is rounding that decides.
+        if (Math.abs(millis - 1) < 1e-6) return
+        if (millis < 1) assert.isUndefined(lifetime)
+        else assert.closeTo(Math.min(lifetime ?? Number.NaN, year), Math.min(millis, year), 1)
       }),
     times(1_000)
   )

@@ -23,6 +23,7 @@ const { onDemand } = RenewalPolicy
 const rateLimited = new TokenError.RateLimited({ retryAfter: Duration.seconds(1) })
 const certificate = new TokenError.ProviderUnavailable({ failure: "tls" })
 const suspended = new TokenError.AccountSuspended({ status: 403 })
+const unknownScope = new TokenError.ProviderRejected({ code: "invalid_scope", detail: "there is no such scope" })
 const down = new TokenError.StoreUnavailable({ operation: "acquire" })
 
 guarantee("guarantee 4: a rotating refresh token is sent at most once", rotating, ({ start }) => {
@@ -314,14 +315,30 @@ guarantee("guarantee 4: without a login to fall back on", rotatingSessions, ({ s
     })
   )
 
-  it.effect("answer lost: a person is needed after one attempt", () =>
-    Effect.gen(function* () {
-      const store = yield* seededStore()
-      const { ledger, service } = yield* start({ policy: onDemand, store, losesRefresh: answerLost })
-      assert.strictEqual((yield* reasonOf(service.get))._tag, "InteractionRequired")
-      assert.deepInclude(yield* ledger, { refreshTokens: ["refresh-0"] })
-    })
-  )
+  for (const losesRefresh of [answerLost, garbled, new TokenError.ProviderUnavailable({ failure: "network" })]) {
+    it.effect(`answer lost, ${named(losesRefresh)}: a person is needed after one attempt`, () =>
+      Effect.gen(function* () {
+        const store = yield* seededStore()
+        const { ledger, service } = yield* start({ policy: onDemand, store, losesRefresh })
+        assert.strictEqual((yield* reasonOf(service.get))._tag, "InteractionRequired")
+        assert.deepInclude(yield* ledger, { refreshTokens: ["refresh-0"] })
+      })
+    )
+  }
+
+  for (const failure of [new TokenError.BadRequest({ status: 400 }), unknownScope]) {
+    it.effect(`${named(failure)}, which says nothing about it: it is kept and used once the cause is gone`, () =>
+      Effect.gen(function* () {
+        const store = yield* seededStore()
+        const { configure, ledger, service } = yield* start({ policy: onDemand, store, failure })
+        assert.strictEqual((yield* reasonOf(service.get))._tag, failure._tag)
+        yield* configure({ failure: undefined })
+        yield* TestClock.adjust("1 hour")
+        assert.strictEqual(bare(yield* service.get), "access-1")
+        assert.deepInclude(yield* ledger, { refreshTokens: ["refresh-0", "refresh-0"] })
+      })
+    )
+  }
 
   for (const failure of [unreachable, overloaded]) {
     it.effect(`${named(failure)}: it is all there is, so it is kept and used again`, () =>

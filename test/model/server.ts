@@ -172,7 +172,7 @@ export const make = (program: Program, clocks: Clocks, listener: Listener) => {
         const refusal = failureOf(kind, operation)
         if (refusal !== undefined) {
           yield* Effect.sleep(latency)
-          if (refresh !== undefined && refusal._tag !== "AccountSuspended") received.set(refresh, "open")
+          if (refresh !== undefined) received.set(refresh, "open")
           if (refusal._tag === "RateLimited") running.retryAfter = Duration.toMillis(refusal.retryAfter ?? 0)
           return yield* refusal
         }
