@@ -16,6 +16,7 @@ import { failureOf } from "../src/internal/http.ts"
 import { census } from "../test/support/census.ts"
 import { lifetime, type Platform, platforms } from "./soak/platforms.ts"
 import type { Command, Message, Report } from "./soak/server.ts"
+import { type Stall, watchStalls } from "./soak/stalls.ts"
 
 const { values } = parseArgs({ options: { minutes: { type: "string" }, seed: { type: "string" } } })
 const minutes = Number(values.minutes ?? 10)
@@ -25,6 +26,8 @@ if (gc === undefined || !(minutes >= 1)) {
   console.error("Run it as `npm run soak -- --minutes N`, with one minute or more.")
   process.exit(2)
 }
+
+const watch = watchStalls()
 
 /** Requests in flight to each platform. */
 const inFlight = 100
@@ -142,13 +145,25 @@ const requesting = (
   })
 
 /** Whether what the server did explains a failure. */
-const isExplained = ({ faultyExchanges, gaps }: Report, faults: ReadonlyMap<number, number>) => {
-  const wasGone = (from: number, to: number) => gaps.some(([since, until]) => since - 200 < to && until + 1_000 > from)
+const isExplained = (
+  { faultyExchanges, gaps, revocations }: Report,
+  faults: ReadonlyMap<number, number>,
+  stalls: ReadonlyArray<Stall>
+) => {
+  const absences = [...gaps, ...stalls]
+  const wasGone = (from: number, to: number) =>
+    absences.some(([since, until]) => since - 200 < to && until + 1_000 > from)
   return ({ from, id, isSafe, tag, to }: Failure): boolean => {
     if (wasGone(from, to)) return true
-    // Without a token: exchanges failed, and pauses after that are up to ten seconds.
-    if (tag === "TokenError")
-      return wasGone(from - 15_000, to) || faultyExchanges.some((at) => at > from - 15_000 && at < to)
+    if (tag === "TokenError") {
+      // Without a token: exchanges failed, and pauses after that are up to ten seconds. Or a token was taken back with
+      // the one that was to replace it, and a 401 is recovered from once.
+      return (
+        wasGone(from - 15_000, to) ||
+        faultyExchanges.some((at) => at > from - 15_000 && at < to) ||
+        revocations.some((at) => at > from - 1_000 && at < to)
+      )
+    }
     return (faults.get(id) ?? 0) >= (isSafe ? 3 : 1)
   }
 }
@@ -210,14 +225,14 @@ const soak = Effect.fnUntraced(function* (name: string, platform: Platform) {
   for (let id = 0; id < started; id++) if (books.outcomes[id] === ended.well && !served.has(id)) unserved += 1
   if (unserved > 0) problem(`${unserved} requests succeeded that the server never answered well`)
   // No failure without a reason.
-  const explained = isExplained(report, new Map(report.faults))
+  const explained = isExplained(report, new Map(report.faults), [...report.stalls, ...watch.stalls])
   const unexplained = failures.filter((failure) => !explained(failure))
   for (const { id, message, tag } of unexplained.slice(0, 5)) problem(`request ${id}: ${tag}: ${message}`)
   if (unexplained.length > 0) problem(`${unexplained.length} requests failed without a reason`)
   if (phase !== "valid" && phase !== "renewing") problem(`it ends ${phase}`)
   if (degraded) problem("it ends degraded")
   // No exchange too many: two for each reason, one for each lifetime.
-  const reasons = report.revocations + report.gaps.length + report.faultyExchanges.length
+  const reasons = report.revocations.length + report.gaps.length + report.faultyExchanges.length
   const budget = 2 + Math.ceil(elapsed / (0.75 * lifetime * 1_000)) + 2 * reasons
   if (report.exchanges > budget) problem(`${report.exchanges} exchanges, ${budget} were to be expected`)
   const sentTwice = books.refreshTokensSentTwice + report.refreshTokensSentTwice
@@ -230,7 +245,8 @@ const soak = Effect.fnUntraced(function* (name: string, platform: Platform) {
     unexplained: unexplained.length,
     faults: report.faults.reduce((sum, [, attempts]) => sum + attempts, 0) + report.faultyExchanges.length,
     restarts: report.gaps.length,
-    revocations: report.revocations,
+    revocations: report.revocations.length,
+    stalls: report.stalls.length + watch.stalls.length,
     exchanges: report.exchanges,
     "at most": budget
   }
@@ -242,7 +258,6 @@ const handles = () => process.getActiveResourcesInfo().toSorted().join(" ")
 const megabytes = (bytes: number) => Math.round((bytes / 1_048_576) * 10) / 10
 
 const main = Effect.gen(function* () {
-  yield* Effect.sleep("10 millis")
   const before = handles()
   const { alive, count } = census()
   const heap: Array<number> = []
@@ -261,6 +276,7 @@ const main = Effect.gen(function* () {
     Effect.forEach(Object.entries(platforms), ([name, platform]) => soak(name, platform), { concurrency: "unbounded" })
   )
   yield* Fiber.interrupt(sampling)
+  watch.end()
   console.table(table)
 
   // What the program needs it has after a fifth of the time.

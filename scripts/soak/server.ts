@@ -8,19 +8,21 @@ import type { FaultKind } from "effect-video-auth/testing/SandboxFault"
 import type { Ledger } from "effect-video-auth/testing/SandboxLedger"
 import { numbers } from "../../test/model/scheduler.ts"
 import { platforms } from "./platforms.ts"
+import { type Stall, watchStalls } from "./stalls.ts"
 
 /** What the server saw. Requests are known by a number, which each has as the name of a parameter. */
 export interface Report {
   readonly requests: number
   readonly exchanges: number
-  readonly revocations: number
   readonly refreshTokensSentTwice: number
   /** Numbers of requests that were answered well, and how many attempts of each met a fault. */
   readonly served: ReadonlyArray<number>
   readonly faults: ReadonlyArray<readonly [id: number, attempts: number]>
-  /** When exchanges met a fault, and when no server was there: milliseconds since the epoch. */
+  /** When tokens were taken back, exchanges met a fault, and no server was there: milliseconds since the epoch. */
+  readonly revocations: ReadonlyArray<number>
   readonly faultyExchanges: ReadonlyArray<number>
   readonly gaps: ReadonlyArray<readonly [from: number, to: number]>
+  readonly stalls: ReadonlyArray<Stall>
 }
 
 /** What it says. */
@@ -65,7 +67,7 @@ const tell = (message: Message) => Effect.sync(() => void process.send?.(message
 const books = {
   requests: 0,
   exchanges: 0,
-  revocations: 0,
+  revocations: new Array<number>(),
   refreshTokensSentTwice: 0,
   served: new Array<number>(),
   faults: new Map<number, number>(),
@@ -90,6 +92,7 @@ const harvest = ({ entries, logins, refreshes, refreshTokensSentTwice, requests 
   }
 }
 
+const watch = watchStalls()
 const platform = platforms[name]!
 const told: { phase: "faulty" | "healed" | "over" } = { phase: "faulty" }
 process.on("message", (command: Command) => {
@@ -114,7 +117,6 @@ const misbehave = Effect.fnUntraced(function* (
 
 let wasTold: "nothing" | Message["_tag"] = "nothing"
 let downSince: number | undefined
-let revokedAt = -Infinity
 
 /** One life of the server. */
 const serve = Effect.fnUntraced(function* (port: number) {
@@ -130,9 +132,8 @@ const serve = Effect.fnUntraced(function* (port: number) {
     if (told.phase === "faulty" && now - begun > life) break
     yield* sandbox.clearFaults
     if (told.phase === "faulty") {
-      if (yield* misbehave(sandbox, now - revokedAt > clemency)) {
-        books.revocations += 1
-        revokedAt = now
+      if (yield* misbehave(sandbox, now - (books.revocations.at(-1) ?? -Infinity) > clemency)) {
+        books.revocations.push(now)
       }
     } else if (wasTold === "Ready") {
       wasTold = "Healed"
@@ -154,7 +155,8 @@ const program = Effect.gen(function* () {
     harvest(yield* ended.ledger)
     yield* Effect.sleep(gap)
   }
-  yield* tell({ _tag: "Report", report: { ...books, faults: [...books.faults] } })
+  watch.end()
+  yield* tell({ _tag: "Report", report: { ...books, faults: [...books.faults], stalls: watch.stalls } })
 })
 
 NodeRuntime.runMain(program)

@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
+import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
@@ -52,7 +53,9 @@ const tell = (resetAfter: string) => (response: HttpClientResponse.HttpClientRes
   const { headers, status } = response
   const told = () => {
     const seconds = Math.ceil(Duration.toSeconds(retryAfterOf(response) ?? minute))
-    return Object.defineProperty(response, "headers", { value: { ...headers, [resetAfter]: String(seconds) } })
+    return Object.defineProperty(response, "headers", {
+      value: Headers.set(headers, resetAfter, String(seconds))
+    })
   }
   return status === 429
     ? Effect.map(readAll(response, 5_000), told)

@@ -11,6 +11,7 @@ import * as Recording from "effect-video-auth/testing/RecordingHttpClient"
 import { json, type Respond, status, transportError } from "effect-video-auth/testing/RecordingHttpClient"
 import { createServer } from "node:http"
 import { setImmediate } from "node:timers/promises"
+import { inspect } from "node:util"
 
 const production = "https://ws.api.video"
 
@@ -926,6 +927,17 @@ describe("limits requests per minute", () => {
       }
     )
   }
+
+  test(
+    "and leaves the answer that says so printing no cookie",
+    Effect.gen(function* () {
+      assert.notInclude(inspect(yield* get("/videos"), { depth: 10 }), "private")
+    }),
+    {
+      rateLimits: undefined,
+      respond: () => json(200, {}, { "x-ratelimit-retry-after": "1700000000", "set-cookie": "session=private" })
+    }
+  )
 
   it.effect("through a limiter that several clients share", () =>
     Effect.gen(function* () {

@@ -132,7 +132,7 @@ const Issued = Schema.fromJsonString(
 )
 
 /** Learns every token that the server issues, on its way to the program. */
-export const eavesdropping = (witness: Witness) =>
+export const eavesdropping = (witness: Witness, network = NodeHttpClient.layerUndici) =>
   Layer.effect(
     HttpClient.HttpClient,
     Effect.map(HttpClient.HttpClient, (client) =>
@@ -153,7 +153,7 @@ export const eavesdropping = (witness: Witness) =>
         )
       )
     )
-  ).pipe(Layer.provide(NodeHttpClient.layerUndici))
+  ).pipe(Layer.provide(network))
 
 /** Everything that a program may have listen to it: loggers, a tracer, observers, metrics. */
 export const watched =
