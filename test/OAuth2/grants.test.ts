@@ -285,7 +285,7 @@ describe("parameters", () => {
       const server = Server.make(() => json(200, Server.answer))
       yield* server.run(Effect.flatMap(OAuth2.password({ ...options, ...user }), ({ login }) => login!))
       const [request] = yield* server.forms()
-      assert.deepStrictEqual([...request!.form].sort(), [
+      assert.deepStrictEqual([...request!.form].toSorted(), [
         ["audience", "videos"],
         ["client_id", "my-app"],
         ["grant_type", "password"],
@@ -304,7 +304,7 @@ describe("parameters", () => {
       const server = Server.make(() => json(200, Server.answer))
       yield* server.run(Effect.flatMap(OAuth2.password({ ...options, ...user }), ({ refresh }) => refresh!(current)))
       const [request] = yield* server.forms()
-      assert.deepStrictEqual([...request!.form].sort(), [
+      assert.deepStrictEqual([...request!.form].toSorted(), [
         ["client_id", "my-app"],
         ["grant_type", "refresh_token"],
         ["refresh_token", "refresh-0"],
