@@ -258,6 +258,9 @@ const handles = () => process.getActiveResourcesInfo().toSorted().join(" ")
 const megabytes = (bytes: number) => Math.round((bytes / 1_048_576) * 10) / 10
 
 const main = Effect.gen(function* () {
+  console.log(`${minutes} minutes with ${Object.keys(platforms).join(" and ")}, seed ${seed}`)
+  // Where it is a pipe, its handle comes with its first use.
+  process.stderr.write("")
   const before = handles()
   const { alive, count } = census()
   const heap: Array<number> = []
@@ -283,7 +286,7 @@ const main = Effect.gen(function* () {
   const settled = heap.slice(Math.ceil(heap.length / 5))
   const third = Math.floor(settled.length / 3)
   const [first, last] = [median(settled.slice(0, third)), median(settled.slice(-third))]
-  console.log(`heap after GC: ${megabytes(first)} MB at first, ${megabytes(last)} MB at last (seed ${seed})`)
+  console.log(`heap after GC: ${megabytes(first)} MB at first, ${megabytes(last)} MB at last`)
   if (last > first * 1.1 + 2 * 1_048_576) problems.push("the heap grows")
   if ((yield* alive) !== 0) problems.push(`${yield* alive} fibres are left`)
   for (let tries = 0; tries < 50 && handles() !== before; tries++) yield* Effect.sleep("100 millis")

@@ -356,7 +356,7 @@ export class Engine implements Account, Work {
       )
     }
     if (round?.patience !== undefined && round.patience <= this.#now()) {
-      const reason = this.#lastFailure?.reason ?? late()
+      const reason = this.#lastFailure?.reason ?? new TokenError.ProviderUnavailable({ failure: "timeout" })
       this.#settle(Exit.fail(this.#toError(reason)))
       // The actor was woken again by that.
       return undefined
@@ -412,7 +412,8 @@ export class Engine implements Account, Work {
       const inTime =
         patience === Infinity
           ? done
-          : Effect.timeoutOrElse(done, { duration: patience, orElse: () => Effect.fail(this.#toError(late())) })
+          : // Serves the token in hand. A timer may come late, after expiry, and then there is a renewal to wait for.
+            Effect.timeoutOrElse(done, { duration: patience, orElse: () => this.#look(1) })
       return Effect.flatMap(Effect.exit(inTime), (outcome) =>
         joined.isVoid && !this.#closed ? wait(this.#demand(joined.trigger, "when-due")) : then(outcome)
       )
@@ -604,8 +605,6 @@ export class Engine implements Account, Work {
     ).pipe(Effect.flatMap(Fiber.join))
   }
 }
-
-const late = () => new TokenError.ProviderUnavailable({ failure: "timeout" })
 
 /** Milliseconds on the clock that is never stepped. */
 export const monotonic = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6

@@ -64,6 +64,22 @@ guarantee("guarantee 2: get never returns a token that has expired", platforms, 
     )
   }
 
+  it.effect("who waits in the mandatory window, and is woken only after expiry, waits for the renewal under way", () =>
+    Effect.gen(function* () {
+      const clock = yield* SplitClock
+      const { configure, service } = yield* start({ policy: onDemand, latency: 0 })
+      yield* service.get
+      yield* configure({ latency: "10 seconds" })
+      yield* TestClock.adjust(3_595_000)
+      const waiting = yield* Effect.forkChild(service.get)
+      yield* TestClock.adjust("1 second")
+      // Its timer comes late: a machine that was suspended or is overloaded.
+      yield* clock.stepWall("10 seconds")
+      yield* TestClock.adjust("9 seconds")
+      assert.strictEqual(bare(yield* Fiber.join(waiting)), "access-2")
+    }).pipe(Effect.provide(splitClock))
+  )
+
   it.effect("a monotonic clock that counted a sleep ends the token at the next tick", () =>
     Effect.gen(function* () {
       const clock = yield* SplitClock
