@@ -119,7 +119,8 @@ describe("guarantee 9: nothing that is written down has a secret in it", () => {
           yield* play("sign-out", tokens.invalidate)
         }).pipe(Effect.provideService(HttpClient.HttpClient, server.client))
         const fiber = yield* Effect.forkChild(watched(witness)(Effect.scoped(program)))
-        for (let step = 0; step < 200 && fiber.pollUnsafe() === undefined; step++) yield* TestClock.adjust("5 seconds")
+        // Some of it waits for WebCrypto, which no test clock moves.
+        while (fiber.pollUnsafe() === undefined) yield* TestClock.adjust("1 second")
         yield* Fiber.join(fiber)
         assert.isAbove(witness.seen.length, 100)
         assert.deepStrictEqual(witness.leaks, [])

@@ -1,6 +1,6 @@
 /** Somebody signs in, or out: what the browser is told, what is remembered, and what becomes of the session before. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Logger, Redacted, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Logger, Redacted, type Scope } from "effect"
 import { KeyValueStore } from "effect/persistence"
 import { TestClock } from "effect/testing"
 import { AuthorizationCode, OAuth2, TokenError, TokenService, TokenStore } from "effect-video-auth"
@@ -250,8 +250,7 @@ describe("sign-out", () => {
           assert.strictEqual((yield* reasonOf(tokens.get))._tag, "InteractionRequired")
         }).pipe(Effect.provide(Logger.layer([logger])), Effect.forkChild)
         // The request is written by Promises, so that its timer begins at a later turn.
-        for (let second = 0; second < 20 && fiber.pollUnsafe() === undefined; second++)
-          yield* TestClock.adjust("1 second")
+        while (fiber.pollUnsafe() === undefined) yield* TestClock.adjust("1 second")
         yield* Fiber.join(fiber)
         assert.lengthOf(lines, 1)
         assert.include(lines[0], "was not revoked")
