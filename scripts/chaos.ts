@@ -57,9 +57,9 @@ const run = Effect.gen(function* () {
   const wanted = process.argv.slice(2)
   const chosen = Object.entries(places).filter(([name]) => wanted.length === 0 || wanted.includes(name))
   const outcomes = yield* Effect.forEach(chosen, ([name, place]) =>
-    Effect.map(
-      Effect.timed(Effect.scoped(Effect.flatMap(place, (store) => chaos({ ...size, seed, store })))),
-      ([took, outcome]) => ({ name, outcome, took })
+    Effect.scoped(Effect.flatMap(place, (store) => chaos({ ...size, seed, store }))).pipe(
+      Effect.timed,
+      Effect.map(([took, outcome]) => ({ name, outcome, took }))
     )
   )
   const rows = outcomes.map(({ name, outcome, took }) => {
