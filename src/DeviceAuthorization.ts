@@ -115,7 +115,7 @@ const authorize = (client: Grants.Client) =>
     refusal: refused
   })
 
-/** Asks until somebody has decided, by the rules of RFC 8628 §3.5. */
+/** Asks until somebody has decided, by the rules of RFC 8628 §3.5. Only the waiting can be interrupted. */
 const poll = Effect.fnUntraced(function* (
   client: Grants.Client,
   { device_code, expires_in, interval }: oauth.DeviceAuthorizationResponse
@@ -123,20 +123,22 @@ const poll = Effect.fnUntraced(function* (
   const clock = yield* Clock.Clock
   const deadline = monotonic(clock) + expires_in * 1_000
   let pause = interval === undefined ? usualInterval : interval * 1_000
+  /** What an answer asked for beyond that, once. */
+  let more = 0
   while (true) {
-    if (monotonic(clock) + pause >= deadline) {
-      yield* Effect.sleep(Math.max(0, deadline - monotonic(clock)))
-      return yield* expired()
-    }
-    yield* Effect.sleep(pause)
+    const left = deadline - monotonic(clock)
+    const wait = Math.max(pause, more)
+    yield* Effect.interruptible(Effect.sleep(Math.max(0, Math.min(wait, left))))
+    if (wait >= left) return yield* expired()
+    more = 0
     const answer = yield* Effect.result(askOnce(client, device_code))
     if (answer._tag === "Success") return answer.success.token
     const reason = answer.failure
     const code = reason._tag === "ProviderRejected" ? reason.code : undefined
     if (code === "slow_down") pause += slowerBy
     else if (reason.isRetryable) {
-      const asked = "retryAfter" in reason && reason.retryAfter !== undefined ? Duration.toMillis(reason.retryAfter) : 0
-      pause = Math.max(pause * 2, asked)
+      pause *= 2
+      more = "retryAfter" in reason && reason.retryAfter !== undefined ? Duration.toMillis(reason.retryAfter) : 0
     } else if (code !== "authorization_pending") return yield* reason
   }
 })
@@ -148,17 +150,25 @@ const askOnce = (client: Grants.Client, deviceCode: string) =>
         client,
         "login",
         (metadata, authentication, options) =>
-          oauth.deviceCodeGrantRequest(metadata, client.registration, authentication, deviceCode, options),
+          oauth.deviceCodeGrantRequest(metadata, client.registration, authentication, deviceCode, {
+            ...options,
+            additionalParameters: Grants.narrowing(client.options)
+          }),
         refused,
         Grants.asItIs
       )
     )
   )
 
+/** The session has ended, be it that its token was held until it expired. */
+const needsSomebody = ({ reason }: TokenError.TokenError) =>
+  (reason._tag === "TokenExpired" ? reason.renewal : reason)?._tag === "InteractionRequired"
+
 const make = Effect.fnUntraced(function* (options: Options) {
   const client = yield* Grants.makeClient(options)
   const { put, service } = yield* SignIn.make(Grants.session(client, options.session), options)
-  const exchange = Effect.gen(function* () {
+  const named = withProvider(client.server.name)
+  const begin = Effect.gen(function* () {
     const authorization = yield* inTime(authorize(client))
     yield* options.prompt({
       userCode: authorization.user_code,
@@ -166,10 +176,13 @@ const make = Effect.fnUntraced(function* (options: Options) {
       verificationUriComplete: Option.fromUndefinedOr(authorization.verification_uri_complete),
       expiresIn: Duration.seconds(authorization.expires_in)
     })
-    return yield* poll(client, authorization)
+    return authorization
   })
-  const signIn = Effect.flatMap(exchange.pipe(withProvider(client.server.name)), put)
-  const resume = Effect.catchReason(Effect.asVoid(service.get), "TokenError", "InteractionRequired", () => signIn)
+  // A device code is good for one token: what is on its way is put in its place.
+  const signIn = Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(named(Effect.flatMap(restore(begin), (authorization) => poll(client, authorization))), put)
+  )
+  const resume = Effect.catchIf(Effect.asVoid(service.get), needsSomebody, () => signIn)
   return Context.make(TokenService, service).pipe(
     Context.add(DeviceAuthorization, DeviceAuthorization.of({ signIn, resume }))
   )

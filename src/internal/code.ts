@@ -125,15 +125,10 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
         client,
         "login",
         (metadata, authentication, options) =>
-          oauth.authorizationCodeGrantRequest(
-            metadata,
-            registration,
-            authentication,
-            callback,
-            redirectUri,
-            verifier,
-            options
-          ),
+          oauth.authorizationCodeGrantRequest(metadata, registration, authentication, callback, redirectUri, verifier, {
+            ...options,
+            additionalParameters: Grants.narrowing(client.options)
+          }),
         refused,
         (body, metadata, token) =>
           Effect.map(
@@ -149,9 +144,10 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
           )
       )
     })
-    const { response, token } = yield* named(stamped(inTime(exchange)))
-    yield* put(token)
-    const { claims } = response
+    // A code is good for once: who is not waited for any more is signed in all the same.
+    const { claims } = yield* Effect.uninterruptible(
+      Effect.flatMap(named(stamped(inTime(exchange))), ({ response, token }) => Effect.as(put(token), response))
+    )
     return { claims: Option.fromUndefinedOr(claims), returnTo: Option.fromUndefinedOr(returnTo) }
   })
 

@@ -10,7 +10,7 @@ import type * as OAuth2 from "../OAuth2.ts"
 import * as TokenError from "../TokenError.ts"
 import type { TokenProvider, Traits } from "../TokenProvider.ts"
 import type { Operation, Refusal } from "./authentication.ts"
-import { ask, discover, kept, type Peer, refusalWith, type RequestOptions } from "./oauth.ts"
+import { ask, checkPlace, discover, kept, type Peer, refusalWith, type RequestOptions } from "./oauth.ts"
 import { stretched } from "./password.ts"
 import { identityOf, invalid, locate, readSecret, type SecretSource, type Server, withProvider } from "./server.ts"
 
@@ -80,6 +80,7 @@ export const makePeer = (
 export const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* (options: OAuth2.ClientOptions) {
   const { discovery = "openid", issuer, issuerHosts } = options
   const place = yield* Effect.mapError(locate(issuer), ({ problem }) => invalid("issuer", problem))
+  yield* checkPlace(issuer, "it", issuerHosts)
   const server: Server = { platform: "oauth2", name: place.host, headers: {}, ...place }
   const client = yield* HttpClient.HttpClient
   const metadata =
@@ -238,8 +239,7 @@ const revoke =
         decode: () => Effect.void
       }).pipe(
         Effect.catchIf(
-          ({ _tag, ...reason }) =>
-            _tag === "MalformedResponse" && "status" in reason && Math.floor((reason.status ?? 0) / 100) === 2,
+          (reason) => reason._tag === "MalformedResponse" && /^2/.test(`${reason.status}`),
           () => Effect.void
         )
       )

@@ -11,7 +11,7 @@ import type * as HttpClientError from "effect/http/HttpClientError"
 import * as Predicate from "effect/Predicate"
 import * as oauth from "oauth4webapi"
 import * as TokenError from "../TokenError.ts"
-import { makeExchange, type Operation, type Refusal, unreadable } from "./authentication.ts"
+import { makeExchange, type Operation, type Refusal } from "./authentication.ts"
 import { discreet, failureOf, readJson, retryAfterOf } from "./http.ts"
 import { isSecureOrigin } from "./origin.ts"
 import { invalid, type Server } from "./server.ts"
@@ -69,7 +69,7 @@ const asForm = ({ body }: Written) =>
   HttpBody.raw(String(body), { contentType: "application/x-www-form-urlencoded;charset=UTF-8" })
 
 /** Whether a URL may be gone to: where a secret is safe, on a host that is allowed. */
-const checkPlace = (
+export const checkPlace = (
   url: string,
   what: string,
   hosts: ReadonlyArray<string> | undefined
@@ -151,7 +151,7 @@ export const checked = <A>(
 // Errors, by their code: servers do not agree on the status
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** Codes of RFC 6749 §4.1.2.1 and §5.2, RFC 8628 §3.5, RFC 8707 §2 and OpenID Connect Core §3.1.2.6. */
+/** Codes of RFC 6749 §4.1.2.1 and §5.2, RFC 7009 §2.2.1, RFC 8628 §3.5, RFC 8707 §2 and OpenID Connect Core §3.1.2.6. */
 const meanings = {
   access_denied: "it was denied; who was asked may have refused",
   account_selection_required: "",
@@ -170,7 +170,8 @@ const meanings = {
   temporarily_unavailable: "",
   unauthorized_client: "this client may not use this grant, or it was not recognized",
   unsupported_grant_type: "the server does not support this grant",
-  unsupported_response_type: "the server does not support this response type"
+  unsupported_response_type: "the server does not support this response type",
+  unsupported_token_type: "the server does not revoke tokens of this kind"
 }
 
 const isCode = (code: unknown): code is keyof typeof meanings =>
@@ -221,9 +222,11 @@ export const refusalWith =
   (operation, status, body) => {
     const code = Predicate.hasProperty(body, "error") ? body.error : undefined
     if (typeof code === "string") return reasonOfCode(code, operation, status, advice)
-    return status === 404 || status === 405
-      ? invalid("issuer", `an endpoint of its server answered ${status}`)
-      : unreadable(operation, status, "an error without its code")
+    if (status === 404 || status === 405) return invalid("issuer", `an endpoint of its server answered ${status}`)
+    // Not the server's word, but that of something in front of it: a refresh token in the request was not used.
+    return operation === "refresh"
+      ? new TokenError.ProviderUnavailable({ status, failure: "status" })
+      : new TokenError.MalformedResponse({ status, problem: "an error without its code" })
   }
 
 /** A refusal where a refused grant is a code that somebody else was given: `detail` says what to do. */
@@ -248,19 +251,20 @@ interface Document<A> {
 const longestLifetime = Duration.days(1)
 const usualLifetime = Duration.minutes(10)
 
-/** RFC 9111 §4.2.1: `max-age`, else `Expires` less `Date`. */
+/** RFC 9111 §4.2: `max-age`, else `Expires` less `Date`, and less the `Age` that it has. */
 const lifetimeOf = (headers: Readonly<Record<string, string | undefined>>): Duration.Duration => {
   const control = headers["cache-control"] ?? ""
   if (/\bno-(store|cache)\b/i.test(control)) return Duration.zero
   const maxAge = /\bmax-age\s*=\s*"?(\d+)/i.exec(control)?.[1]
-  const { date, expires } = headers
-  const millis =
+  const { age, date, expires } = headers
+  const fresh =
     maxAge !== undefined
       ? Number(maxAge) * 1_000
       : expires !== undefined && date !== undefined
-        ? Math.max(0, Date.parse(expires) - Date.parse(date))
+        ? Date.parse(expires) - Date.parse(date)
         : Number.NaN
-  return Number.isNaN(millis) ? usualLifetime : Duration.min(Duration.millis(millis), longestLifetime)
+  if (Number.isNaN(fresh)) return usualLifetime
+  return Duration.min(Duration.millis(Math.max(0, fresh - (Number(age) || 0) * 1_000)), longestLifetime)
 }
 
 const unreachable = (status?: number, retryAfter?: Duration.Duration) =>
@@ -302,7 +306,7 @@ export const discover = /* @__PURE__ */ Effect.fnUntraced(function* (
   algorithm: "oidc" | "oauth2",
   hosts: ReadonlyArray<string> | undefined
 ): Effect.fn.Return<Document<oauth.AuthorizationServer>, TokenError.RenewalReason> {
-  const at = new URL(yield* checkPlace(issuer, "the issuer", hosts))
+  const at = new URL(yield* checkPlace(issuer, "its issuer", hosts))
   const { url } = yield* written((options) => oauth.discoveryRequest(at, { ...options, algorithm }))
   const { lifetime, value } = yield* getDocument(client, url, hosts, "its metadata document")
   const metadata = yield* Effect.mapError(

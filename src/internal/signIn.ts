@@ -22,7 +22,7 @@ export interface SignIn {
   readonly put: (token: AccessToken.AccessToken) => Effect.Effect<void, TokenError.TokenError>
 }
 
-/** A revocation is not waited for longer: what it is about is forgotten anyway. */
+/** Neither a revocation, nor whoever renews what it is about, is waited for longer: it is forgotten anyway. */
 const patience = Duration.seconds(5)
 
 /** A credential of which no more than the refresh token is known, and nothing in a store: those have a generation. */
@@ -66,9 +66,10 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
 
   const forget = Effect.gen(function* () {
     seed = undefined
-    const held = revokes ? yield* Effect.exit(TokenStore.current(store, identity)) : undefined
+    const looking = Effect.timeoutOption(TokenStore.current(store, identity), patience)
+    const held = revokes ? Option.flatten(yield* Effect.orElseSucceed(looking, Option.none)) : Option.none()
     yield* store.clear(identity)
-    if (held?._tag === "Success" && Option.isSome(held.value)) yield* revoke(held.value.value)
+    if (Option.isSome(held)) yield* revoke(held.value)
   })
 
   const replace = (token: AccessToken.AccessToken) =>

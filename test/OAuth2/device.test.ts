@@ -87,9 +87,9 @@ describe("a device asks", () => {
     polls: [() => status(503), () => status(503), pending],
     expected: [5, 15, 35, 55]
   })
-  polling("no sooner than Retry-After says", {
+  polling("no sooner than Retry-After says, and then twice as far apart as before", {
     polls: [() => status(429, { "retry-after": "25" }), pending],
-    expected: [5, 30, 55]
+    expected: [5, 30, 40, 50]
   })
   polling("no more once it has a token", { polls: [pending, success], expected: [5, 10] })
 })

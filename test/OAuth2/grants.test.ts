@@ -60,10 +60,10 @@ describe("errors, by their code", () => {
         })
       )
 
-  it.effect("an error without a code may be anybody's: a refresh may have been carried out", () =>
+  it.effect("an error without a code is of something in between: it says nothing about a credential", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* reasonOf("login", () => html(403)))._tag, "MalformedResponse")
-      assert.strictEqual((yield* reasonOf("refresh", () => html(403)))._tag, "AmbiguousExchange")
+      assert.strictEqual((yield* reasonOf("refresh", () => html(403)))._tag, "ProviderUnavailable")
     })
   )
 
