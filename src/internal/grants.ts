@@ -239,7 +239,7 @@ const revoke =
         decode: () => Effect.void
       }).pipe(
         Effect.catchIf(
-          (reason) => reason._tag === "MalformedResponse" && /^2/.test(`${reason.status}`),
+          (reason) => reason._tag === "MalformedResponse" && `${reason.status}`.startsWith("2"),
           () => Effect.void
         )
       )
