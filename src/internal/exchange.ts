@@ -30,9 +30,8 @@ export interface Attempt {
   readonly sending: (operation: "login" | "refresh") => void
 }
 
-/** Nothing left this machine, or for nowhere: a refresh token in the request is still good. */
-const neverSent = (reason: TokenError.RenewalReason) =>
-  "sent" in reason ? !reason.sent : reason._tag === "ConfigurationInvalid"
+/** Nothing left this machine: a refresh token in the request is still good. */
+const neverSent = (reason: TokenError.RenewalReason) => reason._tag === "ProviderUnavailable" && !reason.sent
 
 /** The platform answered that it cannot answer, or nobody of this account: a login at once would not help. */
 const overloaded = (reason: TokenError.RenewalReason) =>
