@@ -6,5 +6,6 @@ const conditions = ["@effect-video-auth/source"]
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
-  test: { include: ["test/**/*.test.ts"], testTimeout: 20_000 }
+  // By itself vitest leaves one core idle; many tests wait for a server or a timer.
+  test: { include: ["test/**/*.test.ts"], testTimeout: 20_000, maxWorkers: "100%" }
 })
