@@ -1,8 +1,8 @@
 /** Where the endpoints of a server are, who is believed about that, and for how long. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Redacted } from "effect"
+import { Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { AccessToken, OAuth2 } from "effect-video-auth"
+import { OAuth2 } from "effect-video-auth"
 import { html, json, type Respond, status } from "effect-video-auth/testing/RecordingHttpClient"
 import * as Server from "./server.ts"
 
@@ -135,14 +135,6 @@ describe("a discovery that fails", () => {
     const options = { ...undiscovered, refreshToken: Server.credential(1) }
     return Effect.map(here.run(OAuth2.refreshToken(options)), ({ refresh }) => ({ here, refresh: refresh! }))
   }
-  const current = new AccessToken.AccessToken({
-    accessToken: Redacted.make("access-0"),
-    refreshToken: Redacted.make("refresh-0"),
-    tokenType: "Bearer",
-    issuedAt: 0,
-    expiresAt: 0,
-    generation: 1
-  })
 
   for (const [what, answer] of [
     ["with 503", () => status(503)],
@@ -153,7 +145,7 @@ describe("a discovery that fails", () => {
     it.effect(`${what} says that no refresh token was sent`, () =>
       Effect.gen(function* () {
         const { here, refresh } = yield* session(answer)
-        const reason = yield* Effect.flip(refresh(current))
+        const reason = yield* Effect.flip(refresh(Server.current))
         assert.isTrue(reason._tag === "ProviderUnavailable" && !reason.sent)
         assert.deepStrictEqual(yield* here.forms(), [])
       })
@@ -162,7 +154,7 @@ describe("a discovery that fails", () => {
   it.effect("by never answering ends before an exchange would", () =>
     Effect.gen(function* () {
       const { refresh } = yield* session(() => Effect.never)
-      const fiber = yield* Effect.forkChild(Effect.flip(refresh(current)))
+      const fiber = yield* Effect.forkChild(Effect.flip(refresh(Server.current)))
       yield* TestClock.adjust("10 seconds")
       const exit = fiber.pollUnsafe()
       assert.isTrue(exit?._tag === "Success" && exit.value._tag === "ProviderUnavailable" && !exit.value.sent)

@@ -1,20 +1,11 @@
 /** What the token endpoint is asked for, and what its answers mean. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Redacted } from "effect"
-import { AccessToken, OAuth2, type TokenError } from "effect-video-auth"
+import { OAuth2, type TokenError } from "effect-video-auth"
 import { html, json, status } from "effect-video-auth/testing/RecordingHttpClient"
 import * as Server from "./server.ts"
 
 const user = { username: Server.credential(1), password: Server.credential(2) }
-
-const current = new AccessToken.AccessToken({
-  accessToken: Redacted.make("access-0"),
-  refreshToken: Redacted.make("refresh-0"),
-  tokenType: "Bearer",
-  issuedAt: 0,
-  expiresAt: 0,
-  generation: 1
-})
 
 type Operation = "login" | "refresh"
 
@@ -23,7 +14,7 @@ const exchange = (operation: Operation, response: () => Response, options: Parti
   const server = Server.make(response)
   return server.run(
     Effect.flatMap(OAuth2.password({ ...Server.client, ...user, ...options }), (provider) =>
-      operation === "login" ? provider.login! : provider.refresh!(current)
+      operation === "login" ? provider.login! : provider.refresh!(Server.current)
     )
   )
 }
@@ -302,7 +293,9 @@ describe("parameters", () => {
   it.effect("of a refresh are its own, and the resources", () =>
     Effect.gen(function* () {
       const server = Server.make(() => json(200, Server.answer))
-      yield* server.run(Effect.flatMap(OAuth2.password({ ...options, ...user }), ({ refresh }) => refresh!(current)))
+      yield* server.run(
+        Effect.flatMap(OAuth2.password({ ...options, ...user }), ({ refresh }) => refresh!(Server.current))
+      )
       const [request] = yield* server.forms()
       assert.deepStrictEqual([...request!.form].toSorted(), [
         ["client_id", "my-app"],

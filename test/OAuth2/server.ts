@@ -1,7 +1,7 @@
 /** An authorization server in memory: metadata as told, answers as told, and every request on record. */
 import { Effect, Redacted } from "effect"
 import { HttpClient } from "effect/http"
-import type { OAuth2 } from "effect-video-auth"
+import { AccessToken, type OAuth2 } from "effect-video-auth"
 import * as Recording from "effect-video-auth/testing/RecordingHttpClient"
 
 export const issuer = "https://login.example.com"
@@ -46,3 +46,13 @@ export const make = (respond: Recording.Respond) => {
 }
 
 export const credential = (number: number) => Redacted.make(`credential-${number}`)
+
+/** What a refresh is for: an access token that is past its time. */
+export const current = new AccessToken.AccessToken({
+  accessToken: Redacted.make("access-0"),
+  refreshToken: Redacted.make("refresh-0"),
+  tokenType: "Bearer",
+  issuedAt: 0,
+  expiresAt: 0,
+  generation: 1
+})
