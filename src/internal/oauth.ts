@@ -260,9 +260,10 @@ const lifetimeOf = (headers: Readonly<Record<string, string | undefined>>): Dura
   const fresh =
     maxAge !== undefined
       ? Number(maxAge) * 1_000
-      : expires !== undefined && date !== undefined
-        ? Date.parse(expires) - Date.parse(date)
-        : Number.NaN
+      : expires !== undefined && Number.isNaN(Date.parse(expires))
+        ? // No date is one that is past (§5.3).
+          0
+        : Date.parse(expires ?? "") - Date.parse(date ?? "")
   if (Number.isNaN(fresh)) return usualLifetime
   return Duration.min(Duration.millis(Math.max(0, fresh - (Number(age) || 0) * 1_000)), longestLifetime)
 }

@@ -68,15 +68,16 @@ describe("the document", () => {
       })
     )
 
-  it.effect("is not kept where the server says so", () =>
-    Effect.gen(function* () {
-      const here = server(() => json(200, Server.metadata, { "cache-control": "no-store" }))
-      const { login } = yield* provider(here)
-      yield* login!
-      yield* login!
-      assert.strictEqual((yield* documents(here)).length, 2)
-    })
-  )
+  for (const headers of [{ "cache-control": "no-store" }, { expires: "0", date: "Wed, 25 Nov 2026 10:00:00 GMT" }])
+    it.effect(`is not kept where the server says so: ${Object.keys(headers)[0]}`, () =>
+      Effect.gen(function* () {
+        const here = server(() => json(200, Server.metadata, headers))
+        const { login } = yield* provider(here)
+        yield* login!
+        yield* login!
+        assert.strictEqual((yield* documents(here)).length, 2)
+      })
+    )
 
   it.effect("is served after its time while its server is down", () =>
     Effect.gen(function* () {

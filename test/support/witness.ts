@@ -17,7 +17,7 @@ import {
   Schema,
   Tracer
 } from "effect"
-import { HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
+import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
 import {
   AccessToken,
   ApiVideoError,
@@ -269,11 +269,18 @@ export const hasty: RenewalPolicy.Options = {
   retry: Schedule.recurs(0)
 }
 
+/** The body of a request, where it is at hand. */
+const textOf = ({ body }: HttpClientRequest.HttpClientRequest): string =>
+  body._tag === "Uint8Array"
+    ? new TextDecoder().decode(body.body)
+    : body._tag === "Raw" && typeof body.body === "string"
+      ? body.body
+      : ""
+
 /** A server that repeats all of a request: its URL, its headers, its body. */
 export const parrot = (code: number, contentType: string): HttpClient.HttpClient =>
   HttpClient.make((request, url) => {
-    const body = request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""
-    const all = [url.href, request.headers["authorization"], body]
+    const all = [url.href, request.headers["authorization"], textOf(request)]
     const clear = /^Basic (.+)$/.exec(request.headers["authorization"] ?? "")?.[1]
     const said = `${all.join(" ")} ${clear === undefined ? "" : Buffer.from(clear, "base64").toString()}`
     const names = [
@@ -300,12 +307,11 @@ export const indiscreet = HttpClient.make((request, url) =>
     new HttpClientError.HttpClientError({
       reason: new HttpClientError.TransportError({
         request,
-        cause: Object.assign(
-          new Error(
-            `${url.href} ${request.body._tag === "Uint8Array" ? new TextDecoder().decode(request.body.body) : ""}`
-          ),
-          { code: "ECONNRESET", url: url.href, body: request.body }
-        )
+        cause: Object.assign(new Error(`${url.href} ${textOf(request)}`), {
+          code: "ECONNRESET",
+          url: url.href,
+          body: request.body
+        })
       })
     })
   )
