@@ -1,13 +1,27 @@
 import { assert, it } from "@effect/vitest"
-import { Clock, Effect, Fiber } from "effect"
+import { Clock, Effect, Exit, Fiber } from "effect"
 import { RenewalPolicy, TokenError, TokenStore } from "effect-video-auth"
 import { SplitClock, layer as splitClock } from "effect-video-auth/testing/SplitClock"
 import { TestClock } from "effect/testing"
 import { assertReason, bare, reasonOf, settled, unreachable, wrongKey } from "./engine.ts"
-import { platforms } from "./platforms.ts"
+import { locking, platforms } from "./platforms.ts"
 import { guarantee } from "./suite.ts"
 
 const { onDemand } = RenewalPolicy
+
+guarantee("guarantee 2: where a refused password leaves nothing to the schedule", locking, ({ start }) => {
+  it.effect("a token that has expired is not valid again when the wall clock is set back", () =>
+    Effect.gen(function* () {
+      const clock = yield* SplitClock
+      const { configure, service } = yield* start()
+      yield* service.get
+      yield* configure({ failure: wrongKey })
+      yield* TestClock.adjust("2 hours")
+      yield* clock.stepWall("-2 hours")
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(service.get)))
+    }).pipe(Effect.provide(splitClock))
+  )
+})
 
 guarantee("guarantee 2: get never returns a token that has expired", platforms, ({ start }) => {
   for (const policy of [{}, onDemand]) {
