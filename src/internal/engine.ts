@@ -478,8 +478,8 @@ export class Engine implements Account, Work {
     const held = this.#held
     return held !== undefined &&
       this.#env.clock.currentTimeMillisUnsafe() < this.#quietUntil &&
-      // Where something is due, a tick compares the clocks; where nothing is, nobody does.
-      (this.wakeAt < Infinity || monotonic(this.#env.clock) < this.#quietMonotonic)
+      // Where the schedule has something due, a tick compares the clocks; where it has nothing, nobody does.
+      ((isKeptFresh(this.#env) && this.wakeAt < Infinity) || monotonic(this.#env.clock) < this.#quietMonotonic)
       ? held.exit
       : this.#look(3)
   }
