@@ -1,9 +1,10 @@
 /**
  * Breaks the library on purpose and looks whether the tests notice: `npm run mutants [-- part of a mutant's name]`.
  *
- * The unmutated library has to pass first. Then each mutant of `mutants/mutants.ts` is put into a copy of the source, two
- * at a time, and the model test runs until its first failure; if it finds none, the tests that the mutant names run. Ends
- * with 1 if a mutant survives.
+ * The unmutated library has to pass first, unless `--tested` says that it did. Then each mutant of `mutants/mutants.ts` is
+ * put into a copy of the source, two at a time, and the tests that it names run until their first failure; if they find
+ * none, the model test runs. With `--model` that comes first: it takes longer, and tells how many programs a mutant
+ * survives. Ends with 1 if one survives them all.
  */
 import { spawn } from "node:child_process"
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
@@ -19,6 +20,11 @@ const seed = "mutants"
 const runs = 2_500
 /** Generous: it only ends what would never end. A mutant that hangs is noticed. */
 const timeout = 120_000
+/** A mutant may hang in one. */
+const testTimeout = 10_000
+
+/** The test that draws programs. */
+const model = "test/model"
 
 /** A copy of what the tests need. */
 const copy = (): string => {
@@ -38,10 +44,14 @@ interface Outcome {
 const test = (directory: string, files: ReadonlyArray<string>): Promise<Outcome> =>
   new Promise((resolve) => {
     let output = ""
-    const child = spawn(process.execPath, [vitest, "run", "--bail=1", "--no-color", ...files], {
-      cwd: directory,
-      env: { ...process.env, MODEL_RUNS: String(runs), MODEL_SEED: seed, MODEL_SHRINKS: "0", NO_COLOR: "1" }
-    })
+    const child = spawn(
+      process.execPath,
+      [vitest, "run", "--bail=1", "--no-color", `--testTimeout=${testTimeout}`, ...files],
+      {
+        cwd: directory,
+        env: { ...process.env, MODEL_RUNS: String(runs), MODEL_SEED: seed, MODEL_SHRINKS: "0", NO_COLOR: "1" }
+      }
+    )
     const clock = setTimeout(() => {
       output += "\nit does not end"
       child.kill("SIGKILL")
@@ -79,43 +89,53 @@ interface Verdict {
 
 const survived = "nothing"
 
+const byModel = async (directory: string, mutant: Mutant): Promise<Verdict | undefined> => {
+  const { output, passed } = await test(directory, [model])
+  if (passed) return undefined
+  const after = /falsified after (\d+) run/.exec(output)?.[1]
+  const what = /Failure: (?:Error: )?"?(guarantee \d+|the program hangs)/.exec(output)?.[1] ?? "it does not run"
+  const how = after === undefined ? (output.trim().split("\n").at(-1) ?? what) : `${after} programs: ${what}`
+  return { mutant, killedBy: "model", how }
+}
+
+const byTests = async (directory: string, mutant: Mutant): Promise<Verdict | undefined> => {
+  const { output, passed } = await test(directory, mutant.tests)
+  if (passed) return undefined
+  const first = /FAIL\s+(\S+) > (.*)/.exec(output)
+  const killedBy = first?.[1] ?? mutant.tests[0]!
+  return { mutant, killedBy, how: first?.[2]?.split(" > ").at(-1) ?? "it does not end" }
+}
+
 const judge = async (directory: string, mutant: Mutant, source: string): Promise<Verdict> => {
   const path = join(directory, mutant.file)
   const original = readFileSync(path, "utf8")
   writeFileSync(path, source)
   try {
-    const model = await test(directory, ["test/model"])
-    if (!model.passed) {
-      const after = /falsified after (\d+) run/.exec(model.output)?.[1]
-      const what =
-        /Failure: (?:Error: )?"?(guarantee \d+|the program hangs)/.exec(model.output)?.[1] ?? "it does not run"
-      if (after !== undefined) return { mutant, killedBy: "model", how: `${after} programs: ${what}` }
-      return { mutant, killedBy: "model", how: model.output.trim().split("\n").at(-1) ?? what }
+    const isModels = mutant.tests.includes(model)
+    const judges = isModels ? [byModel] : modelFirst ? [byModel, byTests] : [byTests, byModel]
+    for (const judge of judges) {
+      const verdict = await judge(directory, mutant)
+      if (verdict !== undefined) return verdict
     }
-    const named = await test(directory, mutant.tests)
-    if (named.passed) return { mutant, killedBy: survived, how: "it survived" }
-    const first = /FAIL\s+(\S+) > (.*)/.exec(named.output)
-    return {
-      mutant,
-      killedBy: first?.[1] ?? mutant.tests[0]!,
-      how: first?.[2]?.split(" > ").at(-1) ?? "it does not end"
-    }
+    return { mutant, killedBy: survived, how: "it survived" }
   } finally {
     writeFileSync(path, original)
   }
 }
 
-const [part] = process.argv.slice(2)
+const args = process.argv.slice(2)
+const modelFirst = args.includes("--model")
+const isTested = args.includes("--tested")
+const part = args.find((arg) => !arg.startsWith("--"))
 const chosen = mutants
   .filter(({ name }) => part === undefined || name.includes(part))
   .map((mutant) => ({ mutant, source: mutate(mutant) }))
 const directories = [copy(), copy()]
 try {
-  const everything = [...new Set(chosen.flatMap(({ mutant }) => mutant.tests))]
-  const [model, named] = await Promise.all([test(directories[0]!, ["test/model"]), test(directories[1]!, everything)])
-  const broken = model.passed ? named : model
-  if (!broken.passed) {
-    console.error(broken.output)
+  const everything = [...(modelFirst ? [model] : []), ...chosen.flatMap(({ mutant }) => mutant.tests)]
+  const unmutated = isTested ? undefined : await test(directories[0]!, [...new Set(everything)])
+  if (unmutated?.passed === false) {
+    console.error(unmutated.output)
     console.error("the library fails without any mutant")
     process.exitCode = 1
   } else {
