@@ -1,9 +1,9 @@
 /**
- * A fleet: eight processes that share a credential, beside eight that do not. They share it through files, or through Redis
- * where `REDIS_URL` names one. What they cost the platform is in the ledger of the sandbox that plays it.
+ * A fleet: eight processes that share a credential, beside eight clients that share nothing. It is shared through files, or
+ * through Redis where `REDIS_URL` names one. What they cost the platform is in the ledger of the sandbox that plays it.
  */
 import { NodeHttpClient, NodeRedis, NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Config, Console, Effect, FileSystem, Layer, Option, Schedule } from "effect"
+import { Config, Console, Effect, FileSystem, Layer, Option, Redacted, Schedule } from "effect"
 import { HttpClient } from "effect/http"
 import { CircuitBreaker, RateLimiter } from "effect/persistence"
 import { ChildProcess } from "effect/process"
@@ -84,20 +84,20 @@ const Sharing = Layer.unwrap(
   })
 )
 
-const Alone = Layer.unwrap(Effect.map(server, ({ baseUrl }) => ApiVideo.layer({ apiKey, baseUrl, rateLimits: budget })))
-
 /** Lists videos until its time is over. */
 const worker = ApiVideo.ApiVideo.use((api) => api.get("/videos")).pipe(
   Effect.repeat(Schedule.spaced("300 millis")),
   Effect.timeoutOption("6 seconds")
 )
 
-// The comparison: two fleets at the same time, each with a platform of its own.
+// The comparison: both at the same time, each with a platform of its own.
 
-const ledgerOf = (role: "sharing" | "alone", env: Record<string, string>) =>
+const platform = ApiVideoSandbox.layer({ accessTokenLifetime: "3 seconds", rateLimits: budget })
+
+const sharing = (env: Record<string, string>) =>
   Effect.gen(function* () {
     const { ledger, url } = yield* ApiVideoSandbox.ApiVideoSandbox
-    const args = ["--conditions=@effect-video-auth/source", import.meta.filename, role]
+    const args = ["--conditions=@effect-video-auth/source", import.meta.filename, "worker"]
     const command = ChildProcess.make(process.execPath, args, {
       env: { ...env, APIVIDEO_BASE_URL: url, APIVIDEO_API_KEY: "your_api_key" },
       extendEnv: true,
@@ -108,7 +108,15 @@ const ledgerOf = (role: "sharing" | "alone", env: Record<string, string>) =>
     const run = Effect.scoped(Effect.flatMap(command, ({ exitCode }) => exitCode))
     yield* Effect.replicateEffect(run, processes, { concurrency: "unbounded" })
     return yield* ledger
-  }).pipe(Effect.provide(ApiVideoSandbox.layer({ accessTokenLifetime: "3 seconds", rateLimits: budget })))
+  }).pipe(Effect.provide(platform))
+
+const alone = Effect.gen(function* () {
+  const { ledger, url } = yield* ApiVideoSandbox.ApiVideoSandbox
+  const client = ApiVideo.layer({ apiKey: Redacted.make("your_api_key"), baseUrl: url, rateLimits: budget })
+  const run = Effect.provide(worker, Layer.provide(client, NodeHttpClient.layerUndici), { local: true })
+  yield* Effect.replicateEffect(run, processes, { concurrency: "unbounded" })
+  return yield* ledger
+}).pipe(Effect.provide(platform))
 
 const compare = Effect.gen(function* () {
   const { redis } = yield* Config.all({ redis: Config.option(Config.String("REDIS_URL")) })
@@ -117,14 +125,14 @@ const compare = Effect.gen(function* () {
     TOKEN_STORE_DIRECTORY: yield* fs.makeTempDirectoryScoped({ prefix: "fleet-" }),
     TOKEN_STORE_KEYS: randomBytes(32).toString("base64")
   }
-  yield* Console.log(`two fleets of ${processes} processes, for 6 seconds, with tokens that live for 3 seconds\n`)
-  const [sharing, alone] = yield* Effect.all([ledgerOf("sharing", env), ledgerOf("alone", env)], {
-    concurrency: "unbounded"
-  })
+  yield* Console.log(
+    `${processes} processes and ${processes} clients, for 6 seconds, with tokens that live for 3 seconds\n`
+  )
+  const [shared, own] = yield* Effect.all([sharing(env), alone], { concurrency: "unbounded" })
   const line = (title: string, left: unknown, right: unknown) =>
     Console.log(`${title.padEnd(20)}${String(left).padStart(20)}${String(right).padStart(20)}`)
   const row = (title: string, count: (ledger: ApiVideoSandbox.Ledger) => number) =>
-    line(title, count(sharing), count(alone))
+    line(title, count(shared), count(own))
   yield* line("", `through ${Option.isSome(redis) ? "Redis" : "files"}`, "each for itself")
   yield* row("logins", ({ logins }) => logins)
   yield* row("refreshes", ({ refreshes }) => refreshes)
@@ -134,9 +142,5 @@ const compare = Effect.gen(function* () {
   yield* row("429", ({ responses }) => responses[429] ?? 0)
 }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
 
-const [, , role] = process.argv
-
-const live = role === "sharing" ? Sharing : Alone
-
-if (role === undefined) NodeRuntime.runMain(compare)
-else worker.pipe(Effect.provide(Layer.provide(live, NodeHttpClient.layerUndici)), NodeRuntime.runMain)
+if (process.argv[2] === undefined) NodeRuntime.runMain(compare)
+else worker.pipe(Effect.provide(Layer.provide(Sharing, NodeHttpClient.layerUndici)), NodeRuntime.runMain)
