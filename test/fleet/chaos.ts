@@ -7,12 +7,10 @@ import { ChildProcess, type ChildProcessSpawner } from "effect/process"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import { randomBytes } from "node:crypto"
 import { join } from "node:path"
+import { bundle } from "../support/bundle.ts"
 import { Report, Settings, type Store } from "./protocol.ts"
 
-const root = join(import.meta.dirname, "..", "..")
 const script = join(import.meta.dirname, "worker.ts")
-// Most of the time of a start is compiling Effect, the same for all.
-const env = { NODE_COMPILE_CACHE: join(root, "node_modules", ".cache", "fleet") }
 
 export interface Options {
   readonly store: Store
@@ -145,8 +143,8 @@ export const chaos = Effect.fnUntraced(
       }
       const command = ChildProcess.make(
         process.execPath,
-        ["--conditions=@effect-video-auth/source", script, yield* Schema.encodeEffect(Settings)(settings)],
-        { env, extendEnv: true, stderr: "inherit" }
+        [bundle(script), yield* Schema.encodeEffect(Settings)(settings)],
+        { stderr: "inherit" }
       )
       const own = yield* Scope.fork(scope)
       const handle = yield* Scope.provide(command, own)

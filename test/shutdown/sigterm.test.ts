@@ -11,12 +11,11 @@ import { spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { bundle } from "../support/bundle.ts"
 import { placeOn, stores } from "../support/places.ts"
 import { postgres, redis } from "../support/servers.ts"
 
 const script = `${import.meta.dirname}/../fixtures/interrupted.ts`
-/** The program imports the package by its name. */
-const condition = "--conditions=@effect-video-auth/source"
 const ledger = Sandbox.ApiVideoSandbox.use((sandbox) => sandbox.ledger)
 const inject = (on: Sandbox.Fault["on"], kind: Sandbox.FaultKind, times = Infinity) =>
   Sandbox.ApiVideoSandbox.use((sandbox) => sandbox.inject({ on, kind, times }))
@@ -24,7 +23,7 @@ const inject = (on: Sandbox.Fault["on"], kind: Sandbox.FaultKind, times = Infini
 /** The program, and all that it has said. */
 const start = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
   const child = yield* Effect.acquireRelease(
-    Effect.sync(() => spawn(process.execPath, [condition, script, ...args], { stdio: ["ignore", "pipe", "pipe"] })),
+    Effect.sync(() => spawn(process.execPath, [bundle(script), ...args], { stdio: ["ignore", "pipe", "pipe"] })),
     (child) => Effect.sync(() => child.kill("SIGKILL"))
   )
   const said = { out: "", error: "" }
