@@ -543,7 +543,7 @@ describe("properties", () => {
           origins.map((origin) => ({ origin, hasToken: origin === ours }))
         )
       }).pipe(Effect.provide(tokens)),
-    { arbitrary: { runs: 1_000 }, timeout: 60_000 }
+    { arbitrary: { runs: 1_000 } }
   )
 
   const hosts = [
@@ -621,6 +621,6 @@ describe("properties", () => {
         const refusals = all.filter(({ hasToken }, index) => hasToken && answers[index]?.status === 401).length
         assert.isAtMost(yield* rejected, refusals)
       }).pipe(Effect.provide([tokens, RateLimiter.layerStoreMemory])),
-    { arbitrary: { runs: 2_000 }, timeout: 60_000 }
+    { arbitrary: { runs: 2_000 } }
   )
 })

@@ -19,7 +19,7 @@ import { Program } from "./program.ts"
 import { ShufflingScheduler } from "./scheduler.ts"
 
 const { MODEL_REPLAY, MODEL_RUNS, MODEL_SEED, MODEL_SHRINKS } = process.env
-const runs = Number(MODEL_RUNS ?? 3_000)
+const runs = Number(MODEL_RUNS ?? 2_000)
 
 const holds = (program: Program) => {
   const scheduler = new ShufflingScheduler(program.seed)

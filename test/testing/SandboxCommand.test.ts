@@ -58,7 +58,7 @@ const commands = [
   }
 ]
 
-describe.concurrent("npm run sandbox", { timeout: 60_000 }, () => {
+describe.concurrent("npm run sandbox", () => {
   for (const { args, name, seconds, shows, token } of commands) {
     it.skipIf(process.platform === "win32")(
       `${args.join(" ")}: ${name}, tokens of ${seconds} s, until Ctrl-C`,
