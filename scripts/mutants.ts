@@ -1,7 +1,7 @@
 /**
- * Breaks the library on purpose and looks whether the tests notice: `npm run mutants [-- part of a mutant's name]`.
+ * Breaks the library on purpose and looks whether the tests notice: `npm run mutants [-- what it breaks, or part of a mutant's name]`.
  *
- * The unmutated library has to pass first, unless `--tested` says that it did. Then each mutant of `mutants/mutants.ts` is
+ * The unmutated library has to pass first, unless `--tested` says that it did. Then each mutant of `mutants/` is
  * put into a copy of the source, two at a time, and the tests that it names run until their first failure; if they find
  * none, the model test runs. With `--model` that comes first: it takes longer, and tells how many programs a mutant
  * survives. Ends with 1 if one survives them all.
@@ -10,7 +10,8 @@ import { spawn } from "node:child_process"
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type Mutant, mutants } from "./mutants/mutants.ts"
+import type { Mutant } from "./mutants/mutant.ts"
+import { mutants } from "./mutants/mutants.ts"
 
 const root = join(import.meta.dirname, "..")
 const vitest = join(root, "node_modules/vitest/vitest.mjs")
@@ -81,6 +82,8 @@ const mutate = ({ edits, file, name }: Mutant): string => {
   return source
 }
 
+const about = (breaks: Mutant["breaks"]) => (typeof breaks === "number" ? `guarantee ${breaks}` : breaks)
+
 interface Verdict {
   readonly mutant: Mutant
   readonly killedBy: string
@@ -128,7 +131,7 @@ const modelFirst = args.includes("--model")
 const isTested = args.includes("--tested")
 const part = args.find((arg) => !arg.startsWith("--"))
 const chosen = mutants
-  .filter(({ name }) => part === undefined || name.includes(part))
+  .filter(({ breaks, name }) => part === undefined || name.includes(part) || about(breaks).startsWith(part))
   .map((mutant) => ({ mutant, source: mutate(mutant) }))
 const directories = [copy(), copy()]
 try {
@@ -152,8 +155,8 @@ try {
     )
     const rows = verdicts
       .toSorted((a, b) => mutants.indexOf(a.mutant) - mutants.indexOf(b.mutant))
-      .map(({ how, killedBy, mutant }) => [String(mutant.guarantee), mutant.name, killedBy, how])
-    const table = [["guarantee", "mutant", "killed by", "after"], ...rows]
+      .map(({ how, killedBy, mutant }) => [about(mutant.breaks), mutant.name, killedBy, how])
+    const table = [["breaks", "mutant", "killed by", "after"], ...rows]
     const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)))
     for (const row of table)
       console.log(
