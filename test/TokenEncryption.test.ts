@@ -44,6 +44,25 @@ describe("keys", () => {
     })
   )
 
+  it.effect("a record is of its identity", () =>
+    Effect.gen(function* () {
+      const encryption = yield* TokenEncryption.make({ keys: [Redacted.make(key(32))] })
+      const record = yield* encryption.encode("one", token(1))
+      const { problem } = yield* Effect.flip(encryption.decode("two", record))
+      assert.strictEqual(problem, "it was changed, or is not of this identity")
+    })
+  )
+
+  it.effect("a damaged record is not repeated", () =>
+    Effect.gen(function* () {
+      const encryption = yield* TokenEncryption.plainText
+      for (const content of ['{"accessToken":"a secret"', '{"accessToken":{"a secret":1}}', "a secret"]) {
+        const refused = yield* Effect.flip(encryption.decode("one", `v1.plain.${content}`))
+        assert.strictEqual(refused.problem, "it is damaged")
+      }
+    })
+  )
+
   it.effect("secrets are written whatever their providers labelled them", () =>
     Effect.gen(function* () {
       const encryption = yield* TokenEncryption.make({ keys: [Redacted.make(key(32))] })

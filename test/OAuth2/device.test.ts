@@ -135,10 +135,14 @@ describe("it ends", () => {
       })
     )
 
-  for (const verification_uri of ["javascript:alert(1)", "http://login.example.com/activate"])
-    it.effect(`before anybody is sent to ${verification_uri}`, () =>
+  for (const [name, uri] of [
+    ["verification_uri", "javascript:alert(1)"],
+    ["verification_uri", "http://login.example.com/activate"],
+    ["verification_uri_complete", "http://login.example.com/activate?code=ABCD-EFGH"]
+  ] as const)
+    it.effect(`before anybody is sent to ${uri}, its ${name}`, () =>
       Effect.gen(function* () {
-        const { device, prompts } = yield* started(serverOf([pending], { verification_uri }))
+        const { device, prompts } = yield* started(serverOf([pending], { [name]: uri }))
         assert.strictEqual((yield* Effect.flip(device.signIn)).reason._tag, "MalformedResponse")
         assert.deepStrictEqual(prompts, [])
       })

@@ -1,6 +1,6 @@
 /** Somebody signs in, or out: what the browser is told, what is remembered, and what becomes of the session before. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Logger, Redacted, type Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Logger, Option, Redacted, type Scope } from "effect"
 import { KeyValueStore } from "effect/persistence"
 import { TestClock } from "effect/testing"
 import { AuthorizationCode, OAuth2, TokenError, TokenService, TokenStore } from "effect-video-auth"
@@ -183,6 +183,22 @@ describe("finish", () => {
   )
 
   test(
+    "signs in who does not wait for it: a code is good for once",
+    Effect.gen(function* () {
+      const { flow, redirect, server, tokens } = yield* started(() =>
+        Effect.as(Effect.sleep("2 seconds"), json(200, Server.answer))
+      )
+      const finishing = yield* Effect.forkChild(flow.finish(yield* redirect))
+      // The request is written by Promises.
+      while ((yield* server.forms()).length === 0) yield* TestClock.adjust(1)
+      const leaving = yield* Effect.forkChild(Fiber.interrupt(finishing))
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(leaving)
+      assert.strictEqual(yield* held(tokens), "access-1")
+    })
+  )
+
+  test(
     "ends by itself where the server never answers",
     Effect.gen(function* () {
       const { flow, redirect } = yield* started(() => Effect.never)
@@ -191,6 +207,70 @@ describe("finish", () => {
       assert.strictEqual((yield* Fiber.join(fiber))._tag, "ProviderUnavailable")
     })
   )
+})
+
+describe("an ID token", () => {
+  const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url")
+  // oauth4webapi has its time from the system.
+  const now = Math.floor(Date.now() / 1_000)
+  const good = { iss: Server.issuer, aud: Server.client.clientId, sub: "ada", iat: now, exp: now + 300 }
+  type Claims = Readonly<Record<string, unknown>>
+
+  const signInWith = (claims: (nonce: string) => Claims | undefined) =>
+    Effect.gen(function* () {
+      let nonce = ""
+      const { flow, tokens } = yield* started(
+        () => {
+          const said = claims(nonce)
+          const token = said && `${part({ alg: "RS256" })}.${part(said)}.${part("a signature")}`
+          return json(200, { ...Server.answer, id_token: token })
+        },
+        { scope: "openid" }
+      )
+      const { searchParams } = yield* flow.start()
+      nonce = searchParams.get("nonce") ?? ""
+      const query = new URLSearchParams({ code: "credential-1", state: searchParams.get("state") ?? "" })
+      return { finish: flow.finish(`${redirectUri}?${query}`), tokens }
+    })
+
+  test(
+    "says who signed in",
+    Effect.gen(function* () {
+      const { finish, tokens } = yield* signInWith((nonce) => ({ ...good, nonce }))
+      assert.deepInclude(Option.getOrThrow((yield* finish).claims), { sub: "ada" })
+      assert.strictEqual(yield* held(tokens), "access-1")
+    })
+  )
+
+  for (const [what, claims, problem] of [
+    ["of another sign-in", () => ({ ...good, nonce: "another" }), "the ID token's nonce is not acceptable"],
+    ["without a nonce", () => good, "a member is missing or invalid"],
+    [
+      "of another issuer",
+      (nonce: string) => ({ ...good, nonce, iss: "https://evil.example" }),
+      "the ID token's iss is not acceptable"
+    ],
+    [
+      "for another client",
+      (nonce: string) => ({ ...good, nonce, aud: "another-app" }),
+      "the ID token's aud is not acceptable"
+    ],
+    [
+      "that has expired",
+      (nonce: string) => ({ ...good, nonce, iat: now - 600, exp: now - 300 }),
+      "the ID token's exp is not acceptable"
+    ],
+    ["that is missing", () => undefined, "a member is missing or invalid"]
+  ] as const)
+    test(
+      `${what} signs nobody in`,
+      Effect.gen(function* () {
+        const { finish, tokens } = yield* signInWith(claims)
+        const reason = yield* reasonOf(finish)
+        assert.deepInclude(reason, { _tag: "MalformedResponse", problem })
+        assert.strictEqual((yield* reasonOf(tokens.get))._tag, "InteractionRequired")
+      })
+    )
 })
 
 describe("sign-out", () => {
