@@ -4,7 +4,8 @@
  * `examples/chaos.md`. Redis and PostgreSQL are those of `REDIS_URL` and `DATABASE_URL`, else those at 127.0.0.1. All that is
  * left to chance follows from `CHAOS_SEED`. Ends with 1 if a request failed, or an exchange was one too many.
  */
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Clock, Config, Console, Duration, Effect, type FileSystem, type Scope } from "effect"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"

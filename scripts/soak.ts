@@ -4,7 +4,8 @@
  * is accounted for, none failed without a reason, no refresh token was sent twice, and nothing is left behind: no promise
  * rejected unheard, no handle, no fibre, no heap that grows.
  */
-import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Clock, Duration, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 import { ApiVideo } from "effect-video-auth"

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto"
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber, FileSystem, Logger, Option, Path } from "effect"
 import { TokenStore, TokenStoreFile } from "effect-video-auth"

@@ -2,7 +2,7 @@
  * What leaves a program that uses each platform, beside its requests: what it exports to a collector, what children
  * inherit, what a proxy sees, what goes along with cookies. No secret is in any of it.
  */
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { ProxyAgent } from "@effect/platform-node/Undici"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, References, Schedule, type Scope } from "effect"

@@ -1,5 +1,5 @@
 /** The operators' view: what the README says of metrics and spans is what there is, and Prometheus can read it. */
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Metric, Redacted, Schedule, Schema, Tracer } from "effect"
 import { PrometheusMetrics } from "effect/observability"

@@ -3,7 +3,7 @@
  * and refresh tokens") word for word but for scheme and host, movingimage's ("Create Access and Refresh Token Request",
  * "Create Refresh Token Request") as printed, which is not JSON, and with the two kinds of quotes exchanged, which is.
  */
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Schema } from "effect"
 import { ApiVideoSandbox, layer } from "effect-video-auth/testing/ApiVideoSandbox"

@@ -2,7 +2,7 @@
  * The server of a soak, in a process of its own: `node server.ts <platform> <seed>`. It fails at random, takes tokens
  * back, and is stopped and started again on the same port, until it is told to stop; then it says what it saw.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Clock, Effect } from "effect"
 import type { FaultKind } from "effect-video-auth/testing/SandboxFault"
 import type { Ledger } from "effect-video-auth/testing/SandboxLedger"

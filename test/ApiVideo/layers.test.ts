@@ -1,5 +1,5 @@
 /** The layers of api.video: what they accept, what they do when they are built, and the two operations on their own. */
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Config, ConfigProvider, Console, Duration, Effect, Exit, Fiber, Layer, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"

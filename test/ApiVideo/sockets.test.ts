@@ -1,5 +1,5 @@
 /** api.video over real sockets: what servers, networks and proxies do to a program, and what it gets. */
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Redacted, Result, Schedule, type Scope } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"

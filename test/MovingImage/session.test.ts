@@ -1,5 +1,5 @@
 /** Several VideoManagers by one login, over real sockets: the server's own records tell which token came with what. */
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Console, Effect, Layer, Redacted } from "effect"
 import { type HttpClient } from "effect/http"

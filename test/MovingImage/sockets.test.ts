@@ -1,5 +1,5 @@
 /** movingimage over real sockets: what servers and networks do to a program, and what it gets. */
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, Redacted, Result, Schedule, Schema, type Scope } from "effect"
 import { FetchHttpClient, type HttpClient, HttpClientRequest } from "effect/http"

@@ -2,7 +2,7 @@
  * 8 real processes for each store, 12 generations, 10 of their makers killed. `npm run chaos` does more of it. All that is
  * left to chance follows from `CHAOS_SEED`, which the name of the suite tells.
  */
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type FileSystem, type Scope } from "effect"
 import { postgres, redis } from "../support/servers.ts"

@@ -1,5 +1,5 @@
 /** A server that is stopped and started again while a fleet runs on it. Each process of it is a service with its own client. */
-import { NodeRedis } from "@effect/platform-node"
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Redacted, Ref, Schedule, type Scope } from "effect"

@@ -1,5 +1,5 @@
 /** Places where a fleet shares its credential, of which nothing is left when their scope closes. */
-import { NodeRedis } from "@effect/platform-node"
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { PgClient } from "@effect/sql-pg"
 import { Context, Effect, FileSystem, Layer, Redacted } from "effect"
 import { Redis } from "effect/persistence"

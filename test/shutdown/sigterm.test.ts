@@ -2,7 +2,7 @@
  * Guarantee 5 for real processes: SIGTERM during each phase of an exchange, with each store. No wait of the program ends
  * by itself within the time that a test has.
  */
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted, type Scope } from "effect"
 import { ApiVideo, type TokenStore } from "effect-video-auth"

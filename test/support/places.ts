@@ -1,6 +1,7 @@
 /** The stores that there are, each at a place that two processes can open. One more store is one more entry. */
 import { PgClient } from "@effect/sql-pg"
-import { NodeRedis, NodeServices } from "@effect/platform-node"
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Layer, Redacted, type Scope } from "effect"
 import { Redis } from "effect/persistence"
 import { SqlClient } from "effect/sql"

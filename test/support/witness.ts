@@ -2,7 +2,7 @@
  * Finds secrets that were written down: every way in which a program may write down what it got, and everything that it
  * may have listen to it.
  */
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import {
   Cause,
   Console,
