@@ -11,8 +11,7 @@ import {
   Schedule,
   Schema,
   type Scope,
-  Stream,
-  Tracer
+  Stream
 } from "effect"
 import {
   FetchHttpClient,
@@ -39,6 +38,7 @@ import {
 } from "effect-video-auth/testing/RecordingHttpClient"
 import { createServer, type IncomingHttpHeaders } from "node:http"
 import { inspect } from "node:util"
+import { keepingSpans } from "./support/spans.ts"
 
 const origin = "https://ws.api.video"
 const videos = `${origin}/videos`
@@ -670,14 +670,7 @@ describe("many at once", () => {
   it.effect("50 parallel 401s: one renewal, 50 successes, 100 requests, no secret in a span", () =>
     Effect.gen(function* () {
       const { bearer, issued, network, requests } = yield* setup(revoked, { latency: "1 second" })
-      const spans: Array<Tracer.Span> = []
-      const tracer = Tracer.make({
-        span(options) {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { spans, tracer } = keepingSpans()
       const client = bearer(network)
       const fiber = yield* Effect.forEach(
         Array.from({ length: 50 }, (_, index) => index),

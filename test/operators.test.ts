@@ -1,7 +1,7 @@
 /** The operators' view: what the README says of metrics and spans is what there is, and Prometheus can read it. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Metric, Redacted, Schedule, Schema, Tracer } from "effect"
+import { Effect, Fiber, Layer, Metric, Redacted, Schedule, Schema } from "effect"
 import { PrometheusMetrics } from "effect/observability"
 import { TestClock } from "effect/testing"
 import {
@@ -24,6 +24,7 @@ import { createServer, type Server } from "node:http"
 import { join } from "node:path"
 import { json } from "node:stream/consumers"
 import { hasPromtool, promtool } from "./support/promtool.ts"
+import { keepingSpans } from "./support/spans.ts"
 
 const root = join(import.meta.dirname, "..")
 const readme = readFileSync(join(root, "README.md"), "utf8")
@@ -144,14 +145,7 @@ describe("the README's table of metrics", () => {
 describe("the README's table of spans", () => {
   it.live("has their names, kinds and attributes", () =>
     Effect.gen(function* () {
-      const spans: Array<Tracer.NativeSpan> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { spans, tracer } = keepingSpans()
       const { url } = yield* ApiVideoSandbox.ApiVideoSandbox
       const token = ApiVideo.layerToken({ apiKey: Redacted.make("your_api_key"), baseUrl: url })
       yield* Effect.gen(function* () {

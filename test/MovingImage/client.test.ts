@@ -1,6 +1,6 @@
 /** What the client of movingimage adds to a request and makes of an answer: everything around the token. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Layer, Redacted, Schedule, type Scope, Stream, Tracer } from "effect"
+import { Duration, Effect, Fiber, Layer, Redacted, Schedule, type Scope, Stream } from "effect"
 import { HttpClient, HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { CircuitBreaker, RateLimiter } from "effect/persistence"
 import { TestClock } from "effect/testing"
@@ -9,6 +9,7 @@ import * as Recording from "effect-video-auth/testing/RecordingHttpClient"
 import { json, type Respond, status, transportError } from "effect-video-auth/testing/RecordingHttpClient"
 import { setImmediate } from "node:timers/promises"
 import { inspect } from "node:util"
+import { keepingSpans } from "../support/spans.ts"
 
 const origin = "https://api.video-cdn.net"
 const uploadToken = "1461246419962~55e8fd67c0ffee"
@@ -237,14 +238,7 @@ describe("a DELETE that is answered by 404", () => {
 
 /** What a tracer is told of what runs within. */
 const traced = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
-  const spans: Array<Tracer.NativeSpan> = []
-  const tracer = Tracer.make({
-    span: (options) => {
-      const span = new Tracer.NativeSpan(options)
-      spans.push(span)
-      return span
-    }
-  })
+  const { spans, tracer } = keepingSpans()
   const exit = yield* Effect.exit(Effect.withTracer(effect, tracer))
   return { exit, spans: spans.map(({ attributes, name }) => inspect([name, [...attributes]])) }
 })

@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Logger, Tracer } from "effect"
+import { Cause, Effect, Logger } from "effect"
 import { RenewalPolicy, type TokenError, TokenEvent, TokenService } from "effect-video-auth"
 import { TestClock } from "effect/testing"
 import { inspect } from "node:util"
 import { answerLost, bare, garbled, named, overloaded, settled, unreachable, wrongKey } from "./engine.ts"
 import { platforms } from "./platforms.ts"
 import { guarantee } from "./suite.ts"
+import { keepingSpans } from "../support/spans.ts"
 
 /** What the tokens of the fake look like, and the credentials of the platforms. */
 const secret = /(?:access|refresh|credential)-\d/
@@ -121,14 +122,7 @@ guarantee("guarantee 9: no secret is written down", platforms, ({ start }) => {
 
   it.effect("not in a span", () =>
     Effect.gen(function* () {
-      const spans: Array<Tracer.NativeSpan> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          spans.push(span)
-          return span
-        }
-      })
+      const { spans, tracer } = keepingSpans()
       yield* Effect.gen(function* () {
         const { configure, service } = yield* start()
         yield* service.get

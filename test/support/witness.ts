@@ -14,8 +14,7 @@ import {
   Metric,
   References,
   Schedule,
-  Schema,
-  Tracer
+  Schema
 } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
 import {
@@ -29,6 +28,7 @@ import {
 } from "effect-video-auth"
 import type { FaultKind } from "effect-video-auth/testing/SandboxFault"
 import { inspect } from "node:util"
+import { keepingSpans } from "./spans.ts"
 
 /** How a secret may be written down. */
 export const forms = (secret: string): ReadonlyArray<string> => {
@@ -172,14 +172,7 @@ export const watched =
         witness.text("log, cause", Cause.pretty(cause))
       })
     ]
-    const spans: Array<Tracer.NativeSpan> = []
-    const tracer = Tracer.make({
-      span: (options) => {
-        const span = new Tracer.NativeSpan(options)
-        spans.push(span)
-        return span
-      }
-    })
+    const { spans, tracer } = keepingSpans()
     const observer: TokenEvent.Observer = (event) => Effect.sync(() => witness.show(`event ${event._tag}`, event))
     const registry = new Map()
     const write = (...line: ReadonlyArray<unknown>) =>
