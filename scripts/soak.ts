@@ -1,5 +1,5 @@
 /**
- * A long run over real sockets: `npm run soak [-- --minutes 10 --seed 1]`. For each platform a program keeps 100 requests
+ * A long run over real sockets: `npm run soak [-- --minutes 10 --seed 1]`. For each login a program keeps 70 requests
  * in flight to a server that fails, takes tokens back, and is stopped and started again. Ends with 1 unless every request
  * is accounted for, none failed without a reason, no refresh token was sent twice, and nothing is left behind: no promise
  * rejected unheard, no handle, no fibre, no heap that grows.
@@ -30,8 +30,8 @@ if (gc === undefined || !(minutes >= 1)) {
 
 const watch = watchStalls()
 
-/** Requests in flight to each platform. */
-const inFlight = 100
+/** Requests in flight by each login. */
+const inFlight = 70
 
 /** How long the server behaves at the end. */
 const convalescence = Duration.seconds(20)
@@ -259,7 +259,7 @@ const handles = () => process.getActiveResourcesInfo().toSorted().join(" ")
 const megabytes = (bytes: number) => Math.round((bytes / 1_048_576) * 10) / 10
 
 const main = Effect.gen(function* () {
-  console.log(`${minutes} minutes with ${Object.keys(platforms).join(" and ")}, seed ${seed}`)
+  console.log(`${minutes} minutes with ${Object.keys(platforms).join(", ")}, seed ${seed}`)
   // Where it is a pipe, its handle comes with its first use.
   process.stderr.write("")
   const before = handles()

@@ -1,7 +1,14 @@
 /** The platforms that are soaked: a server in a process of its own, and the program that uses it. One entry each. */
 import { Context, Effect, Layer, Redacted, type Scope } from "effect"
 import type { HttpClient, HttpClientRequest, HttpClientResponse, HttpServerError } from "effect/http"
-import { ApiVideo, MovingImage, type RenewalPolicy, TokenService } from "effect-video-auth"
+import {
+  ApiVideo,
+  MovingImage,
+  MovingImageOpenId,
+  type RenewalPolicy,
+  type TokenError,
+  TokenService
+} from "effect-video-auth"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import * as MovingImageSandbox from "effect-video-auth/testing/MovingImageSandbox"
 import type { Fault } from "effect-video-auth/testing/SandboxFault"
@@ -40,7 +47,7 @@ export const lifetime = 8
 
 const policy: RenewalPolicy.Options = { exchangeTimeout: "2 seconds" }
 
-const sent =
+const sentAsJson =
   (isRefresh: (path: string) => boolean): Platform["refreshToken"] =>
   (path, body) => {
     if (!isRefresh(path)) return undefined
@@ -48,68 +55,87 @@ const sent =
     return String(refreshToken)
   }
 
+const videoManager = 101
+
+const apiVideo: Platform = {
+  serve: (port) =>
+    Effect.map(
+      Layer.build(
+        ApiVideoSandbox.layer({ port, accessTokenLifetime: lifetime * 1_000, rateLimits: ApiVideoSandbox.noRateLimits })
+      ),
+      Context.get(ApiVideoSandbox.ApiVideoSandbox)
+    ),
+  program: (baseUrl) =>
+    Effect.map(
+      Layer.build(
+        Layer.provideMerge(
+          ApiVideo.layerClient({ baseUrl, rateLimits: false }),
+          ApiVideo.layerToken({ baseUrl, apiKey: Redacted.make("your_api_key"), policy })
+        )
+      ),
+      (context) => ({
+        execute: (request) => Context.get(context, ApiVideo.ApiVideo).execute(request),
+        tokens: Context.get(context, TokenService.TokenService)
+      })
+    ),
+  videos: "/videos",
+  refreshToken: sentAsJson((path) => path === "/auth/refresh")
+}
+
+/** By either login: that of the API, or the password grant of OpenID Connect. */
+const movingImage = (
+  layerToken: (options: {
+    readonly baseUrl: string
+    readonly username: Redacted.Redacted
+    readonly password: Redacted.Redacted
+    readonly videoManager: number
+    readonly policy: RenewalPolicy.Options
+  }) => Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient>,
+  refreshToken: Platform["refreshToken"]
+): Platform => ({
+  serve: (port) =>
+    Effect.map(
+      Layer.build(
+        MovingImageSandbox.layer({
+          port,
+          accessTokenLifetime: lifetime * 1_000,
+          rateLimit: Infinity,
+          lockAfter: Infinity
+        })
+      ),
+      Context.get(MovingImageSandbox.MovingImageSandbox)
+    ),
+  program: (baseUrl) =>
+    Effect.map(
+      Layer.build(
+        Layer.provideMerge(
+          MovingImage.layerClient({ baseUrl, rateLimit: false }),
+          layerToken({
+            baseUrl,
+            username: Redacted.make("your_username"),
+            password: Redacted.make("your_password"),
+            videoManager,
+            policy
+          })
+        )
+      ),
+      (context) => ({
+        execute: (request) => Context.get(context, MovingImage.MovingImage).execute(request),
+        tokens: Context.get(context, TokenService.TokenService)
+      })
+    ),
+  videos: `/v1/vms/${videoManager}/videos`,
+  refreshToken
+})
+
 export const platforms: Readonly<Record<string, Platform>> = {
-  "api.video": {
-    serve: (port) =>
-      Effect.map(
-        Layer.build(
-          ApiVideoSandbox.layer({
-            port,
-            accessTokenLifetime: lifetime * 1_000,
-            rateLimits: ApiVideoSandbox.noRateLimits
-          })
-        ),
-        Context.get(ApiVideoSandbox.ApiVideoSandbox)
-      ),
-    program: (baseUrl) =>
-      Effect.map(
-        Layer.build(
-          Layer.provideMerge(
-            ApiVideo.layerClient({ baseUrl, rateLimits: false }),
-            ApiVideo.layerToken({ baseUrl, apiKey: Redacted.make("your_api_key"), policy })
-          )
-        ),
-        (context) => ({
-          execute: (request) => Context.get(context, ApiVideo.ApiVideo).execute(request),
-          tokens: Context.get(context, TokenService.TokenService)
-        })
-      ),
-    videos: "/videos",
-    refreshToken: sent((path) => path === "/auth/refresh")
-  },
-  movingimage: {
-    serve: (port) =>
-      Effect.map(
-        Layer.build(
-          MovingImageSandbox.layer({
-            port,
-            accessTokenLifetime: lifetime * 1_000,
-            rateLimit: Infinity,
-            lockAfter: Infinity
-          })
-        ),
-        Context.get(MovingImageSandbox.MovingImageSandbox)
-      ),
-    program: (baseUrl) =>
-      Effect.map(
-        Layer.build(
-          Layer.provideMerge(
-            MovingImage.layerClient({ baseUrl, rateLimit: false }),
-            MovingImage.layerToken({
-              baseUrl,
-              username: Redacted.make("your_username"),
-              password: Redacted.make("your_password"),
-              videoManager: 101,
-              policy
-            })
-          )
-        ),
-        (context) => ({
-          execute: (request) => Context.get(context, MovingImage.MovingImage).execute(request),
-          tokens: Context.get(context, TokenService.TokenService)
-        })
-      ),
-    videos: "/v1/vms/101/videos",
-    refreshToken: sent((path) => path.startsWith("/v1/vms/auth/refresh/"))
-  }
+  "api.video": apiVideo,
+  movingimage: movingImage(
+    MovingImage.layerToken,
+    sentAsJson((path) => path.startsWith("/v1/vms/auth/refresh/"))
+  ),
+  "movingimage by OpenID Connect": movingImage(
+    MovingImageOpenId.layerAnonymousUsers,
+    (_path, body) => new URLSearchParams(body).get("refresh_token") ?? undefined
+  )
 }
