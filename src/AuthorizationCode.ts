@@ -7,7 +7,8 @@
  * somebody signs in: send the person's browser to the URL of `start`, and hand the URL it comes back to, to `finish`.
  * `TokenService.invalidate` signs out. Until somebody signed in, `get` fails with `InteractionRequired`.
  *
- * What a sign-in began with is kept in the `KeyValueStore` of the context, under its `state`, for ten minutes. It has to be
+ * What a sign-in began with is kept in the `KeyValueStore` of the context, under its `state`; it is good for ten minutes, and
+ * `finish` removes it. That of a sign-in which nobody finishes stays for as long as the store keeps it. The store has to be
  * one that belongs to the browser which began it: `sessionStorage` in a page, and on a server one with a prefix that a
  * cookie of that browser says. Else somebody could finish in a browser what another one began.
  *
