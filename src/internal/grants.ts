@@ -45,7 +45,7 @@ const authenticationOf = ({
       const { keyId, privateKey } = authentication
       const key = Effect.isEffect(privateKey) ? privateKey : Effect.succeed(privateKey)
       return Effect.flatMap(
-        Effect.mapError(key, () => invalid("privateKey", "the effect that reads it failed")),
+        Effect.mapError(key, () => invalid("privateKey", "the effect that reads it failed; is its variable set?")),
         (key) =>
           Effect.try({
             try: () => oauth.PrivateKeyJwt(keyId === undefined ? key : { key, kid: keyId }),

@@ -46,7 +46,7 @@ export const readSecret = (
   Effect.flatMap(
     Redacted.isRedacted(source)
       ? Effect.succeed(source)
-      : Effect.mapError(source, () => invalid(option, "the effect that reads it failed")),
+      : Effect.mapError(source, () => invalid(option, "the effect that reads it failed; is its variable set?")),
     (redacted) => {
       const secret = Redacted.value(redacted)
       const problem =
