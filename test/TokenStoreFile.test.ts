@@ -79,10 +79,10 @@ describe("file: who holds the lease", () => {
   it.live("keeps it while it lives, although its time without a sign of life is over", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
-      const lives = yield* open(directory, { lease: 300 })
+      const lives = yield* open(directory, { lease: 1_000 })
       const { fence } = yield* lease(lives, { owner: "lives" })
       const other = yield* open(directory)
-      yield* Effect.sleep(1_000)
+      yield* Effect.sleep(2_000)
       assert.strictEqual((yield* acquire(other, "other"))._tag, "Busy")
       assert.isTrue(yield* lives.commit("one", { owner: "lives", fence, stored: token(1) }))
     })
@@ -91,10 +91,10 @@ describe("file: who holds the lease", () => {
   it.live("and was killed loses it after one lease without a sign of life, long before its time is over", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
-      yield* killed(directory, { lease: 300 })
+      yield* killed(directory, { lease: 1_000 })
       const other = yield* open(directory)
       const busy = yield* acquire(other, "other")
-      assert.isTrue(busy._tag === "Busy" && busy.retryAfter <= 300)
+      assert.isTrue(busy._tag === "Busy" && busy.retryAfter <= 1_000)
       const taken = yield* untilFree(other, "other")
       assert.isTrue(taken._tag === "Lease" && taken.orphaned)
     })

@@ -62,7 +62,7 @@ export const tokenStoreContract = <E>(
     (isLive ? it.live : it.effect)(name, () => Effect.flatMap(makeBackend, body))
 
   /** A lease that a test sees the end of. */
-  const short = isLive ? 400 : 1_000
+  const short = 1_000
   const shortIsOver = isLive ? Effect.sleep(short + 50) : TestClock.adjust(short)
 
   const assertSame = (actual: Option.Option<AccessToken.AccessToken>, expected: AccessToken.AccessToken) => {
