@@ -81,14 +81,9 @@ const secret = (label: string) => Schema.RedactedFromValue(Schema.NonEmptyString
 /** A credential with its secrets in clear: what is encrypted. The version before it says that it is of this form. */
 const Content = Schema.fromJsonString(
   Schema.Struct({
+    ...AccessToken.fields,
     accessToken: secret("access_token"),
-    refreshToken: Schema.optional(secret("refresh_token")),
-    tokenType: Schema.Literal("Bearer"),
-    issuedAt: Schema.Finite,
-    expiresAt: Schema.Finite,
-    refreshExpiresAt: Schema.optional(Schema.Finite),
-    generation: Schema.Int,
-    extra: Schema.optional(Schema.Json)
+    refreshToken: Schema.optional(secret("refresh_token"))
   })
 )
 const encodeContent = Schema.encodeEffect(Content)

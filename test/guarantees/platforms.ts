@@ -80,18 +80,21 @@ const onWire = (options: {
   return { name, provider, fake: login === undefined ? { traits } : { login, traits }, fatal }
 }
 
+/** RFC 6749 §5.1. */
+const tokenResponse: Wire.Protocol["write"] = ({ access, lifetime, refresh }) => ({
+  token_type: "Bearer",
+  expires_in: lifetime,
+  access_token: access,
+  ...(refresh === undefined ? {} : { refresh_token: refresh })
+})
+
 /** https://docs.api.video/reference/authentication-guide */
 const apiVideoProtocol: Wire.Protocol = {
   read: (path, { apiKey, refreshToken }) => {
     if (path === "/auth/refresh") return { operation: "refresh", refreshToken }
     return path === "/auth/api-key" && apiKey === "credential-1" ? { operation: "login" } : undefined
   },
-  write: ({ access, lifetime, refresh }) => ({
-    token_type: "Bearer",
-    expires_in: lifetime,
-    access_token: access,
-    ...(refresh === undefined ? {} : { refresh_token: refresh })
-  }),
+  write: tokenResponse,
   refuse: (reason, echo) => {
     const problem = (status: number, slug?: string, name?: string, headers?: Wire.Answer["headers"]) => {
       const type = slug === undefined ? {} : { type: `https://docs.api.video/reference/${slug}` }
@@ -212,12 +215,7 @@ const oauthProtocol: Wire.Protocol = {
     const isKnown = username === "credential-1" && password === "credential-2"
     return grant_type === "password" && isKnown ? { operation: "login" } : undefined
   },
-  write: ({ access, lifetime, refresh }) => ({
-    token_type: "Bearer",
-    expires_in: lifetime,
-    access_token: access,
-    ...(refresh === undefined ? {} : { refresh_token: refresh })
-  }),
+  write: tokenResponse,
   refuse: (reason, echo) => {
     const refusal = (error: string, status = 400) => Wire.json(status, { error, error_description: echo })
     switch (reason._tag) {
