@@ -224,8 +224,10 @@ export const refusalWith =
     if (typeof code === "string") return reasonOfCode(code, operation, status, advice)
     if (status === 404 || status === 405) return invalid("issuer", `an endpoint of its server answered ${status}`)
     // Not the server's word, but that of something in front of it: a refresh token in the request was not used.
-    return operation === "refresh"
-      ? new TokenError.ProviderUnavailable({ status, failure: "status" })
+    if (operation === "refresh") return new TokenError.ProviderUnavailable({ status, failure: "status" })
+    // It may be the server's all the same, and a password that is tried again and again can lock an account.
+    return status === 401
+      ? new TokenError.InvalidCredentials({ status, advice })
       : new TokenError.MalformedResponse({ status, problem: "an error without its code" })
   }
 

@@ -58,6 +58,13 @@ describe("errors, by their code", () => {
     })
   )
 
+  it.effect("but a 401 of a login is InvalidCredentials: what may be a wrong password is not tried again", () =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* reasonOf("login", () => html(401)))._tag, "InvalidCredentials")
+      assert.strictEqual((yield* reasonOf("refresh", () => html(401)))._tag, "ProviderUnavailable")
+    })
+  )
+
   it.effect("an endpoint that is not there is a matter of configuration", () =>
     Effect.gen(function* () {
       for (const code of [404, 405]) {
