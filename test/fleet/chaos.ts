@@ -36,6 +36,9 @@ export interface Outcome {
   readonly failures: ReadonlyArray<string>
   /** How far the exchange was whose process was killed. */
   readonly killed: { readonly unsent: number; readonly unanswered: number; readonly answered: number }
+  /** Exchanges that came to nothing though nobody was killed: their process was about as slow as its lease is long, so
+   * that another one took over, or it ended meanwhile. */
+  readonly inVain: { readonly slow: number; readonly ended: number }
   /** How each process ended that was not killed. */
   readonly endings: ReadonlyArray<number>
 }
@@ -47,6 +50,8 @@ const [hesitation, latency] = [100, 150]
 
 interface Worker {
   readonly name: string
+  /** When its exchange under way began. */
+  exchanging: number | undefined
   readonly kill: Effect.Effect<void>
   /** Lets it end by itself. */
   readonly end: Effect.Effect<number>
@@ -72,6 +77,7 @@ export const chaos = Effect.fnUntraced(
     const running = new Set<Worker>()
     const failures: Array<string> = []
     const killed = { unsent: 0, unanswered: 0, answered: 0 }
+    let slow = 0
     let [started, generations, served] = [0, 0, 0]
 
     // What becomes of each exchange that is announced, and when the server makes it wait: before or after it is processed.
@@ -123,8 +129,12 @@ export const chaos = Effect.fnUntraced(
           return Effect.void
         case "Renewed":
           generations = Math.max(generations, report.generation)
+          // Not all of the time for which it holds the lease is between the two reports.
+          if (report.at - (worker.exchanging ?? Infinity) > lease / 2) slow += 1
+          worker.exchanging = undefined
           return check
         case "Exchanging":
+          worker.exchanging ??= report.at
           return fates.shift() === "dies" ? Effect.forkIn(doom(worker), scope) : Effect.void
       }
     }
@@ -150,6 +160,7 @@ export const chaos = Effect.fnUntraced(
       const handle = yield* Scope.provide(command, own)
       const worker: Worker = {
         name,
+        exchanging: undefined,
         kill: Effect.andThen(Effect.orDie(handle.kill({ killSignal: "SIGKILL" })), Scope.close(own, Exit.void)),
         end: Effect.andThen(Stream.run(Stream.empty, handle.stdin), handle.exitCode).pipe(Effect.orDie)
       }
@@ -177,6 +188,7 @@ export const chaos = Effect.fnUntraced(
         )
     })
     const endings = yield* Effect.forEach(running, ({ end }) => end, { concurrency: "unbounded" })
+    const ended = [...running].filter(({ exchanging }) => exchanging !== undefined).length
     const { expiredTokensReceived, logins, refreshes, refreshTokensSentTwice } = yield* ledger
     return {
       generations,
@@ -187,6 +199,7 @@ export const chaos = Effect.fnUntraced(
       served,
       failures,
       killed,
+      inVain: { slow, ended },
       endings
     } satisfies Outcome
   },

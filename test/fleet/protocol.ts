@@ -30,9 +30,10 @@ export const Report = Schema.fromJsonString(
   Schema.Union([
     Schema.TaggedStruct("Served", {}),
     Schema.TaggedStruct("Failed", { message: Schema.String }),
-    /** It holds the lease and is about to exchange. */
-    Schema.TaggedStruct("Exchanging", {}),
+    /** It holds the lease and is about to exchange. `at` is its own clock: milliseconds. */
+    Schema.TaggedStruct("Exchanging", { at: Schema.Finite }),
     Schema.TaggedStruct("Renewed", {
+      at: Schema.Finite,
       by: Schema.Literals(["login", "refresh", "adopted"]),
       generation: Schema.Int
     })

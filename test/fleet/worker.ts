@@ -8,7 +8,7 @@ import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { PgClient } from "@effect/sql-pg"
-import { Effect, Layer, Logger, Redacted, Schema } from "effect"
+import { Clock, Effect, Layer, Logger, Redacted, Schema } from "effect"
 import { HttpClient } from "effect/http"
 import {
   ApiVideo,
@@ -52,7 +52,7 @@ const Network = Layer.effect(
   HttpClient.HttpClient.useSync(
     HttpClient.transform((attempt, { url }) =>
       url.includes("/auth/")
-        ? tell({ _tag: "Exchanging" }).pipe(
+        ? Effect.flatMap(Clock.currentTimeMillis, (at) => tell({ _tag: "Exchanging", at })).pipe(
             Effect.andThen(Effect.sleep(hesitation)),
             Effect.andThen(attempt),
             Effect.tap(() => Effect.sleep(hesitation))
@@ -64,7 +64,11 @@ const Network = Layer.effect(
 
 const Events = Layer.succeed(TokenEvent.Observers, [
   (event) =>
-    event._tag === "Renewed" ? tell({ _tag: "Renewed", by: event.by, generation: event.generation }) : Effect.void
+    event._tag === "Renewed"
+      ? Effect.flatMap(Clock.currentTimeMillis, (at) =>
+          tell({ _tag: "Renewed", at, by: event.by, generation: event.generation })
+        )
+      : Effect.void
 ])
 
 const ApiVideoLive = ApiVideo.layer({
