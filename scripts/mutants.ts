@@ -4,7 +4,7 @@
  * The unmutated library has to pass first, unless `--tested` says that it did. Then each mutant of `mutants/` is
  * put into a copy of the source, two at a time, and the tests that it names run until their first failure; if they find
  * none, the model test runs. With `--model` that comes first: it takes longer, and tells how many programs a mutant
- * survives. Ends with 1 if one survives them all.
+ * survives. `--one-each` takes the first of those that break the same thing. Ends with 1 if one survives them all.
  */
 import { spawn } from "node:child_process"
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
@@ -129,9 +129,11 @@ const judge = async (directory: string, mutant: Mutant, source: string): Promise
 const args = process.argv.slice(2)
 const modelFirst = args.includes("--model")
 const isTested = args.includes("--tested")
+const oneEach = args.includes("--one-each")
 const part = args.find((arg) => !arg.startsWith("--"))
 const chosen = mutants
   .filter(({ breaks, name }) => part === undefined || name.includes(part) || about(breaks).startsWith(part))
+  .filter(({ breaks }, index, all) => !oneEach || all.findIndex((mutant) => mutant.breaks === breaks) === index)
   .map((mutant) => ({ mutant, source: mutate(mutant) }))
 const directories = [copy(), copy()]
 try {
