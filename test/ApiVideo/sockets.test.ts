@@ -154,7 +154,7 @@ describe("no refresh token is sent twice, and the next renewal succeeds, after a
         assert.deepStrictEqual(refreshTokensSentTwice, [])
         assert.deepStrictEqual({ expiredTokensReceived, unauthorized }, { expiredTokensReceived: 0, unauthorized: 0 })
       }),
-      { policy: { exchangeTimeout: kind._tag === "Hang" ? "40 millis" : "5 seconds" } }
+      { policy: { exchangeTimeout: kind._tag === "Hang" ? "1 second" : "5 seconds" } }
     )
   }
 })

@@ -139,7 +139,7 @@ const faults: ReadonlyArray<
   ["404", { _tag: "Status", status: 404 }, "renewed"]
 ]
 const patience = (kind: Sandbox.FaultKind) =>
-  ({ exchangeTimeout: kind._tag === "Hang" ? "40 millis" : "5 seconds" }) as const
+  ({ exchangeTimeout: kind._tag === "Hang" ? "1 second" : "5 seconds" }) as const
 
 describe("no refresh token is sent twice, and the next renewal succeeds, after a refresh that met", () => {
   for (const [name, kind, outcome] of faults) {

@@ -26,7 +26,9 @@ export const redis = Effect.fnUntraced(function* (url: string) {
 }, Effect.orDie)
 
 export const sql = Effect.fnUntraced(function* (url: string) {
-  const services = yield* Layer.build(PgClient.layer({ url: Redacted.make(url), maxConnections: 1 }))
+  // Beside it a fleet starts, which may take all there is of the machine.
+  const connection = { url: Redacted.make(url), maxConnections: 1, connectTimeout: "1 minute" } as const
+  const services = yield* Layer.build(PgClient.layer(connection))
   const table = `fleet_${randomUUID().replaceAll("-", "")}`
   const sql = Context.get(services, SqlClient.SqlClient)
   yield* Effect.acquireRelease(Effect.provideContext(TokenStoreSql.migration(table), services), () =>
