@@ -27,7 +27,7 @@ const places: Readonly<Record<string, Effect.Effect<Store, unknown, FileSystem.F
 /** What is wrong with an outcome. */
 const faultsOf = ({ failures, generations, inVain, killed, logins, refreshes, refreshTokensSentTwice }: Outcome) => {
   const exchanges = logins + refreshes
-  const lost = killed.unsent + killed.unanswered + killed.answered + inVain.slow + inVain.ended
+  const lost = killed.unsent + killed.unanswered + killed.answered + inVain.slow + inVain.ended + 2 * inVain.alone
   return [
     ...failures,
     ...refreshTokensSentTwice.map((token) => `${token} was sent twice`),

@@ -16,7 +16,8 @@ const size = { processes: 8, renewals: 12, kills: 10, seed }
 const assertUnharmed = (outcome: Outcome) => {
   const { failures, generations, inVain, killed, logins, refreshes } = outcome
   const kills = killed.unsent + killed.unanswered + killed.answered
-  const lost = kills + inVain.slow + inVain.ended
+  // A login past the store ends the refresh token in it, so that one more follows.
+  const lost = kills + inVain.slow + inVain.ended + 2 * inVain.alone
   assert.deepStrictEqual(failures, [])
   assert.deepStrictEqual(outcome.refreshTokensSentTwice, [])
   assert.strictEqual(kills, size.kills)

@@ -36,9 +36,11 @@ export interface Outcome {
   readonly failures: ReadonlyArray<string>
   /** How far the exchange was whose process was killed. */
   readonly killed: { readonly unsent: number; readonly unanswered: number; readonly answered: number }
-  /** Exchanges that came to nothing though nobody was killed: their process was about as slow as its lease is long, so
-   * that another one took over, or it ended meanwhile. */
-  readonly inVain: { readonly slow: number; readonly ended: number }
+  /**
+   * Exchanges that made no generation of the store's though nobody was killed. Their process was about as slow as its lease
+   * is long, so that another one took over; or it ended meanwhile; or the store took so long to answer that it did without.
+   */
+  readonly inVain: { readonly slow: number; readonly ended: number; readonly alone: number }
   /** How each process ended that was not killed. */
   readonly endings: ReadonlyArray<number>
 }
@@ -52,6 +54,8 @@ interface Worker {
   readonly name: string
   /** When its exchange under way began. */
   exchanging: number | undefined
+  /** Of the credential that it has. */
+  generation: number
   readonly kill: Effect.Effect<void>
   /** Lets it end by itself. */
   readonly end: Effect.Effect<number>
@@ -77,7 +81,7 @@ export const chaos = Effect.fnUntraced(
     const running = new Set<Worker>()
     const failures: Array<string> = []
     const killed = { unsent: 0, unanswered: 0, answered: 0 }
-    let slow = 0
+    let [slow, alone] = [0, 0]
     let [started, generations, served] = [0, 0, 0]
 
     // What becomes of each exchange that is announced, and when the server makes it wait: before or after it is processed.
@@ -132,6 +136,9 @@ export const chaos = Effect.fnUntraced(
           // Not all of the time for which it holds the lease is between the two reports.
           if (report.at - (worker.exchanging ?? Infinity) > lease / 2) slow += 1
           worker.exchanging = undefined
+          // A credential of its own claims no generation of the store's.
+          if (report.by !== "adopted" && report.generation <= worker.generation) alone += 1
+          worker.generation = report.generation
           return check
         case "Exchanging":
           worker.exchanging ??= report.at
@@ -161,6 +168,7 @@ export const chaos = Effect.fnUntraced(
       const worker: Worker = {
         name,
         exchanging: undefined,
+        generation: 0,
         kill: Effect.andThen(Effect.orDie(handle.kill({ killSignal: "SIGKILL" })), Scope.close(own, Exit.void)),
         end: Effect.andThen(Stream.run(Stream.empty, handle.stdin), handle.exitCode).pipe(Effect.orDie)
       }
@@ -199,7 +207,7 @@ export const chaos = Effect.fnUntraced(
       served,
       failures,
       killed,
-      inVain: { slow, ended },
+      inVain: { slow, ended, alone },
       endings
     } satisfies Outcome
   },
