@@ -91,6 +91,9 @@ const refused = refusalOfCode("the code was used before or is not of this client
 /** RFC 8628 §3.2 and §3.5, in milliseconds. */
 const usualInterval = 5_000
 const slowerBy = 5_000
+const longestBackoff = 60_000
+/** So long before the code expires there is still time to ask. */
+const lastCall = 1_000
 
 const authorize = (client: Grants.Client) =>
   ask(client, {
@@ -123,11 +126,15 @@ const poll = Effect.fnUntraced(function* (
   const clock = yield* Clock.Clock
   const deadline = monotonic(clock) + expires_in * 1_000
   let pause = interval === undefined ? usualInterval : interval * 1_000
+  /** After each failure it is asked less often (§3.5). */
+  let backoff = 0
   /** What an answer asked for beyond that, once. */
   let more = 0
   while (true) {
     const left = deadline - monotonic(clock)
-    const wait = Math.max(pause, more)
+    const least = Math.max(pause, more)
+    // Whoever has decided meanwhile is not told that time is up without having asked once more.
+    const wait = Math.max(least, Math.min(backoff, left - lastCall))
     yield* Effect.interruptible(Effect.sleep(Math.max(0, Math.min(wait, left))))
     if (wait >= left) return yield* expired()
     more = 0
@@ -136,10 +143,12 @@ const poll = Effect.fnUntraced(function* (
     const reason = answer.failure
     const code = reason._tag === "ProviderRejected" ? reason.code : undefined
     if (code === "slow_down") pause += slowerBy
-    else if (reason.isRetryable) {
-      pause *= 2
+    // A success that cannot be read has used the code up.
+    if (reason._tag === "MalformedResponse" && `${reason.status}`.startsWith("2")) return yield* reason
+    if (reason.isRetryable) {
+      backoff = Math.min(2 * Math.max(pause, backoff), longestBackoff)
       more = "retryAfter" in reason && reason.retryAfter !== undefined ? Duration.toMillis(reason.retryAfter) : 0
-    } else if (code !== "authorization_pending") return yield* reason
+    } else if (code !== "slow_down" && code !== "authorization_pending") return yield* reason
   }
 })
 

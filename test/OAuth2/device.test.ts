@@ -89,7 +89,12 @@ describe("a device asks", () => {
   })
   polling("no sooner than Retry-After says, and then twice as far apart as before", {
     polls: [() => status(429, { "retry-after": "25" }), pending],
-    expected: [5, 30, 40, 50]
+    expected: [5, 30, 40, 50, 59]
+  })
+  polling("once more shortly before the code expires, however seldom it asks by then", {
+    polls: [() => status(503), () => status(503), () => status(503), success],
+    more: { expires_in: 50 },
+    expected: [5, 15, 35, 49]
   })
   polling("no more once it has a token", { polls: [pending, success], expected: [5, 10] })
 })
@@ -134,6 +139,18 @@ describe("it ends", () => {
         assert.strictEqual((yield* server.forms()).length, 1)
       })
     )
+
+  it.effect("at once with a success that is none: the code is used up", () =>
+    Effect.gen(function* () {
+      const server = serverOf([() => json(200, { ...Server.answer, token_type: "DPoP" }), pending])
+      const { device } = yield* started(server)
+      const fiber = yield* Effect.forkChild(Effect.flip(device.signIn))
+      yield* TestClock.adjust("5 seconds")
+      const { reason } = yield* Fiber.join(fiber)
+      assert.include(reason.message, "token_type is missing or invalid")
+      assert.strictEqual((yield* server.forms()).length, 1)
+    })
+  )
 
   for (const [name, uri] of [
     ["verification_uri", "javascript:alert(1)"],
