@@ -24,13 +24,18 @@ const patience = Duration.minutes(10)
 /** What is remembered of a sign-in that began, under its state. */
 const Pending = Schema.Struct({
   verifier: Schema.String,
+  /** Of one that asked for an ID token. */
   nonce: Schema.optionalKey(Schema.String),
+  /** Seconds that the person may have signed in ago, if it asked for that. */
+  maxAge: Schema.optionalKey(Schema.Finite),
   returnTo: Schema.optionalKey(Schema.String),
   /** Milliseconds since the epoch. */
   expiresAt: Schema.Finite
 })
 
-const keyOf = (state: string) => `effect-video-auth/authorization-code/${state}`
+/** A sign-in is of one client of one server: a code that comes back is told to no other (RFC 9207 §1). */
+const keyOf = ({ options, server }: Grants.Client, state: string) =>
+  `effect-video-auth/authorization-code/${server.baseUrl} ${options.clientId}/${state}`
 
 const rejected = (code: string, detail: string) => new TokenError.ProviderRejected({ code, detail })
 
@@ -49,6 +54,12 @@ const reasonOfAnswer = (error: unknown): TokenError.RenewalReason =>
         "the redirect is not of the server that it should be of, or has no code; start again"
       )
 
+/** An answer as RFC 6749 wants it: what servers leave out or say otherwise, `AccessToken.decodeResponse` has made sense of. */
+const plain = (body: unknown) => ({
+  ...Object.fromEntries(Object.entries(Object(body)).filter(([name, said]) => said !== null && name !== "expires_in")),
+  token_type: "bearer"
+})
+
 const refused = refusalOfCode("the code had expired, was used before, or is not of this client; start again")
 
 export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
@@ -58,8 +69,6 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   const { redirectUri } = options
   const named = withProvider(client.server.name)
   const { registration } = client
-  const scopes = Grants.scopeOf(client.options)?.split(" ") ?? []
-  const isOpenId = scopes.includes("openid")
   if (!URL.canParse(redirectUri)) return yield* named(Effect.fail(invalid("redirectUri", "it must be an absolute URL")))
   const store = KeyValueStore.toSchemaStore(yield* KeyValueStore.KeyValueStore, Pending)
   const kept = <A, E>(effect: Effect.Effect<A, E>) =>
@@ -72,8 +81,8 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     turn.withPermits(1)(
       Effect.gen(function* () {
         // What cannot be read is not ours.
-        const pending = yield* Effect.catchTag(store.get(keyOf(state)), "SchemaError", () => Effect.succeedNone)
-        yield* store.remove(keyOf(state))
+        const pending = yield* Effect.catchTag(store.get(keyOf(client, state)), "SchemaError", () => Effect.succeedNone)
+        yield* store.remove(keyOf(client, state))
         return pending
       })
     )
@@ -87,13 +96,9 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
       try: () => oauth.calculatePKCECodeChallenge(verifier),
       catch: () => invalid("redirectUri", "the page has to be served over https: there is no WebCrypto elsewhere")
     })
-    const nonce = isOpenId ? { nonce: oauth.generateRandomNonce() } : undefined
-    const expiresAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(patience)
-    yield* kept(store.set(keyOf(state), { verifier, ...nonce, ...(returnTo !== undefined && { returnTo }), expiresAt }))
     const said = Grants.parametersOf(client.options, {
       ...options.authorizationParameters,
       ...parameters,
-      ...nonce,
       response_type: "code",
       client_id: client.options.clientId,
       redirect_uri: redirectUri,
@@ -101,6 +106,18 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
       code_challenge: challenge,
       code_challenge_method: "S256"
     })
+    const isOpenId = said.get("scope")?.split(" ").includes("openid") === true
+    const nonce = oauth.generateRandomNonce()
+    if (isOpenId) said.set("nonce", nonce)
+    const maxAge = /^\d+$/.exec(said.get("max_age") ?? "")?.[0]
+    const pending = {
+      verifier,
+      ...(isOpenId && { nonce }),
+      ...(isOpenId && maxAge !== undefined && { maxAge: Number(maxAge) }),
+      ...(returnTo !== undefined && { returnTo }),
+      expiresAt: (yield* Clock.currentTimeMillis) + Duration.toMillis(patience)
+    }
+    yield* kept(store.set(keyOf(client, state), pending))
     for (const name of new Set(said.keys())) url.searchParams.delete(name)
     for (const [name, value] of said) url.searchParams.append(name, value)
     return url
@@ -113,7 +130,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     const pending = yield* named(kept(take(state)))
     const now = yield* Clock.currentTimeMillis
     if (Option.isNone(pending) || now >= pending.value.expiresAt) return yield* named(Effect.fail(unknownState()))
-    const { nonce, returnTo, verifier } = pending.value
+    const { maxAge, nonce, returnTo, verifier } = pending.value
     const exchange = Effect.gen(function* () {
       const metadata = yield* client.metadata
       const callback = yield* Effect.try({
@@ -132,11 +149,11 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
         refused,
         (body, metadata, token) =>
           Effect.map(
-            checked(body, async (response) =>
+            checked(plain(body), async (response) =>
               oauth.getValidatedIdTokenClaims(
                 await oauth.processAuthorizationCodeResponse(metadata, registration, response, {
-                  requireIdToken: isOpenId,
-                  ...(nonce !== undefined && { expectedNonce: nonce })
+                  ...(nonce !== undefined && { requireIdToken: true, expectedNonce: nonce }),
+                  ...(maxAge !== undefined && { maxAge })
                 })
               )
             ),
