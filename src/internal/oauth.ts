@@ -2,6 +2,7 @@
  * oauth4webapi on the program's own `HttpClient`. It writes requests and checks answers; what is sent, and when, is ours:
  * one attempt each, no redirect followed, no trace header, no fetch behind anybody's back.
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -13,7 +14,7 @@ import * as oauth from "oauth4webapi"
 import * as TokenError from "../TokenError.ts"
 import { makeExchange, type Operation, type Refusal } from "./authentication.ts"
 import { discreet, failureOf, readJson, retryAfterOf } from "./http.ts"
-import { isSecureOrigin } from "./origin.ts"
+import { isSecureOrigin, originOf } from "./origin.ts"
 import { invalid, type Server } from "./server.ts"
 
 /** A client of an authorization server: who it is there, and how it shows that. */
@@ -74,22 +75,27 @@ export const checkPlace = (
   what: string,
   hosts: ReadonlyArray<string> | undefined
 ): Effect.Effect<string, TokenError.ConfigurationInvalid> =>
-  !isSecureOrigin(url)
-    ? Effect.fail(invalid("issuer", `${what} is neither https nor on loopback`))
-    : hosts === undefined || hosts.includes(new URL(url).host)
+  Effect.suspend(() => {
+    if (!isSecureOrigin(url)) return Effect.fail(invalid("issuer", `${what} is neither https nor on loopback`))
+    const { password, protocol, username } = new URL(url)
+    if (username + password !== "") return Effect.fail(invalid("issuer", `${what} has a user name in it`))
+    return hosts === undefined || hosts.some((host) => originOf(`${protocol}//${host}`) === originOf(url))
       ? Effect.succeed(url)
       : Effect.fail(invalid("issuer", `${what} is on a host that issuerHosts does not name`))
+  })
 
 /** An endpoint, if the server has it and it may be gone to. */
 export const endpointOf = (
-  { hosts }: Pick<Peer, "hosts">,
+  { hosts, server }: Pick<Peer, "hosts" | "server">,
   metadata: oauth.AuthorizationServer,
   name: Endpoint
 ): Effect.Effect<string, TokenError.ConfigurationInvalid> => {
   const url = metadata[name]
   return url === undefined
     ? Effect.fail(invalid("issuer", `the server has no ${name}`))
-    : checkPlace(url, `its ${name}`, hosts)
+    : originOf(url).startsWith("http:") && server.baseUrl.startsWith("https:")
+      ? Effect.fail(invalid("issuer", `its ${name} is not https`))
+      : checkPlace(url, `its ${name}`, hosts)
 }
 
 /** One request to an endpoint, and what its answer means. */
@@ -253,21 +259,25 @@ interface Document<A> {
 const longestLifetime = Duration.days(1)
 const usualLifetime = Duration.minutes(10)
 
-/** RFC 9111 §4.2: `max-age`, else `Expires` less `Date`, and less the `Age` that it has. */
-const lifetimeOf = (headers: Readonly<Record<string, string | undefined>>): Duration.Duration => {
-  const control = headers["cache-control"] ?? ""
-  if (/\bno-(store|cache)\b/i.test(control)) return Duration.zero
-  const maxAge = /\bmax-age\s*=\s*"?(\d+)/i.exec(control)?.[1]
+/**
+ * RFC 9111 §4.2: `max-age`, else `Expires` less `Date`, and less the `Age` that it has. What is there and makes no sense is
+ * stale at once (§4.2.1, §5.3).
+ */
+const lifetimeOf = (headers: Readonly<Record<string, string | undefined>>, now: number): Duration.Duration => {
   const { age, date, expires } = headers
-  const fresh =
-    maxAge !== undefined
-      ? Number(maxAge) * 1_000
-      : expires !== undefined && Number.isNaN(Date.parse(expires))
-        ? // No date is one that is past (§5.3).
-          0
-        : Date.parse(expires ?? "") - Date.parse(date ?? "")
-  if (Number.isNaN(fresh)) return usualLifetime
-  return Duration.min(Duration.millis(Math.max(0, fresh - (Number(age) || 0) * 1_000)), longestLifetime)
+  const directives = new Map(
+    (headers["cache-control"] ?? "").split(",").map((directive) => {
+      const [name = "", value = ""] = directive.toLowerCase().split("=")
+      return [name.trim(), value.replace(/[\s"]/g, "")]
+    })
+  )
+  if (directives.has("no-store") || directives.has("no-cache")) return Duration.zero
+  const maxAge = directives.get("max-age")
+  if (maxAge === undefined && expires === undefined) return usualLifetime
+  const sentAt = Date.parse(date ?? "") || now
+  const fresh = maxAge === undefined ? Date.parse(expires ?? "") - sentAt : Number(maxAge || Number.NaN) * 1_000
+  const left = fresh - Math.max(0, Number(age) || 0) * 1_000
+  return left > 0 ? Duration.min(Duration.millis(left), longestLifetime) : Duration.zero
 }
 
 const unreachable = (status?: number, retryAfter?: Duration.Duration) =>
@@ -299,7 +309,8 @@ export const getDocument = /* @__PURE__ */ Effect.fnUntraced(function* (
       : invalid("issuer", `${what} answered ${status}, so it is not there`)
   }
   const value = yield* readJson(response)
-  return Predicate.isObject(value) ? { value, lifetime: lifetimeOf(headers) } : yield* unreachable(status)
+  const lifetime = lifetimeOf(headers, yield* Clock.currentTimeMillis)
+  return Predicate.isObject(value) ? { value, lifetime } : yield* unreachable(status)
 })
 
 /** Gets the metadata of an issuer, whose name has to be the one that they give. */

@@ -68,8 +68,17 @@ describe("the document", () => {
       })
     )
 
-  for (const headers of [{ "cache-control": "no-store" }, { expires: "0", date: "Wed, 25 Nov 2026 10:00:00 GMT" }])
-    it.effect(`is not kept where the server says so: ${Object.keys(headers)[0]}`, () =>
+  for (const headers of [
+    { "cache-control": "no-store" },
+    { "cache-control": "public, No-Cache" },
+    { "cache-control": "max-age=-1" },
+    { "cache-control": "max-age" },
+    { "cache-control": "max-age=60", age: "60" },
+    { "cache-control": "foo-max-age=60, max-age=0" },
+    { expires: "0", date: "Wed, 25 Nov 2026 10:00:00 GMT" },
+    { expires: "Thu, 01 Jan 1970 00:00:00 GMT" }
+  ])
+    it.effect(`is not kept where the server says so: ${JSON.stringify(headers)}`, () =>
       Effect.gen(function* () {
         const here = server(() => json(200, Server.metadata, headers))
         const { login } = yield* provider(here)
@@ -104,6 +113,8 @@ describe("refused, before any credential is sent", () => {
     ["another issuer in the document", {}, { issuer: "https://evil.example" }],
     ["no issuer in the document", {}, { issuer: 1 }],
     ["a token endpoint on http", {}, { token_endpoint: "http://login.example.com/token" }],
+    ["a token endpoint on http on loopback, of an issuer elsewhere", {}, { token_endpoint: "http://127.0.0.1/token" }],
+    ["a token endpoint with a user name in it", {}, { token_endpoint: "https://me:x@login.example.com/token" }],
     ["a token endpoint that is no URL", {}, { token_endpoint: "token" }],
     ["no token endpoint", {}, { token_endpoint: undefined }],
     [
@@ -121,6 +132,15 @@ describe("refused, before any credential is sent", () => {
         assert.deepStrictEqual(yield* here.forms(), [])
       })
     )
+
+  it.effect("but not for how a host is written", () =>
+    Effect.gen(function* () {
+      const here = server(() => json(200, Server.metadata))
+      const { login } = yield* provider(here, { issuerHosts: ["Login.Example.com:443"] })
+      yield* login!
+      assert.strictEqual((yield* here.forms()).length, 1)
+    })
+  )
 
   it.effect("a document that is not there", () =>
     Effect.gen(function* () {
