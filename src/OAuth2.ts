@@ -211,7 +211,8 @@ export const password = (
  * answer lost, a person has to sign in again (`InteractionRequired`).
  *
  * It is where a session begins and no more: it is sent once at most. What it was exchanged for is kept in the `TokenStore`,
- * if there is a durable one, and the next start goes on from there.
+ * if there is a durable one, and the next start with the same refresh token goes on from there. A new one begins a new
+ * session: it is how somebody whose session ended starts again.
  *
  * @category constructors
  * @since 0.1.0
@@ -223,10 +224,7 @@ export const refreshToken = (
     readonly session?: string | undefined
   }
 ): Effect.Effect<Provider, TokenError.TokenError, HttpClient.HttpClient> =>
-  Effect.map(Grants.makeClient(options), (client) => ({
-    ...Grants.session(client, options.session),
-    seed: Grants.readRefreshToken(options.refreshToken)
-  }))
+  Effect.map(Grants.makeClient(options), (client) => Grants.seededSession(client, options))
 
 /**
  * Provides the token of a grant. It is kept in the `TokenStore` of the context, if there is one. A refused credential

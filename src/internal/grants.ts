@@ -28,7 +28,8 @@ type Renewal<A> = Effect.Effect<A, TokenError.RenewalReason>
 // Clients
 // ---------------------------------------------------------------------------------------------------------------------
 
-const anything = /[\r\n]/
+/** All that a credential of this kind cannot have in it. */
+const lineBreak = /[\r\n]/
 
 const authenticationOf = ({
   authentication = { method: "none" }
@@ -39,7 +40,7 @@ const authenticationOf = ({
     case "client_secret_basic":
     case "client_secret_post": {
       const make = authentication.method === "client_secret_basic" ? oauth.ClientSecretBasic : oauth.ClientSecretPost
-      return Effect.map(readSecret("clientSecret", authentication.clientSecret, anything), make)
+      return Effect.map(readSecret("clientSecret", authentication.clientSecret, lineBreak), make)
     }
     case "private_key_jwt": {
       const { keyId, privateKey } = authentication
@@ -128,12 +129,12 @@ export const decodeToken =
       lifetime !== undefined && (said["expires_in"] ?? null) === null
         ? { ...said, expires_in: Duration.toSeconds(Duration.fromInputUnsafe(lifetime)) }
         : body
-    const refreshSeconds = Number(said["refresh_expires_in"] ?? Number.NaN)
-    const { scope } = said
+    const { refresh_expires_in: refreshLifetime, scope } = said
+    const refreshSeconds = /^(number|string)$/.test(typeof refreshLifetime) ? Number(refreshLifetime) : 0
     return Effect.map(AccessToken.decodeResponse(answer), (token) => ({
       ...token,
       // Zero is a refresh token that does not expire.
-      ...(refreshSeconds > 0 && { refreshExpiresIn: Duration.seconds(refreshSeconds) }),
+      ...(refreshSeconds > 0 && refreshSeconds < Infinity && { refreshExpiresIn: Duration.seconds(refreshSeconds) }),
       ...(typeof scope === "string" && { extra: { scope } })
     }))
   }
@@ -258,7 +259,7 @@ const traitsOf = ({ rotatesRefreshToken = true }: GrantOptions) => ({
 /** A secret of the client is part of its name, for who knows the client id alone must not be given its token. */
 const clientNamed = ({ authentication, clientId }: GrantOptions) =>
   authentication !== undefined && "clientSecret" in authentication
-    ? Effect.flatMap(readSecret("clientSecret", authentication.clientSecret, anything), (password) =>
+    ? Effect.flatMap(readSecret("clientSecret", authentication.clientSecret, lineBreak), (password) =>
         stretched({ username: clientId, password })
       )
     : Effect.succeed(clientId)
@@ -296,8 +297,8 @@ export const password = (
   user: { readonly username: SecretSource; readonly password: SecretSource }
 ): OAuth2.Provider => {
   const credentials = Effect.all({
-    username: readSecret("username", user.username, anything),
-    password: readSecret("password", user.password, anything)
+    username: readSecret("username", user.username, lineBreak),
+    password: readSecret("password", user.password, lineBreak)
   })
   const advice = "check username and password, for repeated failures can lock the account"
   return provider(client, {
@@ -315,12 +316,25 @@ export const password = (
 }
 
 /** A session that a person began: it can be refreshed, and not begun again without one. */
-export const session = (client: Client, name = ""): OAuth2.Provider =>
+export const session = (client: Client, name = "", begunWith: Renewal<string> = Effect.succeed("")): OAuth2.Provider =>
   provider(client, {
-    identity: named(client, "session", Effect.succeed(`${client.options.clientId}\n${name}`)),
+    identity: named(
+      client,
+      "session",
+      Effect.map(begunWith, (token) => [client.options.clientId, name, token].join("\n"))
+    ),
     refresh: refresh(client),
     traits: { renewWith: "refresh" }
   })
 
-export const readRefreshToken = (source: SecretSource): Renewal<Redacted.Redacted> =>
-  Effect.map(readSecret("refreshToken", source, anything), (token) => Redacted.make(token, { label: "refresh_token" }))
+/** A session that a refresh token begins. Another one begins another session, whatever became of the earlier one. */
+export const seededSession = (
+  client: Client,
+  options: { readonly refreshToken: SecretSource; readonly session?: string | undefined }
+): OAuth2.Provider => {
+  const token = readSecret("refreshToken", options.refreshToken, lineBreak)
+  return {
+    ...session(client, options.session, token),
+    seed: Effect.map(token, (token) => Redacted.make(token, { label: "refresh_token" }))
+  }
+}

@@ -128,7 +128,11 @@ describe("token answers", () => {
       for (const [refresh_expires_in, seconds] of [
         [1_800, 1_800],
         ["1800", 1_800],
-        [0, undefined]
+        [0, undefined],
+        ["soon", undefined],
+        [null, undefined],
+        [{ toString: 1, valueOf: 1 }, undefined],
+        ["1e400", undefined]
       ] as const) {
         const { refreshExpiresIn } = yield* exchange("login", () => json(200, { ...Server.answer, refresh_expires_in }))
         assert.strictEqual(

@@ -143,6 +143,38 @@ describe("finish", () => {
   )
 
   test(
+    "takes no redirect of another client's sign-in, and leaves that to it",
+    Effect.gen(function* () {
+      const { flow, redirect } = yield* started(issuing())
+      const other = yield* started(issuing(), { clientId: "another-app" })
+      const elsewhere = yield* started(issuing(), { issuer: "https://evil.example" })
+      const url = yield* redirect
+      for (const { flow, server } of [other, elsewhere]) {
+        const reason = yield* reasonOf(flow.finish(url))
+        assert.strictEqual(reason._tag === "ProviderRejected" && reason.code, "unknown_state")
+        assert.deepStrictEqual(yield* server.forms(), [])
+      }
+      yield* flow.finish(url)
+    })
+  )
+
+  for (const [what, body, options] of [
+    ["no refresh token, by null", { refresh_token: null }, {}],
+    ["no scope, by null", { scope: null }, {}],
+    ["no ID token, by null", { id_token: null }, {}],
+    ["no token type", { token_type: undefined }, {}],
+    ["no lifetime, which is known otherwise", { expires_in: null }, { lifetime: "1 hour" }]
+  ] as const)
+    test(
+      `takes an answer that says ${what}, as other grants do`,
+      Effect.gen(function* () {
+        const { flow, redirect, tokens } = yield* started(() => json(200, { ...Server.answer, ...body }), options)
+        yield* flow.finish(yield* redirect)
+        assert.strictEqual(yield* held(tokens), "access-1")
+      })
+    )
+
+  test(
     "replaces whoever was signed in before, at once and for those who wait",
     Effect.gen(function* () {
       const { flow, redirect, tokens } = yield* started(issuing())
@@ -216,7 +248,10 @@ describe("an ID token", () => {
   const good = { iss: Server.issuer, aud: Server.client.clientId, sub: "ada", iat: now, exp: now + 300 }
   type Claims = Readonly<Record<string, unknown>>
 
-  const signInWith = (claims: (nonce: string) => Claims | undefined) =>
+  const signInWith = (
+    claims: (nonce: string) => Claims | undefined,
+    parameters: Readonly<Record<string, string>> = {}
+  ) =>
     Effect.gen(function* () {
       let nonce = ""
       const { flow, tokens } = yield* started(
@@ -225,9 +260,9 @@ describe("an ID token", () => {
           const token = said && `${part({ alg: "RS256" })}.${part(said)}.${part("a signature")}`
           return json(200, { ...Server.answer, id_token: token })
         },
-        { scope: "openid" }
+        { scope: "videos" }
       )
-      const { searchParams } = yield* flow.start()
+      const { searchParams } = yield* flow.start({ parameters: { scope: "openid videos", ...parameters } })
       nonce = searchParams.get("nonce") ?? ""
       const query = new URLSearchParams({ code: "credential-1", state: searchParams.get("state") ?? "" })
       return { finish: flow.finish(`${redirectUri}?${query}`), tokens }
@@ -239,6 +274,21 @@ describe("an ID token", () => {
       const { finish, tokens } = yield* signInWith((nonce) => ({ ...good, nonce }))
       assert.deepInclude(Option.getOrThrow((yield* finish).claims), { sub: "ada" })
       assert.strictEqual(yield* held(tokens), "access-1")
+    })
+  )
+
+  test(
+    "is of a sign-in no longer ago than max_age asks for",
+    Effect.gen(function* () {
+      const recent = yield* signInWith((nonce) => ({ ...good, nonce, auth_time: now - 30 }), { max_age: "60" })
+      assert.isTrue(Option.isSome((yield* recent.finish).claims))
+      for (const [more, problem] of [
+        [{ auth_time: now - 600 }, "the ID token's auth_time is not acceptable"],
+        [{}, "a member is missing or invalid"]
+      ] as const) {
+        const { finish } = yield* signInWith((nonce) => ({ ...good, nonce, ...more }), { max_age: "60" })
+        assert.deepInclude(yield* reasonOf(finish), { _tag: "MalformedResponse", problem })
+      }
     })
   )
 
@@ -340,10 +390,10 @@ describe("sign-out", () => {
 })
 
 describe("a refresh token that a session begins with", () => {
-  const session = (respond: Respond, store?: TokenStore.Backend) =>
+  const session = (respond: Respond, store?: TokenStore.Backend, refreshToken = "refresh-0") =>
     Effect.gen(function* () {
       const server = Server.make(respond)
-      const provider = OAuth2.refreshToken({ ...Server.client, refreshToken: Redacted.make("refresh-0") })
+      const provider = OAuth2.refreshToken({ ...Server.client, refreshToken: Redacted.make(refreshToken) })
       const layer = OAuth2.layerToken(provider, { eager: false, revoke: "never" })
       const kept = store === undefined ? layer : Layer.provide(layer, TokenStore.layer(Effect.succeed(store)))
       const context = yield* server.run(Layer.build(kept))
@@ -394,6 +444,18 @@ describe("a refresh token that a session begins with", () => {
       yield* second.tokens.get
       yield* second.tokens.renew
       assert.deepStrictEqual(yield* second.sent, ["refresh-1"])
+    })
+  )
+
+  test(
+    "begins a session of its own, where an earlier one in the same store has ended",
+    Effect.gen(function* () {
+      const store = yield* TokenStore.makeMemory
+      const first = yield* session(() => Server.refusal("invalid_grant"), store)
+      assert.strictEqual((yield* reasonOf(first.tokens.get))._tag, "InteractionRequired")
+      const second = yield* session(issuing(), store, "refresh-new")
+      assert.strictEqual(yield* held(second.tokens), "access-1")
+      assert.deepStrictEqual(yield* second.sent, ["refresh-new"])
     })
   )
 })
