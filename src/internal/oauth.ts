@@ -3,6 +3,7 @@
  * one attempt each, no redirect followed, no trace header, no fetch behind anybody's back.
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -98,6 +99,20 @@ export const endpointOf = (
       : checkPlace(url, `its ${name}`, hosts)
 }
 
+/**
+ * How long a discovery and the reading of a secret may take, in milliseconds: less than an exchange may, for what they fail
+ * with says that nothing was sent.
+ */
+export const Preparation = /* @__PURE__ */ Context.Reference<number>("effect-video-auth/OAuth2/Preparation", {
+  defaultValue: () => 10_000
+})
+
+/** Bounds what comes before a request is sent. */
+export const prepared = <A>(preparation: Effect.Effect<A, TokenError.RenewalReason>) =>
+  Effect.flatMap(Preparation, (duration) =>
+    Effect.timeoutOrElse(preparation, { duration, orElse: () => Effect.fail(unreachable()) })
+  )
+
 /** One request to an endpoint, and what its answer means. */
 export const ask = /* @__PURE__ */ Effect.fnUntraced(function* <A>(
   peer: Peer,
@@ -116,10 +131,15 @@ export const ask = /* @__PURE__ */ Effect.fnUntraced(function* <A>(
     readonly refusal: Refusal
   }
 ): Effect.fn.Return<A, TokenError.RenewalReason> {
-  const metadata = yield* peer.metadata
-  const endpoint = yield* endpointOf(peer, metadata, request.endpoint)
-  const authentication = yield* peer.authentication
-  const form = yield* written((options) => request.write(metadata, authentication, options))
+  const { endpoint, form, metadata } = yield* prepared(
+    Effect.gen(function* () {
+      const metadata = yield* peer.metadata
+      const endpoint = yield* endpointOf(peer, metadata, request.endpoint)
+      const authentication = yield* peer.authentication
+      const form = yield* written((options) => request.write(metadata, authentication, options))
+      return { metadata, endpoint, form }
+    })
+  )
   const exchange = makeExchange(
     peer.client,
     { ...peer.server, baseUrl: endpoint, headers: form.headers },
@@ -127,7 +147,12 @@ export const ask = /* @__PURE__ */ Effect.fnUntraced(function* <A>(
     request.refusal,
     asForm
   )
-  return yield* exchange(request.operation, "", form)
+  return yield* Effect.mapError(exchange(request.operation, "", form), (reason) =>
+    request.operation === "refresh" && reason._tag === "MalformedResponse"
+      ? // A redirect, which is not followed. Who redirects has not acted: the refresh token is still good.
+        new TokenError.ProviderUnavailable({ status: reason.status, failure: "status" })
+      : reason
+  )
 })
 
 /** Bounds a request that no engine bounds. */
@@ -330,9 +355,6 @@ export const discover = /* @__PURE__ */ Effect.fnUntraced(function* (
   return { value: metadata, lifetime }
 })
 
-/** How long a discovery may take: less than an exchange may, for what it fails with says that nothing was sent. */
-const patience = Duration.seconds(10)
-
 /** How long a document that could not be got anew is served after its time. */
 const graceLifetime = Duration.seconds(30)
 
@@ -342,8 +364,7 @@ export const kept = <A>(
 ): Effect.Effect<Effect.Effect<A, TokenError.RenewalReason>> =>
   Effect.suspend(() => {
     let last: Document<A> | undefined
-    const inTime = Effect.timeoutOrElse(get, { duration: patience, orElse: () => Effect.fail(unreachable()) })
-    const lookup = inTime.pipe(
+    const lookup = prepared(get).pipe(
       Effect.tap((document) =>
         Effect.sync(() => {
           last = document

@@ -10,10 +10,12 @@ import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as AccessToken from "../AccessToken.ts"
 import type * as OAuth2 from "../OAuth2.ts"
+import * as RenewalPolicy from "../RenewalPolicy.ts"
 import * as TokenError from "../TokenError.ts"
 import type { TokenProvider } from "../TokenProvider.ts"
 import * as TokenService from "../TokenService.ts"
 import * as TokenStore from "../TokenStore.ts"
+import { Preparation, prepared } from "./oauth.ts"
 import { withProvider } from "./server.ts"
 
 export interface SignIn {
@@ -100,14 +102,19 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   })
 
   const { refresh } = provider
+  const { exchangeTimeout } = yield* named(RenewalPolicy.make(policy))
   const renewable: TokenProvider = {
     ...provider,
     refresh:
       refresh &&
       ((current) =>
-        current === unread && seed !== undefined
-          ? Effect.flatMap(seed, (token) => refresh(seeded(token)))
-          : refresh(current))
+        Effect.updateService(
+          current === unread && seed !== undefined
+            ? Effect.flatMap(prepared(seed), (token) => refresh(seeded(token)))
+            : refresh(current),
+          Preparation,
+          (usual) => Math.min(usual, exchangeTimeout / 2)
+        ))
   }
 
   if (options.revoke === "close") {

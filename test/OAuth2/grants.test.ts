@@ -83,6 +83,13 @@ describe("errors, by their code", () => {
     })
   )
 
+  it.effect("and one in answer to a refresh says nothing about the refresh token", () =>
+    Effect.gen(function* () {
+      const reason = yield* reasonOf("refresh", () => status(302, { location: "/maintenance" }))
+      assert.deepInclude(reason, { _tag: "ProviderUnavailable", failure: "status", status: 302 })
+    })
+  )
+
   it.effect("429 says how long to wait", () =>
     Effect.gen(function* () {
       const reason = yield* reasonOf("login", () => status(429, { "retry-after": "7" }))

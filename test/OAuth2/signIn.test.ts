@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Logger, Option, Redacted, type Scope } from "effect"
 import { KeyValueStore } from "effect/persistence"
 import { TestClock } from "effect/testing"
-import { AuthorizationCode, OAuth2, TokenError, TokenService, TokenStore } from "effect-video-auth"
+import { AuthorizationCode, OAuth2, RenewalPolicy, TokenError, TokenService, TokenStore } from "effect-video-auth"
 import { json, type Respond, status } from "effect-video-auth/testing/RecordingHttpClient"
 import * as Server from "./server.ts"
 
@@ -385,6 +385,43 @@ describe("sign-out", () => {
         assert.lengthOf(lines, 1)
         assert.include(lines[0], "was not revoked")
         assert.notMatch(lines[0] ?? "", /refresh-|access-|credential-/)
+      })
+    )
+})
+
+describe("a session is not lost where nothing was sent", () => {
+  for (const what of ["secret", "discovery"] as const)
+    test(
+      `by a ${what} that hangs, however short an exchange may be`,
+      Effect.gen(function* () {
+        let hangs = true
+        const stuck = <A>(effect: Effect.Effect<A>) => Effect.suspend(() => (hangs ? Effect.never : effect))
+        const server = Server.make((request) =>
+          request.method === "GET" ? stuck(Effect.succeed(json(200, Server.metadata))) : json(200, Server.answer)
+        )
+        const { clientId, discovery, issuer } = Server.client
+        const provider = OAuth2.refreshToken({
+          issuer,
+          clientId,
+          ...(what === "secret" && {
+            discovery,
+            authentication: {
+              method: "client_secret_post",
+              clientSecret: stuck(Effect.succeed(Server.credential(2)))
+            }
+          }),
+          refreshToken: Redacted.make("refresh-0")
+        })
+        const layer = OAuth2.layerToken(provider, { eager: false, policy: RenewalPolicy.interactive, revoke: "never" })
+        const tokens = Context.get(yield* server.run(Layer.build(layer)), TokenService.TokenService)
+        const failed = yield* Effect.forkChild(reasonOf(tokens.get))
+        yield* TestClock.adjust("5 seconds")
+        assert.strictEqual((yield* Fiber.join(failed))._tag, "ProviderUnavailable")
+        assert.deepStrictEqual(yield* server.forms(), [])
+        hangs = false
+        const fiber = yield* Effect.forkChild(held(tokens))
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual(yield* Fiber.join(fiber), "access-1")
       })
     )
 })
