@@ -258,7 +258,7 @@ const refusalBy =
     if (status === 404 || status === 405) return wrongServer(server, status)
     if (status > 401 || aboutTheRequest.includes(type ?? "")) return new TokenError.BadRequest(problem)
     if (operation === "refresh") return new TokenError.RefreshTokenRejected({ status, type })
-    const advice = `check that it is a key of ${server.name}: a sandbox key in production is the usual cause`
+    const advice = `it must be a key of ${server.name}; each environment has its own`
     return new TokenError.InvalidCredentials({ status, type, advice })
   }
 
@@ -372,7 +372,7 @@ const isDelegatedUpload = (request: Request): boolean =>
 
 /** An upload token in a URL is printed by errors and spans; as a redacted parameter it is not. */
 const withRedactedToken = (request: Request, isOwn: boolean): Request => {
-  const url = isOwn ? withQuery(request) : undefined
+  const url = isOwn || isUpload(request) ? withQuery(request) : undefined
   const token = url?.searchParams.get("token")
   if (!url || !token) return request
   url.searchParams.delete("token")

@@ -554,7 +554,7 @@ const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server, 
       Error: MovingImageError.MovingImageError,
       limits: rateLimit !== false && {
         perMinute: { requests: rateLimit },
-        classOf: (request) => (isOwn(request) ? "requests" : undefined),
+        classOf: () => "requests",
         resetAfter: "retry-after"
       }
     },

@@ -5,6 +5,7 @@
  * What necessarily holds a secret is not looked into: `Redacted.value` of a token, the live request of an answer
  * (`response.request`), and the body of an answer that a program reads itself. What they print is.
  */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import {
   Cause,
@@ -33,6 +34,7 @@ import {
 import * as Sandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import * as Recording from "effect-video-auth/testing/RecordingHttpClient"
 import {
+  broken,
   eavesdropping,
   faults,
   forms,
@@ -43,6 +45,7 @@ import {
   patienceFor,
   type Play,
   playing,
+  silent,
   watched,
   Witness
 } from "./support/witness.ts"
@@ -211,6 +214,24 @@ const others: Readonly<Record<string, Scenario>> = {
       yield* play("refresh", ApiVideo.refresh({ refreshToken: apiKey }, { baseUrl: url }))
       yield* play("layer", starts(ApiVideo.layer({ baseUrl: url, apiKey, policy: hasty })))
     }).pipe(Effect.provideService(HttpClient.HttpClient, indiscreet)),
+  "a request that is never sent, or breaks off while its body is read": ({ play, url }) => {
+    const layer = Layer.provide(ApiVideo.layerClient({ baseUrl: url, retry: false }), TokenService.layerTest(["test"]))
+    const path = `/upload-tokens/${plantedUploadToken}`
+    const upload = HttpClientRequest.bodyStream(HttpClientRequest.put(path), broken)
+    const elsewhere = `https://sandbox.api.video/upload?token=${plantedUploadToken}`
+    const send = (what: string, request: HttpClientRequest.HttpClientRequest) =>
+      play(what, ApiVideo.ApiVideo.use((api) => api.execute(request)).pipe(Effect.provide(layer)))
+    return Effect.gen(function* () {
+      yield* send("upload by undici", upload)
+      yield* send("upload by node:http", upload).pipe(Effect.provide(NodeHttpClient.layerNodeHttp))
+      for (const [what, request] of Object.entries({
+        token: HttpClientRequest.get(path),
+        upload: HttpClientRequest.post(`/upload?token=${plantedUploadToken}`),
+        elsewhere: HttpClientRequest.post(elsewhere)
+      }))
+        yield* Effect.provideService(send(what, request), HttpClient.HttpClient, silent)
+    })
+  },
   "options that cannot be": ({ play, url }) =>
     Effect.gen(function* () {
       const layers: Readonly<Record<string, Layer.Layer<never, unknown, HttpClient.HttpClient>>> = {

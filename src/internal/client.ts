@@ -102,8 +102,8 @@ const timed =
     )
 
 /**
- * A connection that breaks says which request it was of: without its credential, that is, in the header or in the URL. A
- * span would say it as well, so a request with a credential in its URL has none.
+ * What goes wrong says which request it was of: without its credential, that is, in the header or in the URL. A span would
+ * say it as well, so a request with a credential in its URL has none.
  */
 const concealed =
   <E extends ApiError>({ redactUrl }: Api<E>) =>
@@ -111,7 +111,7 @@ const concealed =
     HttpClient.transform(self, (effect, request) => {
       const url = redactUrl(request.url)
       const attempt = Effect.mapError(effect, (error) => {
-        if (!isTransportError(error)) return error
+        if (!isBrokenOff(error)) return error
         const shown = request.pipe(HttpClientRequest.setUrl(url), HttpClientRequest.removeHeader("authorization"))
         const { cause, description = "" } = error.reason
         return brokenOff({ request: shown, cause, description })
@@ -119,10 +119,9 @@ const concealed =
       return url === request.url ? attempt : Effect.provideService(attempt, HttpClient.TracerDisabledWhen, () => true)
     })
 
-const isTransportError = (
-  error: unknown
-): error is HttpClientError.HttpClientError & { readonly reason: HttpClientError.TransportError } =>
-  HttpClientError.isHttpClientError(error) && error.reason._tag === "TransportError"
+/** There was no answer. */
+const isBrokenOff = (error: unknown): error is HttpClientError.HttpClientError =>
+  HttpClientError.isHttpClientError(error) && !error.response
 
 const isStatusCodeError = (
   error: HttpClientError.HttpClientError
@@ -165,7 +164,7 @@ const retried =
       (error instanceof api.Error ? error.retryAfter : undefined) ?? Duration.zero
     // A 429 is the limiter's to send again. A server that asks for more is not waited for: the error says how long.
     const isTransient = (error: ClientError<E>) =>
-      isTransportError(error) ||
+      isBrokenOff(error) ||
       (error instanceof api.Error &&
         error.isRetryable &&
         error.reason._tag !== "RateLimited" &&
@@ -173,7 +172,7 @@ const retried =
     /** Whether a request may go again after an error: never where it may have been carried out once already. */
     const mayRetry = (request: HttpClientRequest.HttpClientRequest, error: ClientError<E>): boolean =>
       isReplayable(request) &&
-      ((isIdempotent(request) && isTransient(error)) || (isTransportError(error) && failureOf(error) === "connect"))
+      ((isIdempotent(request) && isTransient(error)) || (isBrokenOff(error) && failureOf(error) === "connect"))
     const patient = Schedule.modifyDelay(retry, ({ duration, input }) =>
       Effect.succeed(Duration.max(duration, waitOf(input)))
     )

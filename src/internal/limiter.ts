@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import type * as Scope from "effect/Scope"
 import { readAll, retryAfterOf } from "./http.ts"
+import { originOf } from "./origin.ts"
 import type { Server } from "./server.ts"
 
 /** How a client limits itself, whatever the platform. */
@@ -25,8 +26,8 @@ export interface LimiterOptions {
 export interface Limits {
   /** Requests per minute, by name of their class. */
   readonly perMinute: Readonly<Record<string, number>>
-  /** The class of a request; one without is not counted. */
-  readonly classOf: (request: HttpClientRequest.HttpClientRequest) => string | undefined
+  /** The class of a request to the platform; one to another server is not counted. */
+  readonly classOf: (request: HttpClientRequest.HttpClientRequest) => string
   /** Header with the seconds until the minute resets. */
   readonly resetAfter: string
 }
@@ -83,6 +84,7 @@ export const limited = Effect.fnUntraced(function* <E>(
   if (limits === false) return identity
   const limiter = pinWindow(options.rateLimiter ?? (yield* inMemory))
   const { classOf, perMinute, resetAfter } = limits
+  const origin = originOf(server.baseUrl)
   return (self) => {
     const careful = HttpClient.transformResponse(self, Effect.flatMap(tell(resetAfter)))
     const classes = new Map(
@@ -99,7 +101,11 @@ export const limited = Effect.fnUntraced(function* <E>(
       ])
     )
     return HttpClient.makeWith(
-      Effect.flatMap((request) => (classes.get(classOf(request) ?? "") ?? self).postprocess(Effect.succeed(request))),
+      Effect.flatMap((request) => {
+        // What another server says of its limits is not about this one.
+        const limited = originOf(request.url) === origin ? classes.get(classOf(request)) : undefined
+        return (limited ?? self).postprocess(Effect.succeed(request))
+      }),
       self.preprocess
     )
   }

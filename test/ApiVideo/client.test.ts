@@ -954,6 +954,24 @@ describe("limits requests per minute", () => {
   )
 })
 
+it.effect("what another server says of its limits holds no request to the platform back", () =>
+  Effect.gen(function* () {
+    const { client } = Recording.make((request) =>
+      request.url.startsWith("https://cdn.example.com") ? json(200, {}, limitHeaders(1, 0, 3_000)) : json(200, {})
+    )
+    const layer = ApiVideo.layerClient().pipe(
+      Layer.provide(TokenService.layerTest(["test"])),
+      Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
+    )
+    yield* Effect.gen(function* () {
+      const api = yield* ApiVideo.ApiVideo
+      yield* api.get("https://cdn.example.com/thumbnail.jpg")
+      // It would wait for ever here: nobody turns the clock.
+      yield* api.get("/videos")
+    }).pipe(Effect.provide(layer))
+  })
+)
+
 describe("a 429", () => {
   for (const header of ["retry-after", "x-ratelimit-retry-after"]) {
     test(

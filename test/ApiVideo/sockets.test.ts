@@ -379,7 +379,7 @@ describe("an answer that is not quite as documented is as good:", () => {
 describe("a key of the other environment", () => {
   const server = Sandbox.layer({ apiKeys: [], otherEnvironmentKeys: [Redacted.value(apiKey)] })
 
-  it.live("fails the start, and says which environment and the usual cause", () =>
+  it.live("fails the start, and says which environment it must be a key of", () =>
     Effect.gen(function* () {
       const { url: baseUrl } = yield* Sandbox.ApiVideoSandbox
       const error = yield* Effect.flip(Effect.scoped(Layer.build(ApiVideo.layer({ baseUrl, apiKey }))))
@@ -389,7 +389,7 @@ describe("a key of the other environment", () => {
         type: "authentication-invalid-api-key"
       })
       assert.include(error.message, `api.video ${new URL(baseUrl).host}`)
-      assert.match(error.message, /sandbox key.*usual cause/)
+      assert.match(error.message, /a key of api.video.*each environment has its own/)
       assert.strictEqual((yield* ledger).logins, 1)
     }).pipe(Effect.provide([server, NodeHttpClient.layerUndici]))
   )

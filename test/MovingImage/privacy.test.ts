@@ -2,12 +2,14 @@
  * No secret of movingimage is written down, as `test/privacy.test.ts` shows of api.video. Secrets are a username and a
  * password, every access and refresh token that was issued, and the token of an upload URL.
  */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigProvider, type Duration, Effect, Layer, Redacted, Schedule, Schema, type Scope } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 import { AccessToken, MovingImage, RenewalPolicy, TokenService } from "effect-video-auth"
 import * as Sandbox from "effect-video-auth/testing/MovingImageSandbox"
 import {
+  broken,
   eavesdropping,
   faults,
   hasty,
@@ -17,6 +19,7 @@ import {
   patienceFor,
   type Play,
   playing,
+  silent,
   watched,
   Witness
 } from "../support/witness.ts"
@@ -203,6 +206,21 @@ describe("no secret is written down where the server repeats all of the request 
 })
 
 const others: Readonly<Record<string, Scenario>> = {
+  "a request that is never sent, or breaks off while its body is read": ({ play, url }) => {
+    const layer = Layer.provide(
+      MovingImage.layerClient({ baseUrl: url, retry: false }),
+      TokenService.layerTest(["test"])
+    )
+    const place = `${elsewhere(url)}/chunks/ab?vm=101&__token__=${plantedUploadToken}`
+    const upload = HttpClientRequest.bodyStream(HttpClientRequest.post(place), broken)
+    const send = (what: string, request: HttpClientRequest.HttpClientRequest) =>
+      play(what, MovingImage.MovingImage.use((api) => api.execute(request)).pipe(Effect.provide(layer)))
+    return Effect.gen(function* () {
+      yield* send("upload by undici", upload)
+      yield* send("upload by node:http", upload).pipe(Effect.provide(NodeHttpClient.layerNodeHttp))
+      yield* Effect.provideService(send("upload", HttpClientRequest.post(place)), HttpClient.HttpClient, silent)
+    })
+  },
   "a port on which nobody listens": ({ play }) =>
     Effect.gen(function* () {
       const baseUrl = "http://127.0.0.1:9"

@@ -14,7 +14,8 @@ import {
   Metric,
   References,
   Schedule,
-  Schema
+  Schema,
+  Stream
 } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
 import {
@@ -293,6 +294,14 @@ export const parrot = (code: number, contentType: string): HttpClient.HttpClient
     const answer = new Response(text, { status: code, headers: { "content-type": contentType } })
     return Effect.succeed(HttpClientResponse.fromWeb(request, answer))
   })
+
+/** A body that breaks off while it is read. */
+export const broken = Stream.concat(Stream.make(new Uint8Array(10)), Stream.fail(new Error("no such file")))
+
+/** A transport that sends nothing, and says no more than of which request. */
+export const silent = HttpClient.make((request) =>
+  Effect.fail(new HttpClientError.HttpClientError({ reason: new HttpClientError.InvalidUrlError({ request }) }))
+)
 
 /** A transport whose error tells all that it was about to send. */
 export const indiscreet = HttpClient.make((request, url) =>
