@@ -90,8 +90,12 @@ export interface Body {
   readonly [member: PropertyKey]: unknown
 }
 
-/** A text among the members of a body, if it is one. */
+/** A text among the members of a body, if it is one: on one line, for it ends in logs and terminals, and not endless. */
 export const textOf = (body: Body, member: string, scrub: (text: string) => string): string | undefined => {
   const value = body[member]
-  return typeof value === "string" && value !== "" ? scrub(value) : undefined
+  return typeof value === "string" && value !== ""
+    ? scrub(value)
+        .replace(/\p{Cc}+/gu, " ")
+        .slice(0, 999)
+    : undefined
 }

@@ -468,6 +468,16 @@ describe("an answer is an error by its status:", () => {
     }),
     { rateLimitRetries: 0, respond: () => json(429, { title: "slow" }, { "x-ratelimit-retry-after": "3" }) }
   )
+
+  test(
+    "what the server says in it stays on one line, and ends",
+    Effect.gen(function* () {
+      const { message } = yield* Effect.flip(get("/videos"))
+      assert.include(message, "no [INFO] all is well [2J aaa")
+      assert.isBelow(message.length, 2_000)
+    }),
+    { respond: () => json(400, { title: `no\r\n[INFO] all is well \u001b[2J ${"a".repeat(1_000_000)}` }) }
+  )
 })
 
 const bodies: Readonly<Record<string, () => Response>> = {
