@@ -476,7 +476,7 @@ describe("an answer is an error by its status:", () => {
       assert.include(message, "no [INFO] all is well [2J aaa")
       assert.isBelow(message.length, 2_000)
     }),
-    { respond: () => json(400, { title: `no\r\n[INFO] all is well \u001b[2J ${"a".repeat(1_000_000)}` }) }
+    { respond: () => json(400, { title: `no\r\n[INFO] all is well\u001b[2J ${"a".repeat(1_000_000)}` }) }
   )
 })
 
