@@ -14,7 +14,7 @@ export const ofOAuth: ReadonlyArray<Mutant> = [
     breaks: "sign-in",
     name: "a redirect is good twice",
     file: code,
-    edits: [["yield* store.remove(keyOf(state))", ""]],
+    edits: [["yield* store.remove(keyOf(client, state))", ""]],
     tests: of("signIn")
   },
   {
@@ -36,11 +36,34 @@ export const ofOAuth: ReadonlyArray<Mutant> = [
   },
   {
     breaks: "sign-in",
+    name: "a client finishes what another one began",
+    file: code,
+    edits: [["authorization-code/${server.baseUrl} ${options.clientId}/${state}", "authorization-code/${state}"]],
+    tests: of("signIn")
+  },
+  {
+    breaks: "sign-in",
+    name: "a sign-in may be of any age",
+    file: code,
+    edits: [["...(maxAge !== undefined && { maxAge })", ""]],
+    tests: of("signIn")
+  },
+  {
+    breaks: "sign-in",
+    name: "a discovery may take as long as an exchange",
+    file: "src/internal/signIn.ts",
+    edits: [["Math.min(usual, exchangeTimeout / 2)", "usual"]],
+    tests: of("signIn")
+  },
+  {
+    breaks: "sign-in",
     name: "any nonce will do",
     file: code,
     edits: [
-      ["requireIdToken: isOpenId,", ""],
-      ["...(nonce !== undefined && { expectedNonce: nonce })", "expectedNonce: nonceOf(body) ?? oauth.expectNoNonce"],
+      [
+        "...(nonce !== undefined && { requireIdToken: true, expectedNonce: nonce }),",
+        "expectedNonce: nonceOf(body) ?? oauth.expectNoNonce,"
+      ],
       [
         "const refused = refusalOfCode(",
         'const nonceOf = (body: any) => body.id_token && JSON.parse(atob(body.id_token.split(".")[1])).nonce\nconst refused = refusalOfCode('
@@ -96,7 +119,9 @@ export const ofOAuth: ReadonlyArray<Mutant> = [
     breaks: 10,
     name: "metadata may lead to any host",
     file: oauth,
-    edits: [["hosts === undefined || hosts.includes(new URL(url).host)", "true"]],
+    edits: [
+      ["hosts === undefined || hosts.some((host) => originOf(`${protocol}//${host}`) === originOf(url))", "true"]
+    ],
     tests: of("discovery")
   },
   {
