@@ -170,7 +170,7 @@ describe.concurrent("quickstart", () => {
         const ending = yield* Effect.promise(() => run(env))
         assertDiscreet(ending)
         assert.strictEqual(ending.code, 1)
-        assert.match(ending.stderr, /^api\.video .*the credentials were refused .*check .*\n$/)
+        assert.match(ending.stderr, /^api\.video .*the credentials were refused .*it must be a key of .*\n$/)
       }).pipe(Effect.provide(ApiVideoSandbox.layer())),
     timeout
   )
