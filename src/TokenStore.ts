@@ -241,15 +241,20 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   ): Effect.fn.Return<Renewed, E | StoreUnavailable> {
     let { seen } = renewal
     while (true) {
+      // A commit that was not answered may have been made: then the refresh token is everybody's, and not ours to send.
+      let spent = true
       // Only the store's own failures are done without: those of the exchange are the caller's.
       const outcome = yield* transact(backend, identity, { ...renewal, ttl: ttl ?? renewal.ttl, seen, owner }).pipe(
         Effect.catchIf(
           (error): error is StoreUnavailable => error instanceof StoreUnavailable && renewal.canLogIn,
-          () => privately(identity, renewal)
+          () => {
+            spent = false
+            return privately(identity, renewal)
+          }
         )
       )
       const { isAdopted, isPrivate, token } = outcome
-      if (isPrivate) own.set(identity, { token, spent: false })
+      if (isPrivate) own.set(identity, { token, spent })
       else own.delete(identity)
       // Adopted but expired: what somebody else's credential is good for is its refresh token. One of our own that is dead
       // on arrival is given back as it is: this is one attempt, and whoever waits decides on another.

@@ -291,6 +291,26 @@ describe("a store that is down", () => {
     })
   )
 
+  it.effect(
+    "a commit that was made, though nobody heard so: the refresh token in it is sent by one process alone",
+    () =>
+      Effect.gen(function* () {
+        const { memory, store, unplug } = yield* unpluggable()
+        const deaf: TokenStore.Backend = {
+          ...store,
+          commit: (identity, options) =>
+            Effect.andThen(Effect.andThen(memory.commit(identity, options), unplug), store.commit(identity, options))
+        }
+        const { fake, ledger, service } = yield* start({ store: deaf, policy: onDemand })
+        yield* service.get
+        const { service: other } = yield* start({ store: memory, policy: onDemand }, fake)
+        assert.strictEqual(bare(yield* other.get), "access-1")
+        yield* service.renew
+        yield* other.renew
+        assert.deepStrictEqual((yield* ledger).refreshTokens, ["refresh-1"])
+      })
+  )
+
   it.effect("when it is back, the next renewal drops the private credential for the store's", () =>
     Effect.gen(function* () {
       const { memory, plugIn, store, unplug } = yield* unpluggable(yield* seededStore({ expiresAt: 7_200_000 }))
