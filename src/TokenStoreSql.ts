@@ -120,7 +120,7 @@ export const createTable = (table: string = defaultTable): string => `create tab
 )`
 
 /**
- * {@link createTable} as a migration of Effect's `Migrator`.
+ * {@link createTable} as a migration of Effect's `Migrator`, or to be run by each process when it starts.
  *
  * **Example** (Among the program's own migrations)
  *
@@ -137,7 +137,15 @@ export const createTable = (table: string = defaultTable): string => `create tab
  * @since 0.1.0
  */
 export const migration = (table?: string): Effect.Effect<void, SqlError, SqlClient.SqlClient> =>
-  SqlClient.SqlClient.use((sql) => Effect.asVoid(sql.unsafe(createTable(table))))
+  SqlClient.SqlClient.use((sql) =>
+    Effect.asVoid(
+      // PostgreSQL looks whether the table exists, and fails where somebody makes it meanwhile.
+      Effect.retry(sql.unsafe(createTable(table)), {
+        while: ({ reason }) => reason._tag === "UniqueViolation",
+        times: 3
+      })
+    )
+  )
 
 /** A row that `acquire` gives: exactly one. */
 interface Answer {
@@ -169,8 +177,14 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
       : sql`select pg_notify(${options.channel}, identity) from done`
 
   // Whoever asks may be in a transaction of the program's, which may last, and be rolled back.
-  const alone = <A, E>(statement: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    Effect.updateContext(statement, Context.omit(sql.transactionService))
+  const alone = <A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
+    Effect.updateContext(
+      // Where statements are isolated more strictly than by default, of those at the same time all but one are refused.
+      Effect.retry(statement, {
+        while: ({ reason }) => reason._tag === "SerializationError" || reason._tag === "DeadlockError"
+      }),
+      Context.omit(sql.transactionService)
+    )
 
   return yield* StoreBackend.make(
     {

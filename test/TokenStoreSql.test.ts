@@ -113,6 +113,47 @@ await postgres.describe("on PostgreSQL", (url) => {
     })
   )
 
+  it.live("sql: processes that make the table at the same time all find it", () =>
+    Effect.gen(function* () {
+      const { schema } = yield* database(url)
+      const clients = yield* Effect.replicateEffect(connect(url), 8)
+      yield* Effect.forEach(clients, (client) =>
+        Effect.provideContext(
+          SqlClient.SqlClient.use((sql) => sql`select 1`),
+          client
+        )
+      )
+      const migrate = TokenStoreSql.migration(`${schema}.others`)
+      yield* Effect.forEach(clients, (client) => Effect.provideContext(migrate, client), { concurrency: "unbounded" })
+    })
+  )
+
+  for (const level of ["repeatable read", "serializable"])
+    it.live(`sql: one of those who ask at the same time has the lease, where statements are isolated as ${level}`, () =>
+      Effect.gen(function* () {
+        const { table, schema } = yield* database(url)
+        const strict = new URL(url)
+        strict.searchParams.set("options", `-c default_transaction_isolation=${level.replace(" ", "\\ ")}`)
+        const clients = yield* connect(String(strict).replaceAll("+", "%20"))
+        const sql = Context.get(clients, SqlClient.SqlClient)
+        const [shown] = yield* sql`show transaction_isolation`
+        assert.deepStrictEqual(shown, { transaction_isolation: level })
+        const backend = yield* Effect.provideContext(
+          TokenStoreSql.make({ encryption: keyed(1), table: `${schema}.tokens` }),
+          clients
+        )
+        for (let round = 0; round < 10; round++) {
+          yield* sql`delete from ${table}`
+          const answers = yield* Effect.forEach(
+            Array.from({ length: 8 }, (_, index) => `owner-${index}`),
+            (owner) => backend.acquire("one", { owner, seen: 0, ttl: 60_000 }),
+            { concurrency: "unbounded" }
+          )
+          assert.deepStrictEqual(answers.map(({ _tag }) => _tag).sort(), [...Array(7).fill("Busy"), "Lease"])
+        }
+      })
+    )
+
   /** Nobody gets at the table while the effect runs. */
   const locked = Effect.fnUntraced(function* <A, E, R>(
     { sql, table }: { readonly sql: SqlClient.SqlClient; readonly table: ReturnType<SqlClient.SqlClient> },
