@@ -273,6 +273,13 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
 
   const key = (identity: string, { fence }: Pick<StoreBackend.Holder, "fence">) => `${fence} ${identity}`
 
+  /** Changes the state that gave a lease. Whether that succeeds or not, its holder is done, and lives for it no more. */
+  const leave = (identity: string, holder: StoreBackend.Holder, next: (state: State) => Change) =>
+    Effect.ensuring(
+      change(identity, (head) => Effect.succeed(holds(head, holder) ? next(head.state) : undefined)),
+      FiberMap.remove(signsOfLife, key(identity, holder))
+    )
+
   const statements: StoreBackend.Statements = {
     acquire: Effect.fnUntraced(function* (identity, { owner, seen, ttl }) {
       yield* fs.makeDirectory(options.directory, { recursive: true, mode: 0o700 })
@@ -313,21 +320,13 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
       yield* FiberMap.run(signsOfLife, key(identity, { fence }), liveOn(file, ttl))
       return { _tag: "Lease", now: time, record, generation, fence, orphaned: next.spent }
     }),
-    commit: Effect.fnUntraced(function* (identity, { generation, record, ...holder }) {
-      const { next } = yield* change(identity, (head) =>
-        Effect.succeed(holds(head, holder) ? { generation, record, spent: false } : undefined)
-      )
-      yield* FiberMap.remove(signsOfLife, key(identity, holder))
-      return next !== undefined
-    }),
-    release: Effect.fnUntraced(function* (identity, { spent, ...holder }) {
-      yield* change(identity, (head) =>
-        Effect.succeed(
-          holds(head, holder) ? { generation: head.state.generation, record: head.state.record, spent } : undefined
-        )
-      )
-      yield* FiberMap.remove(signsOfLife, key(identity, holder))
-    }),
+    commit: (identity, { generation, record, ...holder }) =>
+      Effect.map(
+        leave(identity, holder, () => ({ generation, record, spent: false })),
+        ({ next }) => next !== undefined
+      ),
+    release: (identity, { spent, ...holder }) =>
+      leave(identity, holder, ({ generation, record }) => ({ generation, record, spent })),
     clear: Effect.fnUntraced(function* (identity) {
       yield* change(identity, ({ number, state: { generation } }) =>
         Effect.succeed(number === 0 ? undefined : { generation, spent: false })

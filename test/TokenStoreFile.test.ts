@@ -329,3 +329,21 @@ describe("file: changed", () => {
     )
   }
 })
+
+it.live("file: what is wrong with a directory that cannot be used is told once, and that it is mended", () =>
+  Effect.gen(function* () {
+    const lines: Array<string> = []
+    const logger = Logger.make<unknown, void>(({ message }) => void lines.push(String(message)))
+    const directory = `${yield* temporary}/tokens`
+    yield* write(directory, "a file in its place")
+    const backend = yield* open(directory)
+    yield* Effect.gen(function* () {
+      for (const owner of ["a", "b"]) yield* Effect.flip(backend.acquire("one", { owner, seen: 0, ttl: 1_000 }))
+      yield* fileSystem((fs) => fs.remove(directory))
+      yield* lease(backend, { owner: "a" })
+    }).pipe(Effect.provide(Logger.layer([logger])))
+    assert.lengthOf(lines, 2)
+    assert.match(lines[0] ?? "", /^the token store failed to acquire and is done without: .*AlreadyExists.*tokens/)
+    assert.strictEqual(lines[1], "the token store answers again")
+  })
+)

@@ -11,6 +11,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -68,6 +69,22 @@ export interface Statements {
   readonly changed: (identity: string) => Effect.Effect<void, unknown>
 }
 
+const keyOf = (identity: string, { fence }: Pick<Holder, "fence">) => `${fence} ${identity}`
+
+/** The store did not answer in time. */
+class Silent extends Data.TaggedError("Silent") {}
+
+/** What names a failure of a file system, Redis or a database, and nothing that was written or configured. */
+const names = ["_tag", "reason", "cause", "code", "method", "pathOrDescriptor"]
+
+const told = (cause: Cause.Cause<unknown>): string => {
+  try {
+    return JSON.stringify(Cause.squash(cause), names) ?? "?"
+  } catch {
+    return "?"
+  }
+}
+
 const toUnavailable =
   (operation: string) =>
   <A>(effect: Effect.Effect<A, unknown>): Effect.Effect<A, StoreUnavailable> =>
@@ -93,19 +110,33 @@ export const make = Effect.fnUntraced(function* (
   const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   /** The store's time less the monotonic one, as the last answer told. */
   let offset: number | undefined
-  const storeTime = () => (offset === undefined ? undefined : offset + monotonic())
+  /** The same, by the answers that gave a lease: of several servers each has a time of its own. */
+  const offsets = new Map<string, number>()
+  let isDown = false
+
+  /** A store that is down is done without, which is told once: a mistake in its configuration looks the same. */
+  const watched = <A>(operation: string, effect: Effect.Effect<A, unknown>): Effect.Effect<A, unknown> =>
+    Effect.onExit(effect, (exit) => {
+      if (Exit.isSuccess(exit)) {
+        if (!isDown) return Effect.void
+        isDown = false
+        return Effect.logInfo("the token store answers again")
+      }
+      if (isDown || Cause.hasInterruptsOnly(exit.cause)) return Effect.void
+      isDown = true
+      return Effect.logWarning(`the token store failed to ${operation} and is done without: ${told(exit.cause)}`)
+    })
 
   // On a fibre of its own: a driver that is told to stop may want to hear from the server first.
   const call = <A>(operation: string, effect: Effect.Effect<A, unknown>): Effect.Effect<A, StoreUnavailable> =>
     Effect.flatMap(Effect.forkDetach(effect, { startImmediately: true }), (fiber) =>
-      Fiber.join(fiber).pipe(
-        Effect.timeoutOrElse({
+      watched(
+        operation,
+        Effect.timeoutOrElse(Fiber.join(fiber), {
           duration: callTimeout,
-          orElse: () => Effect.fail(new StoreUnavailable({ operation }))
-        }),
-        toUnavailable(operation),
-        Effect.ensuring(Effect.sync(() => fiber.interruptUnsafe()))
-      )
+          orElse: () => Effect.fail(new Silent())
+        })
+      ).pipe(toUnavailable(operation), Effect.ensuring(Effect.sync(() => fiber.interruptUnsafe())))
     )
 
   /** The credential of a record on this process' clock, or what is wrong with it. */
@@ -121,8 +152,7 @@ export const make = Effect.fnUntraced(function* (
       let { seen } = options
       while (true) {
         const asked = clock.currentTimeMillisUnsafe()
-        const now = storeTime()
-        const notAfter = now === undefined ? undefined : now + callTimeout
+        const notAfter = offset === undefined ? undefined : offset + monotonic() + callTimeout
         const taken: Taken = yield* statements.acquire(identity, { ...options, seen, notAfter })
         offset = taken.now - monotonic()
         if (taken._tag === "Late") continue
@@ -140,6 +170,7 @@ export const make = Effect.fnUntraced(function* (
           yield* Effect.logWarning(`the stored credential of ${identity} is done without: ${stored}`)
         }
         const { fence, orphaned } = taken
+        offsets.set(keyOf(identity, taken), offset)
         return {
           _tag: "Lease",
           stored: typeof stored === "object" ? Option.some(stored) : Option.none(),
@@ -158,17 +189,22 @@ export const make = Effect.fnUntraced(function* (
       call(
         "commit",
         Effect.suspend(() => {
-          const now = storeTime()
+          const key = keyOf(identity, { fence })
+          const offset = offsets.get(key)
+          offsets.delete(key)
           // Nobody holds a lease who has not asked for one.
-          if (now === undefined) return Effect.succeed(false)
-          const shift = Math.floor(now - clock.currentTimeMillisUnsafe())
+          if (offset === undefined) return Effect.succeed(false)
+          const shift = Math.floor(offset + monotonic() - clock.currentTimeMillisUnsafe())
           const { generation } = stored
           return Effect.flatMap(encryption.encode(identity, shifted(stored, shift)), (record) =>
             statements.commit(identity, { owner, fence, generation, record })
           )
         })
       ),
-    release: (identity, options) => call("release", statements.release(identity, options)),
+    release: (identity, options) => {
+      offsets.delete(keyOf(identity, options))
+      return call("release", statements.release(identity, options))
+    },
     clear: (identity) => call("clear", statements.clear(identity)),
     changed: (identity) => toUnavailable("changed")(statements.changed(identity))
   }
