@@ -8,8 +8,9 @@
  * openssl rand -base64 32
  * ```
  *
- * To replace a key, put the new one in front of the old one: the first encrypts, all of them decrypt. The old one can go
- * when every credential has been renewed once, or at any time for the price of one login each.
+ * The first key encrypts, all of them decrypt. To replace one while processes run, add the new one behind the old one
+ * everywhere, then put it in front; to who has not got it yet, a record would be none, and its session over. The old one can
+ * go when every credential has been renewed once, or at any time for the price of one login each.
  *
  * **Example** (Keys from the environment)
  *

@@ -1,5 +1,5 @@
 /**
- * A token store in Redis or Valkey, on Effect's `Redis` service: one server, replicas behind a sentinel, or a cluster.
+ * A token store in Redis or Valkey, on Effect's `Redis` service: one server, or replicas behind a sentinel.
  *
  * Everything about an identity is one hash, which each operation reads and changes in one script, by the server's clock.
  * Nothing of it expires: use a server that evicts none of it (`maxmemory-policy noeviction` or a `volatile-` one).

@@ -149,7 +149,7 @@ await postgres.describe("on PostgreSQL", (url) => {
             (owner) => backend.acquire("one", { owner, seen: 0, ttl: 60_000 }),
             { concurrency: "unbounded" }
           )
-          assert.deepStrictEqual(answers.map(({ _tag }) => _tag).sort(), [...Array(7).fill("Busy"), "Lease"])
+          assert.deepStrictEqual(answers.map(({ _tag }) => _tag).toSorted(), [...Array(7).fill("Busy"), "Lease"])
         }
       })
     )

@@ -103,8 +103,15 @@ export const ofStores: ReadonlyArray<Mutant> = [
     breaks: "store",
     name: "SQL: it writes in the transaction of whoever asks",
     file: sql,
-    edits: [["Effect.updateContext(statement, Context.omit(sql.transactionService))", "statement"]],
+    edits: [["      Context.omit(sql.transactionService)\n", "      (context) => context\n"]],
     tests: of("TokenStoreSql")
+  },
+  {
+    breaks: "store",
+    name: "a refresh token that the store may have is sent from here as well",
+    file: "src/TokenStore.ts",
+    edits: [["let spent = true", "let spent = false"]],
+    tests: of("TokenStore")
   },
   {
     breaks: "store",

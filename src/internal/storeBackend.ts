@@ -69,8 +69,6 @@ export interface Statements {
   readonly changed: (identity: string) => Effect.Effect<void, unknown>
 }
 
-const keyOf = (identity: string, { fence }: Pick<Holder, "fence">) => `${fence} ${identity}`
-
 /** The store did not answer in time. */
 class Silent extends Data.TaggedError("Silent") {}
 
@@ -110,8 +108,7 @@ export const make = Effect.fnUntraced(function* (
   const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   /** The store's time less the monotonic one, as the last answer told. */
   let offset: number | undefined
-  /** The same, by the answers that gave a lease: of several servers each has a time of its own. */
-  const offsets = new Map<string, number>()
+  const storeTime = () => (offset === undefined ? undefined : offset + monotonic())
   let isDown = false
 
   /** A store that is down is done without, which is told once: a mistake in its configuration looks the same. */
@@ -152,7 +149,8 @@ export const make = Effect.fnUntraced(function* (
       let { seen } = options
       while (true) {
         const asked = clock.currentTimeMillisUnsafe()
-        const notAfter = offset === undefined ? undefined : offset + monotonic() + callTimeout
+        const now = storeTime()
+        const notAfter = now === undefined ? undefined : now + callTimeout
         const taken: Taken = yield* statements.acquire(identity, { ...options, seen, notAfter })
         offset = taken.now - monotonic()
         if (taken._tag === "Late") continue
@@ -170,7 +168,6 @@ export const make = Effect.fnUntraced(function* (
           yield* Effect.logWarning(`the stored credential of ${identity} is done without: ${stored}`)
         }
         const { fence, orphaned } = taken
-        offsets.set(keyOf(identity, taken), offset)
         return {
           _tag: "Lease",
           stored: typeof stored === "object" ? Option.some(stored) : Option.none(),
@@ -189,22 +186,17 @@ export const make = Effect.fnUntraced(function* (
       call(
         "commit",
         Effect.suspend(() => {
-          const key = keyOf(identity, { fence })
-          const offset = offsets.get(key)
-          offsets.delete(key)
+          const now = storeTime()
           // Nobody holds a lease who has not asked for one.
-          if (offset === undefined) return Effect.succeed(false)
-          const shift = Math.floor(offset + monotonic() - clock.currentTimeMillisUnsafe())
+          if (now === undefined) return Effect.succeed(false)
+          const shift = Math.floor(now - clock.currentTimeMillisUnsafe())
           const { generation } = stored
           return Effect.flatMap(encryption.encode(identity, shifted(stored, shift)), (record) =>
             statements.commit(identity, { owner, fence, generation, record })
           )
         })
       ),
-    release: (identity, options) => {
-      offsets.delete(keyOf(identity, options))
-      return call("release", statements.release(identity, options))
-    },
+    release: (identity, options) => call("release", statements.release(identity, options)),
     clear: (identity) => call("clear", statements.clear(identity)),
     changed: (identity) => toUnavailable("changed")(statements.changed(identity))
   }
