@@ -9,7 +9,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Clock, Config, Console, Duration, Effect, type FileSystem, type Scope } from "effect"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { chaos, type Outcome } from "../test/fleet/chaos.ts"
+import { chaos, lostIn, type Outcome } from "../test/fleet/chaos.ts"
 import * as Places from "../test/fleet/places.ts"
 import type { Store } from "../test/fleet/protocol.ts"
 
@@ -25,9 +25,10 @@ const places: Readonly<Record<string, Effect.Effect<Store, unknown, FileSystem.F
 }
 
 /** What is wrong with an outcome. */
-const faultsOf = ({ failures, generations, inVain, killed, logins, refreshes, refreshTokensSentTwice }: Outcome) => {
+const faultsOf = (outcome: Outcome) => {
+  const { failures, generations, logins, refreshes, refreshTokensSentTwice } = outcome
   const exchanges = logins + refreshes
-  const lost = killed.unsent + killed.unanswered + killed.answered + inVain.slow + inVain.ended + 2 * inVain.alone
+  const lost = lostIn(outcome)
   return [
     ...failures,
     ...refreshTokensSentTwice.map((token) => `${token} was sent twice`),

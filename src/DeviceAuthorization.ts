@@ -20,7 +20,7 @@ import type { AccessToken } from "./AccessToken.ts"
 import { stamped } from "./internal/authentication.ts"
 import * as Grants from "./internal/grants.ts"
 import { monotonic } from "./internal/engine.ts"
-import { ask, checked, inTime, refusalOfCode } from "./internal/oauth.ts"
+import { ask, checked, inTime, isUnreadableSuccess, refusalOfCode } from "./internal/oauth.ts"
 import { isSecureOrigin } from "./internal/origin.ts"
 import { withProvider } from "./internal/server.ts"
 import * as SignIn from "./internal/signIn.ts"
@@ -142,13 +142,13 @@ const poll = Effect.fnUntraced(function* (
     if (answer._tag === "Success") return answer.success.token
     const reason = answer.failure
     const code = reason._tag === "ProviderRejected" ? reason.code : undefined
+    // The code is used up.
+    if (isUnreadableSuccess(reason)) return yield* reason
     if (code === "slow_down") pause += slowerBy
-    // A success that cannot be read has used the code up.
-    if (reason._tag === "MalformedResponse" && `${reason.status}`.startsWith("2")) return yield* reason
-    if (reason.isRetryable) {
+    else if (reason.isRetryable) {
       backoff = Math.min(2 * Math.max(pause, backoff), longestBackoff)
       more = "retryAfter" in reason && reason.retryAfter !== undefined ? Duration.toMillis(reason.retryAfter) : 0
-    } else if (code !== "slow_down" && code !== "authorization_pending") return yield* reason
+    } else if (code !== "authorization_pending") return yield* reason
   }
 })
 

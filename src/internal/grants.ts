@@ -10,7 +10,16 @@ import type * as OAuth2 from "../OAuth2.ts"
 import * as TokenError from "../TokenError.ts"
 import type { TokenProvider, Traits } from "../TokenProvider.ts"
 import type { Operation, Refusal } from "./authentication.ts"
-import { ask, checkPlace, discover, kept, type Peer, refusalWith, type RequestOptions } from "./oauth.ts"
+import {
+  ask,
+  checkPlace,
+  discover,
+  isUnreadableSuccess,
+  kept,
+  type Peer,
+  refusalWith,
+  type RequestOptions
+} from "./oauth.ts"
 import { stretched } from "./password.ts"
 import { identityOf, invalid, locate, readSecret, type SecretSource, type Server, withProvider } from "./server.ts"
 
@@ -238,12 +247,7 @@ const revoke =
           ),
         refusal: refusalWith("check them"),
         decode: () => Effect.void
-      }).pipe(
-        Effect.catchIf(
-          (reason) => reason._tag === "MalformedResponse" && `${reason.status}`.startsWith("2"),
-          () => Effect.void
-        )
-      )
+      }).pipe(Effect.catchIf(isUnreadableSuccess, () => Effect.void))
     })
 
 // ---------------------------------------------------------------------------------------------------------------------

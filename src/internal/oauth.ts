@@ -155,6 +155,10 @@ export const ask = /* @__PURE__ */ Effect.fnUntraced(function* <A>(
   )
 })
 
+/** The server did what it was asked, and said so in a way that cannot be read. */
+export const isUnreadableSuccess = (reason: TokenError.RenewalReason): boolean =>
+  reason._tag === "MalformedResponse" && `${reason.status}`.startsWith("2")
+
 /** Bounds a request that no engine bounds. */
 export const inTime = <A>(request: Effect.Effect<A, TokenError.RenewalReason>) =>
   Effect.timeoutOrElse(request, {

@@ -45,6 +45,13 @@ export interface Outcome {
   readonly endings: ReadonlyArray<number>
 }
 
+/**
+ * Exchanges that came to nothing at most: one for each holder that died, was too slow or ended, as who took over logged in,
+ * and for each login past the store one more, as that ends the refresh token in the store.
+ */
+export const lostIn = ({ inVain, killed }: Outcome): number =>
+  killed.unsent + killed.unanswered + killed.answered + inVain.slow + inVain.ended + 2 * inVain.alone
+
 /** Milliseconds. Tokens of 3 s are renewed after 2.25 to 2.55 s. */
 const [lease, lifetime] = [2_000, 3_000]
 /** An exchange is a hesitation of its process, the server's latency, and another hesitation: milliseconds. */
