@@ -97,9 +97,11 @@ expectSame("tarball", files, [
   ...modules.map((name) => `src/${name}.ts`),
   ...modules.flatMap((name) => ["js", "js.map", "d.ts", "d.ts.map"].map((end) => `dist/${name}.${end}`))
 ])
+// Nobody outside the package imports what its wings keep to themselves or share with each other.
+const isClosed = (name: string) => /\/(internal|shared)\//.test(name)
 const entries = [
   ".",
-  ...modules.filter((name) => name !== "index" && !name.startsWith("internal/")).map((name) => `./${name}`)
+  ...modules.filter((name) => name !== "index" && !isClosed(name)).map((name) => `./${name.replace(/\/index$/, "")}`)
 ]
 const specifier = (entry: string) => posix.join("effect-video-auth", entry)
 
@@ -204,9 +206,12 @@ const outcomes = (how: "import" | "resolve", names: ReadonlyArray<string>): Read
 for (const [index, outcome] of outcomes("import", entries).entries()) {
   if (outcome !== "ok") problems.push(`${entries[index]} cannot be imported: ${outcome}`)
 }
-const closed = ["index", "cli/sandbox", ...modules.filter((name) => name.startsWith("internal/"))].map(
-  (name) => `./${name}`
-)
+const closed = [
+  ...modules.filter((name) => name.endsWith("index") || isClosed(name)),
+  "cli/sandbox",
+  "ApiVideo",
+  "TokenService"
+].map((name) => `./${name}`)
 for (const [index, outcome] of outcomes("resolve", closed).entries()) {
   if (!outcome.startsWith("ERR_PACKAGE_PATH_NOT_EXPORTED")) problems.push(`${closed[index]} is not closed: ${outcome}`)
 }

@@ -1,8 +1,8 @@
 /** Ours: one layer, defaults throughout. The rate limiter is off, for it would hold the scenarios back. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
-import * as ApiVideo from "../../src/ApiVideo.ts"
-import * as TokenService from "../../src/TokenService.ts"
+import * as ApiVideo from "../../src/api-video/ApiVideo.ts"
+import * as TokenService from "../../src/token/TokenService.ts"
 import { ours } from "../measurement.ts"
 import { apiKey } from "../server/platform.ts"
 import type { Subject } from "./subject.ts"

@@ -1,10 +1,10 @@
 /** The Effect clients of scenario 7: ours with its options, ours in part, and Effect's own. */
 import { Context, Duration, Effect, flow, Layer, Redacted } from "effect"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
-import * as ApiVideo from "../../src/ApiVideo.ts"
-import * as BearerClient from "../../src/BearerClient.ts"
-import * as RenewalPolicy from "../../src/RenewalPolicy.ts"
-import * as TokenService from "../../src/TokenService.ts"
+import * as ApiVideo from "../../src/api-video/ApiVideo.ts"
+import * as BearerClient from "../../src/platform/BearerClient.ts"
+import * as RenewalPolicy from "../../src/token/RenewalPolicy.ts"
+import * as TokenService from "../../src/token/TokenService.ts"
 import { apiKey } from "../server/platform.ts"
 
 type Response = Effect.Effect<HttpClientResponse.HttpClientResponse, unknown>

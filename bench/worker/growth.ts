@@ -1,8 +1,8 @@
 /** Scenario 10 in a process of its own: what calls cost as callers or identities become many. */
 import { Effect, Fiber, Latch, Redacted } from "effect"
-import type { AccessToken } from "../../src/AccessToken.ts"
-import type { TokenProvider } from "../../src/TokenProvider.ts"
-import * as TokenService from "../../src/TokenService.ts"
+import type { AccessToken } from "../../src/token/AccessToken.ts"
+import type { TokenProvider } from "../../src/token/TokenProvider.ts"
+import * as TokenService from "../../src/token/TokenService.ts"
 import { answer } from "./answer.ts"
 
 /** So many `callers` wait for one renewal, or so many `identities` have a service each. */

@@ -5,7 +5,7 @@
 import { GCProfiler, getHeapStatistics } from "node:v8"
 import { Effect, Ref, type Scope } from "effect"
 import * as FakeProvider from "../../src/testing/FakeProvider.ts"
-import * as TokenService from "../../src/TokenService.ts"
+import * as TokenService from "../../src/token/TokenService.ts"
 import type { Subject } from "../subjects/subject.ts"
 import { answer } from "./answer.ts"
 

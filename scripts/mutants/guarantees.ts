@@ -1,11 +1,11 @@
 /** Ways to break what the ten guarantees say of every platform. */
 import type { Mutant } from "./mutant.ts"
 
-const engine = "src/internal/engine.ts"
-const actor = "src/internal/actor.ts"
-const exchange = "src/internal/exchange.ts"
-const store = "src/TokenStore.ts"
-const client = "src/BearerClient.ts"
+const engine = "src/token/internal/engine.ts"
+const actor = "src/token/internal/actor.ts"
+const exchange = "src/token/internal/exchange.ts"
+const store = "src/token/TokenStore.ts"
+const client = "src/platform/BearerClient.ts"
 
 /** Only a program that nobody thought of notices. */
 const model = ["test/model"]
@@ -37,7 +37,7 @@ export const ofGuarantees: ReadonlyArray<Mutant> = [
     name: "no fence on commit",
     file: store,
     edits: [["if (!holds(record, { owner, fence })) return false", ""]],
-    tests: ["test/TokenStore.test.ts"]
+    tests: ["test/token/TokenStore.test.ts"]
   },
   // 2. `get` never returns a token that has expired.
   {
@@ -303,20 +303,20 @@ export const ofGuarantees: ReadonlyArray<Mutant> = [
     name: "the token goes to any origin",
     file: client,
     edits: [["&& isOurs(request) && !anonymous(request)", "&& !anonymous(request)"]],
-    tests: ["test/BearerClient.test.ts"]
+    tests: ["test/platform/BearerClient.test.ts"]
   },
   {
     breaks: 10,
     name: "a 403 renews",
     file: client,
     edits: [["response.status === 401 &&", "(response.status === 401 || response.status === 403) &&"]],
-    tests: ["test/BearerClient.test.ts"]
+    tests: ["test/platform/BearerClient.test.ts"]
   },
   {
     breaks: 10,
     name: "a 401 about scope renews",
     file: client,
     edits: [["isAnsweredByOurs(response) &&\n    !isAboutScope(response)", "isAnsweredByOurs(response)"]],
-    tests: ["test/BearerClient.test.ts"]
+    tests: ["test/platform/BearerClient.test.ts"]
   }
 ]

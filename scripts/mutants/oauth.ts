@@ -1,11 +1,11 @@
 /** Ways to break what OAuth 2 and OpenID Connect ask of a client. */
 import type { Mutant } from "./mutant.ts"
 
-const code = "src/internal/code.ts"
-const device = "src/DeviceAuthorization.ts"
-const grants = "src/internal/grants.ts"
-const oauth = "src/internal/oauth.ts"
-const signIn = "src/internal/signIn.ts"
+const code = "src/oauth/shared/code.ts"
+const device = "src/oauth/DeviceAuthorization.ts"
+const grants = "src/oauth/shared/grants.ts"
+const oauth = "src/oauth/shared/oauth.ts"
+const signIn = "src/oauth/internal/signIn.ts"
 
 const of = (name: string) => [`test/OAuth2/${name}.test.ts`]
 
@@ -51,7 +51,7 @@ export const ofOAuth: ReadonlyArray<Mutant> = [
   {
     breaks: "sign-in",
     name: "a discovery may take as long as an exchange",
-    file: "src/internal/signIn.ts",
+    file: "src/oauth/internal/signIn.ts",
     edits: [["Math.min(usual, exchangeTimeout / 2)", "usual"]],
     tests: of("signIn")
   },

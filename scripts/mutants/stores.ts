@@ -1,11 +1,11 @@
 /** Ways to break what the stores say, each of its own. */
 import type { Mutant } from "./mutant.ts"
 
-const backend = "src/internal/storeBackend.ts"
-const encryption = "src/TokenEncryption.ts"
-const file = "src/TokenStoreFile.ts"
-const redis = "src/TokenStoreRedis.ts"
-const sql = "src/TokenStoreSql.ts"
+const backend = "src/store/internal/storeBackend.ts"
+const encryption = "src/store/TokenEncryption.ts"
+const file = "src/store/TokenStoreFile.ts"
+const redis = "src/store/TokenStoreRedis.ts"
+const sql = "src/store/TokenStoreSql.ts"
 
 const of = (name: string) => [`test/${name}.test.ts`]
 
@@ -109,7 +109,7 @@ export const ofStores: ReadonlyArray<Mutant> = [
   {
     breaks: "store",
     name: "a refresh token that the store may have is sent from here as well",
-    file: "src/TokenStore.ts",
+    file: "src/token/TokenStore.ts",
     edits: [["let spent = true", "let spent = false"]],
     tests: of("TokenStore")
   },

@@ -9,9 +9,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import type { TokenResponse } from "../AccessToken.ts"
-import { RefreshTokenRejected, type RenewalReason } from "../TokenError.ts"
-import type { TokenProvider, Traits } from "../TokenProvider.ts"
+import type { TokenResponse } from "../token/AccessToken.ts"
+import { RefreshTokenRejected, type RenewalReason } from "../token/TokenError.ts"
+import type { TokenProvider, Traits } from "../token/TokenProvider.ts"
 
 /**
  * How the fake behaves; changed at any time with `configure`.

@@ -3,9 +3,9 @@
  * received and what came of them. It believes nothing that a token says of itself.
  */
 import { Duration, Effect, Redacted } from "effect"
-import type * as AccessToken from "effect-video-auth/AccessToken"
-import * as TokenError from "effect-video-auth/TokenError"
-import type { TokenProvider } from "effect-video-auth/TokenProvider"
+import type * as AccessToken from "effect-video-auth/token/AccessToken"
+import * as TokenError from "effect-video-auth/token/TokenError"
+import type { TokenProvider } from "effect-video-auth/token/TokenProvider"
 import type { Op, Program } from "./program.ts"
 
 /** In every secret, so that one that got out is recognised. */

@@ -15,7 +15,7 @@ import {
   TokenServiceMap,
   TokenStore
 } from "effect-video-auth"
-import type * as ApiVideoModule from "effect-video-auth/ApiVideo"
+import type * as ApiVideoModule from "effect-video-auth/api-video/ApiVideo"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import * as MovingImageSandbox from "effect-video-auth/testing/MovingImageSandbox"
 import * as RecordingHttpClient from "effect-video-auth/testing/RecordingHttpClient"

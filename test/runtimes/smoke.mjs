@@ -12,7 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { ApiVideo, TokenEvent } from "effect-video-auth"
-import * as TokenError from "effect-video-auth/TokenError"
+import * as TokenError from "effect-video-auth/token/TokenError"
 
 const apiKey = Redacted.make("your_api_key")
 

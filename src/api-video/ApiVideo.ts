@@ -1,0 +1,629 @@
+/**
+ * api.video: an `HttpClient` that logs in, refreshes, recovers, waits for rate limits, retries and fails with typed
+ * errors.
+ *
+ * {@link layer} is all a program needs. It is {@link layerToken}, the token, provided to {@link layerClient}, the client
+ * on top of any token and any `HttpClient`; a spec replaces either.
+ *
+ * **Example** (Listing videos)
+ *
+ * ```ts
+ * import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
+ * import { Config, Effect } from "effect"
+ * import { ApiVideo } from "effect-video-auth"
+ *
+ * const program = Effect.gen(function*() {
+ *   const api = yield* ApiVideo.ApiVideo
+ *   const videos = yield* api.get("/videos").pipe(Effect.flatMap((response) => response.json))
+ *   yield* Effect.log(videos)
+ * })
+ *
+ * program.pipe(
+ *   Effect.provide(ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") })),
+ *   Effect.provide(NodeHttpClient.layerUndici),
+ *   NodeRuntime.runMain
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
+import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
+import type * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as AccessToken from "../token/AccessToken.ts"
+import * as ApiVideoError from "./ApiVideoError.ts"
+import { makeExchange, type Refusal, single, wrongServer } from "../platform/shared/authentication.ts"
+import * as Client from "../platform/shared/client.ts"
+import { pathOf } from "../platform/shared/http.ts"
+import * as Layers from "../platform/shared/layers.ts"
+import { inMemory } from "../platform/shared/limiter.ts"
+import { originOf } from "../platform/shared/origin.ts"
+import { Secret } from "../token/shared/schema.ts"
+import { identityOf, invalid, locate, readSecret, type Server, withProvider } from "../platform/shared/server.ts"
+import * as TokenError from "../token/TokenError.ts"
+import type { TokenProvider } from "../token/TokenProvider.ts"
+import * as TokenService from "../token/TokenService.ts"
+import { TokenServiceMap } from "../token/TokenServiceMap.ts"
+
+/**
+ * Everything that a request of the client can fail with: an answer from 400 up, no token to be had, a connection that
+ * breaks, and the stores of a shared limiter or breaker.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type ClientError =
+  | ApiVideoError.ApiVideoError
+  | TokenError.TokenError
+  | HttpClientError.HttpClientError
+  | RateLimiter.RateLimiterError
+  | CircuitBreaker.CircuitBreakerError
+
+/**
+ * The authenticated client. Paths are relative to the environment's URL (`api.get("/videos")`); an absolute URL, as in
+ * api.video's pagination links, carries the token only if its origin is the same.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class ApiVideo
+  extends /* @__PURE__ */ Context.Service<ApiVideo, HttpClient.HttpClient.With<ClientError>>()(
+    "effect-video-auth/ApiVideo"
+  ) {}
+
+/**
+ * Where requests go, and what they say of the program.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ServerOptions {
+  /**
+   * `production` is `https://ws.api.video`, `sandbox` is `https://sandbox.api.video`; each has keys of its own.
+   * @default "production"
+   */
+  readonly environment?: "production" | "sandbox" | undefined
+  /** Any other server: https, or http on loopback. It wins over `environment`. */
+  readonly baseUrl?: string | undefined
+  /**
+   * Name and version of the program, sent as `AV-Origin-App`. Both or neither; the name has 1 to 50 letters, digits, `-`
+   * or `_`, the version is `1`, `1.2` or `1.2.3` with up to three digits each.
+   */
+  readonly application?: { readonly name?: string | undefined; readonly version?: string | undefined } | undefined
+  /** The same for a library built on this one, sent as `AV-Origin-Sdk`. */
+  readonly sdk?: { readonly name?: string | undefined; readonly version?: string | undefined } | undefined
+}
+
+/**
+ * How tokens are got.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface TokenOptions extends ServerOptions, Layers.TokenOptions {
+  /**
+   * The API key, or an effect (a `Config`, a vault) that is run when the layer is built and at each login, so that a key
+   * can change.
+   */
+  readonly apiKey: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
+}
+
+/**
+ * How the client behaves around the token.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ClientOptions extends ServerOptions, Client.ClientOptions<ApiVideoError.ApiVideoError> {
+  /**
+   * Requests per minute by class. They are where the client begins: it learns the real ones from the answers. `false`
+   * switches the limiter off.
+   * @default the documented ones: 40 uploads, 40 writes, 100 reads on sandbox; 100, 200, 500 elsewhere
+   */
+  readonly rateLimits?:
+    | { readonly uploads: number; readonly writes: number; readonly reads: number }
+    | false
+    | undefined
+}
+
+/**
+ * Everything about the client and its token.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options extends TokenOptions, ClientOptions {}
+
+/**
+ * How long an attempt may wait for the head of its answer, for the requests made within; `Duration.infinity` for ever.
+ * Uploads (`POST …/source`, `POST /upload`) wait for ever unless this is set for them. It is one reference for all
+ * platforms.
+ *
+ * @default 60 seconds
+ * @category references
+ * @since 0.1.0
+ */
+export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = Client.RequestTimeout
+
+/**
+ * Body of `POST /auth/api-key`: `{"apiKey": "…"}`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const AuthenticatePayload = /* @__PURE__ */ Schema.Struct({ apiKey: Secret })
+
+/** @since 0.1.0 */
+export type AuthenticatePayload = typeof AuthenticatePayload.Type
+
+/**
+ * Body of `POST /auth/refresh`: `{"refreshToken": "…"}`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RefreshTokenPayload = /* @__PURE__ */ Schema.Struct({ refreshToken: Secret })
+
+/** @since 0.1.0 */
+export type RefreshTokenPayload = typeof RefreshTokenPayload.Type
+
+const baseUrls = { production: "https://ws.api.video", sandbox: "https://sandbox.api.video" } as const
+
+// The rules and the words of api.video's own clients.
+const originHeader = (
+  option: "application" | "sdk",
+  header: string,
+  { name = "", version = "" }: NonNullable<ServerOptions["application"]> = {}
+): Effect.Effect<Readonly<Record<string, string>>, TokenError.ConfigurationInvalid> => {
+  const named = /^[\w-]{1,50}$/.test(name)
+  const versioned = /^\d{1,3}(\.\d{1,3}){0,2}$/.test(version)
+  if (named && versioned) return Effect.succeed({ [header]: `${name}:${version}` })
+  if (name + version === "") return Effect.succeed({})
+  const problem =
+    version === ""
+      ? `${option} version is mandatory when ${option} name is set.`
+      : name === ""
+        ? `${option} name is mandatory when ${option} version is set.`
+        : named
+          ? `Invalid ${option} version value. The version should match the xxx[.yyy][.zzz] pattern.`
+          : `Invalid ${option} name value. Allowed characters: A-Z, a-z, 0-9, '-', '_'. Max length: 50.`
+  return Effect.fail(invalid(option, problem))
+}
+
+const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (
+  options: ServerOptions
+): Effect.fn.Return<Server, TokenError.ConfigurationInvalid> {
+  const { baseUrl, environment = "production" } = options
+  if (!Object.hasOwn(baseUrls, environment)) {
+    return yield* invalid("environment", 'it must be "production" or "sandbox"')
+  }
+  const place = yield* locate(baseUrl ?? baseUrls[environment])
+  return {
+    ...place,
+    platform: "api.video",
+    name: `api.video ${baseUrl === undefined ? environment : place.host}`,
+    headers: {
+      ...(yield* originHeader("application", "av-origin-app", options.application)),
+      ...(yield* originHeader("sdk", "av-origin-sdk", options.sdk))
+    }
+  }
+}, withProvider("api.video"))
+
+const readKey = (apiKey: TokenOptions["apiKey"]): Effect.Effect<string, TokenError.ConfigurationInvalid> =>
+  readSecret("apiKey", apiKey, /\s/, "; see https://dashboard.api.video")
+
+/** Slugs of a 400 that is about the request, not about the credential in it. */
+const aboutTheRequest = ["attribute-required", "invalid-attribute", "invalid-payload"]
+
+/** Slugs that the documents list for credentials; of any other, nothing is repeated. */
+const slugs = [
+  ...aboutTheRequest,
+  ...["user-credentials", "api-key", "access-token", "refresh-token", "authorization-header-value"].map(
+    (what) => `authentication-invalid-${what}`
+  ),
+  "authentication-missing-authorization-header",
+  "authorization-suspended-account"
+]
+
+/** The known slug of a problem answer, and the parameter of ours that it names. */
+const readProblem = (status: number, body: unknown) => {
+  // Whatever JSON it is, these are members of it or not there.
+  const { name, type }: { readonly type?: unknown; readonly name?: unknown } = Object(body)
+  const slug = typeof type === "string" ? type.replace(/^.*\//, "") : undefined
+  return {
+    status,
+    type: slugs.find((known) => known === slug),
+    name: ["apiKey", "refreshToken"].find((known) => known === name)
+  }
+}
+
+const refusalBy =
+  (server: Server): Refusal =>
+  (operation, status, body) => {
+    const problem = readProblem(status, body)
+    const { type } = problem
+    if (status === 403) return new TokenError.AccountSuspended({ status, type })
+    if (status === 404 || status === 405) return wrongServer(server, status)
+    if (status > 401 || aboutTheRequest.includes(type ?? "")) return new TokenError.BadRequest(problem)
+    if (operation === "refresh") return new TokenError.RefreshTokenRejected({ status, type })
+    const advice = `it must be a key of ${server.name}; each environment has its own`
+    return new TokenError.InvalidCredentials({ status, type, advice })
+  }
+
+const makeSession = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server) {
+  const exchange = makeExchange(yield* HttpClient.HttpClient, server, AccessToken.decodeResponse, refusalBy(server))
+  return {
+    login: (apiKey: string) => exchange("login", "/auth/api-key", { apiKey }),
+    refresh: (refreshToken: string) => exchange("refresh", "/auth/refresh", { refreshToken })
+  }
+})
+
+/**
+ * `POST /auth/api-key` (`pOSTAuthApiKey`): an API key for a token of one hour and a refresh token. One attempt, nothing
+ * kept; {@link layerToken} does the rest.
+ *
+ * Fails with `InvalidCredentials` for 400 and 401, which api.video's documents both give for a wrong key.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const authenticate = (
+  payload: AuthenticatePayload,
+  options: ServerOptions = {}
+): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
+  single(makeServer(options), makeSession, ({ login }) => Effect.flatMap(readKey(payload.apiKey), login))
+
+/**
+ * `POST /auth/refresh` (`pOSTAuthRefresh`): a refresh token, which this uses up, for a new pair. One attempt.
+ *
+ * Fails with `RefreshTokenRejected` for 400 and 401, and with `AmbiguousExchange` where the answer was lost.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const refresh = (
+  payload: RefreshTokenPayload,
+  options: ServerOptions = {}
+): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
+  single(makeServer(options), makeSession, ({ refresh }) => refresh(Redacted.value(payload.refreshToken)))
+
+const traits = {
+  renewWith: "refresh-then-login",
+  rotatesRefreshToken: true,
+  loginSupersedesRefresh: true,
+  oldTokenSurvivesRefresh: true
+} as const
+
+/**
+ * Makes api.video a `TokenProvider` for each key that it is given, for a `TokenServiceMap`. What they share is made once.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const providers = /* @__PURE__ */ Effect.fnUntraced(function* (
+  options: ServerOptions = {}
+): Effect.fn.Return<(apiKey: TokenOptions["apiKey"]) => TokenProvider, TokenError.TokenError, HttpClient.HttpClient> {
+  const server = yield* makeServer(options)
+  const { login, refresh } = yield* makeSession(server)
+  const refreshed: TokenProvider["refresh"] = ({ refreshToken }) =>
+    refresh(refreshToken === undefined ? "" : Redacted.value(refreshToken))
+  return (apiKey) => {
+    const key = readKey(apiKey)
+    return {
+      name: server.name,
+      identity: Effect.flatMap(key, (key) => identityOf(server, key)),
+      login: Effect.flatMap(key, login),
+      refresh: refreshed,
+      traits
+    }
+  }
+})
+
+/**
+ * api.video as a `TokenProvider`, for a `TokenService` of your own making. Its refresh tokens rotate, a login supersedes
+ * them, and the API key is at hand where a refresh fails.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const provider = (
+  options: TokenOptions
+): Effect.Effect<TokenProvider, TokenError.TokenError, HttpClient.HttpClient> =>
+  Effect.map(providers(options), (providerOf) => providerOf(options.apiKey))
+
+/**
+ * Provides the token. A wrong key fails here unless `eager` is off, and so does a key that cannot be one.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerToken = (
+  options: TokenOptions
+): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient> =>
+  Layers.layerToken(provider(options), options)
+
+type Request = HttpClientRequest.HttpClientRequest
+
+const isUpload = (request: Request): boolean => request.method === "POST" && /\/(source|upload)$/.test(pathOf(request))
+
+/** The URL of a request that has a query. Most have none, and parsing it takes time. */
+const withQuery = (request: Request): URL | undefined =>
+  request.url.includes("?") || request.urlParams.params.length > 0
+    ? Option.getOrUndefined(HttpClientRequest.toUrl(request))
+    : undefined
+
+/** `POST /upload?token=`: the upload token is the credential, and a 401 is about that. */
+const isDelegatedUpload = (request: Request): boolean =>
+  request.method === "POST" &&
+  pathOf(request).endsWith("/upload") &&
+  withQuery(request)?.searchParams.has("token") === true
+
+/** An upload token in a URL is printed by errors and spans; as a redacted parameter it is not. */
+const withRedactedToken = (request: Request, isOwn: boolean): Request => {
+  const url = isOwn || isUpload(request) ? withQuery(request) : undefined
+  const token = url?.searchParams.get("token")
+  if (!url || !token) return request
+  url.searchParams.delete("token")
+  return request.pipe(
+    HttpClientRequest.setUrl(url),
+    HttpClientRequest.setUrlParams({ token: Redacted.make(token, { label: "upload_token" }) })
+  )
+}
+
+const documentedLimits = {
+  sandbox: { uploads: 40, writes: 40, reads: 100 },
+  production: { uploads: 100, writes: 200, reads: 500 }
+} as const
+
+/** The client with a credential of any kind. */
+const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <R>(
+  options: ClientOptions,
+  authenticated: (
+    server: Server
+  ) => Effect.Effect<(self: ApiVideo["Service"]) => ApiVideo["Service"], TokenError.TokenError, R>,
+  making = makeServer(options)
+) {
+  const server = yield* making
+  const perMinute = options.rateLimits ?? documentedLimits[options.environment ?? "production"]
+  return yield* Client.make(
+    {
+      server,
+      isUpload,
+      prepare: withRedactedToken,
+      redactUrl: ApiVideoError.redactUrl,
+      fromResponse: ApiVideoError.fromResponse,
+      Error: ApiVideoError.ApiVideoError,
+      limits: perMinute && {
+        perMinute,
+        classOf: (request) =>
+          isUpload(request) ? "uploads" : request.method === "GET" || request.method === "HEAD" ? "reads" : "writes",
+        resetAfter: "x-ratelimit-retry-after"
+      }
+    },
+    options,
+    yield* authenticated(server)
+  )
+})
+
+/**
+ * Provides the client on top of whatever `TokenService` and `HttpClient` there are. The token goes to the environment's
+ * origin alone; `POST /upload?token=` goes without one and never renews anything.
+ *
+ * A 401 that a fresh token does not heal is a `TokenError`: `TokenExpired` if the token was past its time, else
+ * `TokenRejected`. Every other answer from 400 up is an `ApiVideoError`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerClient = (
+  options: ClientOptions = {}
+): Layer.Layer<ApiVideo, TokenError.TokenError, TokenService.TokenService | HttpClient.HttpClient> =>
+  Layer.effect(ApiVideo, makeClient(options, bearer))
+
+const bearer = (server: Server) => Client.bearer(server, { anonymous: isDelegatedUpload, read: readProblem })
+
+/**
+ * Provides the client, with a token of its own. Options may name values; {@link layerConfig} reads them.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
+  Layer.provide(layerClient(options), layerToken(options))
+
+/**
+ * Clients for many keys, as of a program that serves many customers: {@link forKey} asks for one.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Keys
+  extends /* @__PURE__ */ Context.Service<
+    Keys,
+    { readonly client: (apiKey: Redacted.Redacted) => Effect.Effect<ApiVideo["Service"], TokenError.TokenError> }
+  >()("effect-video-auth/ApiVideo/Keys") {}
+
+/**
+ * The client of one of many keys. It costs no exchange by itself, and next to nothing to ask for again: ask for each
+ * request that a program serves, and keep none. Keys have tokens and rate limits of their own.
+ *
+ * **Example** (Counting the videos of a customer)
+ *
+ * ```ts
+ * import { Effect, type Redacted, Schema } from "effect"
+ * import { HttpClientResponse } from "effect/http"
+ * import { ApiVideo } from "effect-video-auth"
+ *
+ * const Page = Schema.Struct({ pagination: Schema.Struct({ itemsTotal: Schema.Int }) })
+ *
+ * export const countVideos = (apiKey: Redacted.Redacted) =>
+ *   Effect.gen(function*() {
+ *     const api = yield* ApiVideo.forKey(apiKey)
+ *     const page = yield* Effect.flatMap(api.get("/videos"), HttpClientResponse.schemaBodyJson(Page))
+ *     return page.pagination.itemsTotal
+ *   })
+ * ```
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const forKey = (apiKey: Redacted.Redacted): Effect.Effect<ApiVideo["Service"], TokenError.TokenError, Keys> =>
+  Keys.use((keys) => keys.client(apiKey))
+
+/**
+ * Provides clients for many keys, whose tokens are kept in a `TokenServiceMap`. A wrong key fails the requests made with
+ * it.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerKeys = (
+  options: ClientOptions = {}
+): Layer.Layer<Keys, TokenError.TokenError, TokenServiceMap | HttpClient.HttpClient> =>
+  Layer.effect(
+    Keys,
+    Effect.gen(function* () {
+      const context = yield* Effect.context<HttpClient.HttpClient | Scope.Scope>()
+      const tokens = yield* TokenServiceMap
+      const server = yield* makeServer(options)
+      const providerOf = yield* providers(options)
+      const shared = { ...options, rateLimiter: options.rateLimiter ?? (yield* inMemory) }
+      const client = Effect.fnUntraced(function* (apiKey: Redacted.Redacted) {
+        const provider = providerOf(apiKey)
+        const identity = yield* provider.identity.pipe(withProvider(server.name))
+        const service = yield* tokens.get({ ...provider, identity: Effect.succeed(identity) })
+        // api.video limits each account by itself.
+        const account = Effect.succeed({ ...server, host: identity })
+        return yield* makeClient(shared, bearer, account).pipe(
+          Effect.provideService(TokenService.TokenService, service),
+          Effect.provide(context)
+        )
+      })
+      return Keys.of({ client })
+    })
+  )
+
+/**
+ * Provides the client with Basic authentication: the API key in every request, no token, nothing to renew. The key goes
+ * to the environment's origin alone. A wrong key is `Unauthorized`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerBasic = (
+  options: ClientOptions & Pick<TokenOptions, "apiKey">
+): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
+  Layer.effect(
+    ApiVideo,
+    makeClient(options, (server) =>
+      Effect.succeed((self) => {
+        const origin = originOf(server.baseUrl)
+        const key = readKey(options.apiKey).pipe(withProvider(server.name))
+        return HttpClient.makeWith(
+          Effect.flatMap((request) =>
+            originOf(request.url) !== origin || isDelegatedUpload(request)
+              ? self.postprocess(Effect.succeed(request))
+              : Effect.flatMap(key, (key) =>
+                  self.postprocess(Effect.succeed(HttpClientRequest.basicAuth(request, key, "")))
+                )
+          ),
+          self.preprocess
+        )
+      })
+    )
+  )
+
+/**
+ * Provides the client without any credential, for a page in a browser, where a key would be public: uploads by token
+ * (`POST /upload?token=`) need none. Everything else is answered by `Unauthorized`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerAnonymous = (
+  options: ClientOptions = {}
+): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
+  Layer.effect(
+    ApiVideo,
+    makeClient(options, () => Effect.succeed(identity))
+  )
+
+type Configurable =
+  | "environment"
+  | "baseUrl"
+  | "application"
+  | "sdk"
+  | "policy"
+  | "eager"
+  | "rateLimits"
+  | "rateLimitRetries"
+
+/**
+ * Options of which most may be a `Config`. The key always is one, and is read again at each login.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type ConfigOptions = Layers.FromConfig<Options, Configurable, "apiKey">
+
+/**
+ * {@link layer}, with options from configuration. A variable that is missing fails with the `ConfigError` that names it.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  options: ConfigOptions
+): Layer.Layer<ApiVideo, TokenError.TokenError | Config.ConfigError, HttpClient.HttpClient> =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.all({
+        environment: Layers.read(options.environment),
+        baseUrl: Layers.read(options.baseUrl),
+        application: Layers.read(options.application),
+        sdk: Layers.read(options.sdk),
+        policy: Layers.read(options.policy),
+        eager: Layers.read(options.eager),
+        rateLimits: Layers.read(options.rateLimits),
+        rateLimitRetries: Layers.read(options.rateLimitRetries),
+        apiKey: Layers.readLater(options.apiKey)
+      }),
+      (values) => layer({ ...options, ...values })
+    )
+  )
+
+/**
+ * The client for specs: no network, no login. `respond` answers each request, which has its token already.
+ *
+ * **Example** (A spec without a server)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { ApiVideo } from "effect-video-auth"
+ *
+ * export const spec = Effect.gen(function*() {
+ *   const api = yield* ApiVideo.ApiVideo
+ *   const response = yield* api.get("/videos")
+ *   return yield* response.json
+ * }).pipe(Effect.provide(ApiVideo.layerTest({ respond: () => Response.json({ data: [] }) })))
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerTest = (
+  options: Layers.TestOptions
+): Layer.Layer<ApiVideo | TokenService.TestCalls, TokenError.TokenError> =>
+  Layers.layerTest(layerClient({ rateLimits: false }), options)

@@ -1,0 +1,299 @@
+/**
+ * What api.video answers from 400 up, as one error with a `reason` inside. Failures of authentication itself are
+ * `TokenError`s; a connection that breaks is Effect's `HttpClientError`.
+ *
+ * Bodies are read leniently: HTML of a proxy, `{}`, a problem without `type` and an absurd `status` all become the reason
+ * of their HTTP status. The credentials of the request are removed from every text of the answer.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as ApiError from "../platform/shared/apiError.ts"
+import * as Http from "../platform/shared/http.ts"
+import { Millis } from "../token/shared/schema.ts"
+
+const problemFields = {
+  /** URL of the page that explains it, `https://docs.api.video/reference/<slug>`. Some problems have none. */
+  type: Schema.optional(Schema.String),
+  title: Schema.optional(Schema.String),
+  /** The parameter or attribute at fault. */
+  name: Schema.optional(Schema.String),
+  detail: Schema.optional(Schema.String)
+}
+
+/**
+ * api.video's problem details (RFC 9457, with `name` and `problems` of its own). Every member is optional.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ProblemDetails = Schema.Struct({
+  ...problemFields,
+  /** Where several attributes are at fault, one each; the first is repeated at the top. */
+  problems: Schema.optional(Schema.Array(Schema.Struct(problemFields)))
+})
+
+/** @since 0.1.0 */
+export type ProblemDetails = typeof ProblemDetails.Type
+
+const fields = { ...ApiError.answerFields, problem: ProblemDetails }
+
+const describe = (error: ApiError.Answer & { readonly problem: ProblemDetails }, advice?: string): string => {
+  const { detail, name, problems = [], title } = error.problem
+  const why = detail ?? title
+  const at = name ? ` (${name})` : ""
+  const others = problems.length > 1 ? `, and ${problems.length - 1} more` : ""
+  return ApiError.describe(error, why && `${why}${at}${others}`, advice)
+}
+
+/**
+ * 400: an attribute, parameter or file is wrong; `problem.name` names it. Not retryable.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", fields) {
+  readonly isRetryable = false
+  override get message() {
+    return describe(this)
+  }
+}
+
+/**
+ * 401 of a request that carried no bearer token of ours: an upload token that is wrong or expired, or Basic
+ * authentication with a wrong key. (A refused bearer token is a `TokenError`.) Not retryable.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", fields) {
+  readonly isRetryable = false
+  override get message() {
+    return describe(this, "Check the upload token, or the API key and its environment")
+  }
+}
+
+/**
+ * 403: the account is suspended or may not do this. Not retryable.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Forbidden extends Schema.TaggedError<Forbidden>()("Forbidden", fields) {
+  readonly isRetryable = false
+  override get message() {
+    return describe(this)
+  }
+}
+
+/**
+ * 404: no such video, player, token or URL. Not retryable.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", fields) {
+  readonly isRetryable = false
+  override get message() {
+    return describe(this)
+  }
+}
+
+/**
+ * 405: the URL exists, for other methods. Not retryable.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>()("MethodNotAllowed", fields) {
+  readonly isRetryable = false
+  override get message() {
+    return describe(this)
+  }
+}
+
+/**
+ * 409: it exists already or is being made. Not retryable.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Conflict extends Schema.TaggedError<Conflict>()("Conflict", fields) {
+  readonly isRetryable = false
+  override get message() {
+    return describe(this)
+  }
+}
+
+/**
+ * 429, after the limiter has waited and tried again as often as it may. Retryable after `retryAfter`, which api.video
+ * sends as `X-RateLimit-Retry-After`.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited", {
+  ...fields,
+  retryAfter: Schema.optional(Millis),
+  /** Requests allowed per minute. */
+  limit: Schema.optional(Schema.Finite),
+  remaining: Schema.optional(Schema.Finite)
+}) {
+  readonly isRetryable = true
+  override get message() {
+    const wait = this.retryAfter === undefined ? "later" : `in ${Math.ceil(Duration.toSeconds(this.retryAfter))} s`
+    return describe(this, `Try again ${wait}`)
+  }
+}
+
+/**
+ * 5xx: api.video, or something before it, is failing. Retryable, and retried by the client where that is safe.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class ServerError extends Schema.TaggedError<ServerError>()("ServerError", {
+  ...fields,
+  retryAfter: Schema.optional(Millis)
+}) {
+  readonly isRetryable = true
+  override get message() {
+    return describe(this)
+  }
+}
+
+/**
+ * Any other status from 400 up. Retryable only if it is 408.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class UnexpectedStatus extends Schema.TaggedError<UnexpectedStatus>()("UnexpectedStatus", fields) {
+  get isRetryable(): boolean {
+    return this.status === 408
+  }
+  override get message() {
+    return describe(this)
+  }
+}
+
+/**
+ * Every reason of an {@link ApiVideoError}.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export const Reason = Schema.Union([
+  BadRequest,
+  Unauthorized,
+  Forbidden,
+  NotFound,
+  MethodNotAllowed,
+  Conflict,
+  RateLimited,
+  ServerError,
+  UnexpectedStatus
+])
+
+/** @since 0.1.0 */
+export type Reason = typeof Reason.Type
+
+/**
+ * An answer from 400 up, for `Effect.catchReason("ApiVideoError", "NotFound", …)`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ApiVideoError extends Schema.TaggedError<ApiVideoError>()("ApiVideoError", { reason: Reason }) {
+  override readonly cause = this.reason
+  get isRetryable(): boolean {
+    return this.reason.isRetryable
+  }
+  get retryAfter(): Duration.Duration | undefined {
+    return "retryAfter" in this.reason ? this.reason.retryAfter : undefined
+  }
+  override get message() {
+    return this.reason.message
+  }
+}
+
+const toProblem = (body: unknown, scrub: (text: string) => string): ProblemDetails => {
+  if (!Predicate.isObject(body)) return {}
+  const own = (body: ApiError.Body) =>
+    Object.fromEntries(Object.keys(problemFields).map((name) => [name, ApiError.textOf(body, name, scrub)]))
+  const { problems } = body
+  const several = Array.isArray(problems) ? problems.filter(Predicate.isObject).map(own) : []
+  return { ...own(body), ...(several.length > 0 && { problems: several }) }
+}
+
+/** An upload token, or the private token of a video's asset. */
+const hiding: ApiError.Hiding = { inUrl: /(?<=\/(?:upload-tokens|token)\/)[^/?#]+/g, parameters: ["token"] }
+
+/**
+ * A URL of api.video without the credential that its path may have, an upload token or a private token: for logs.
+ *
+ * **Example** (Naming a URL in a log)
+ *
+ * ```ts
+ * import { ApiVideoError } from "effect-video-auth"
+ *
+ * ApiVideoError.redactUrl("/upload-tokens/to1tcmSFHeYY5KzyhOqVKMKb") // => "/upload-tokens/<redacted>"
+ * ```
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const redactUrl = (url: string): string => ApiError.redactUrl(url, hiding)
+
+/**
+ * How long an answer asks to wait: `Retry-After` in seconds, or api.video's `X-RateLimit-Retry-After`, the seconds until
+ * its window of a minute resets.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const retryAfterOf: (response: HttpClientResponse.HttpClientResponse) => Duration.Duration | undefined =
+  Http.retryAfterOf
+
+/**
+ * Reads an answer from 400 up. It never fails: a body that cannot be read leaves the problem empty.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const fromResponse = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<ApiVideoError> =>
+  Effect.map(Http.readJson(response), (body) => {
+    const { status } = response
+    const read = ApiError.readAnswer(response, hiding)
+    const answer = { ...read.answer, problem: toProblem(body, read.scrub) }
+    const reason =
+      status === 429
+        ? new RateLimited({ ...answer, ...Http.limitsOf(response) })
+        : status >= 500
+          ? new ServerError({ ...answer, retryAfter: retryAfterOf(response) })
+          : new (reasonOf(status))(answer)
+    return new ApiVideoError({ reason })
+  })
+
+const reasonOf = (status: number) => {
+  switch (status) {
+    case 400:
+      return BadRequest
+    case 401:
+      return Unauthorized
+    case 403:
+      return Forbidden
+    case 404:
+      return NotFound
+    case 405:
+      return MethodNotAllowed
+    case 409:
+      return Conflict
+    default:
+      return UnexpectedStatus
+  }
+}

@@ -1,0 +1,2 @@
+export * as ApiVideo from "./ApiVideo.ts"
+export * as ApiVideoError from "./ApiVideoError.ts"

@@ -1,0 +1,737 @@
+/**
+ * movingimage VideoManager Pro: an `HttpClient` that logs in, refreshes, recovers, waits for the rate limit, retries and
+ * fails with typed errors.
+ *
+ * {@link layer} is all a program needs. It is {@link layerToken}, the token, provided to {@link layerClient}, the client
+ * on top of any token and any `HttpClient`; a spec replaces either. Tokens come from the JSON login
+ * (`POST /v1/vms/auth/login`). Each is valid for one VideoManager: the one that a program configures, or the one that
+ * movingimage chooses.
+ *
+ * **Example** (Listing videos)
+ *
+ * ```ts
+ * import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
+ * import { Config, Effect } from "effect"
+ * import { MovingImage } from "effect-video-auth"
+ *
+ * const program = Effect.gen(function*() {
+ *   const api = yield* MovingImage.MovingImage
+ *   const videos = yield* api.get("/v1/vms/42/videos").pipe(Effect.flatMap((response) => response.json))
+ *   yield* Effect.log(videos)
+ * })
+ *
+ * program.pipe(
+ *   Effect.provide(
+ *     MovingImage.layerConfig({
+ *       username: Config.Redacted("MOVINGIMAGE_USERNAME"),
+ *       password: Config.Redacted("MOVINGIMAGE_PASSWORD"),
+ *       videoManager: 42
+ *     })
+ *   ),
+ *   Effect.provide(NodeHttpClient.layerUndici),
+ *   NodeRuntime.runMain
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as UrlParams from "effect/http/UrlParams"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
+import type * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type * as AccessToken from "../token/AccessToken.ts"
+import { makeExchange, type Refusal, single, wrongServer } from "../platform/shared/authentication.ts"
+import * as Client from "../platform/shared/client.ts"
+import { pathOf } from "../platform/shared/http.ts"
+import * as Layers from "../platform/shared/layers.ts"
+import { inMemory } from "../platform/shared/limiter.ts"
+import { originOf } from "../platform/shared/origin.ts"
+import { stretched } from "../platform/shared/password.ts"
+import { Secret } from "../token/shared/schema.ts"
+import {
+  identityOf,
+  invalid,
+  locate,
+  readSecret,
+  type SecretSource,
+  type Server,
+  withProvider
+} from "../platform/shared/server.ts"
+import * as DerivingSession from "../platform/shared/session.ts"
+import { claimedLifetime, decodeWire, headerSafe, nullish } from "../token/shared/wire.ts"
+import * as MovingImageError from "./MovingImageError.ts"
+import type * as RenewalPolicy from "../token/RenewalPolicy.ts"
+import * as TokenError from "../token/TokenError.ts"
+import type { TokenProvider } from "../token/TokenProvider.ts"
+import * as TokenService from "../token/TokenService.ts"
+import { TokenServiceMap } from "../token/TokenServiceMap.ts"
+
+/**
+ * Everything that a request of the client can fail with: an answer from 400 up, no token to be had, a connection that
+ * breaks, and the stores of a shared limiter or breaker.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type ClientError =
+  | MovingImageError.MovingImageError
+  | TokenError.TokenError
+  | HttpClientError.HttpClientError
+  | RateLimiter.RateLimiterError
+  | CircuitBreaker.CircuitBreakerError
+
+/**
+ * The authenticated client. Paths are relative to the base URL and as movingimage's documents print them
+ * (`api.get("/v1/vms")`); an absolute URL carries the token only if its origin is the same. So an upload URL
+ * (`https://asset-in.video-cdn.net/…`) carries none, and no error or span of the request tells the `__token__` in it.
+ *
+ * A DELETE that is answered by 404 succeeds, with that status: the documents list it as the success of a DELETE. That
+ * what was to be deleted never was there looks the same.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class MovingImage
+  extends /* @__PURE__ */ Context.Service<MovingImage, HttpClient.HttpClient.With<ClientError>>()(
+    "effect-video-auth/MovingImage"
+  ) {}
+
+/**
+ * Where requests go.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ServerOptions {
+  /**
+   * Where the API is, without `/v1`; a VideoManager on a custom domain has a URL of its own. https, or http on loopback.
+   * @default "https://api.video-cdn.net"
+   */
+  readonly baseUrl?: string | undefined
+}
+
+/**
+ * How tokens are got. `policy.fatalFor` is five minutes here unless it is set: see {@link defaultPolicy}.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface TokenOptions extends ServerOptions, Layers.TokenOptions {
+  /** The user, or an effect (a `Config`, a vault) that is run when the layer is built and at each login. */
+  readonly username: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
+  /** The user's password, or an effect that is run at each login, so that a password can change. */
+  readonly password: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
+  /**
+   * Id of the VideoManager that the token is for. Where a login gives one for another, a second exchange follows.
+   * @default the one that movingimage chooses at the login
+   */
+  readonly videoManager?: number | undefined
+}
+
+/**
+ * How the client behaves around the token.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ClientOptions extends ServerOptions, Client.ClientOptions<MovingImageError.MovingImageError> {
+  /**
+   * Requests per minute; those to other origins do not count. Beyond them the documents promise refusal and do not say
+   * which: a 429 that does not say how long to wait is taken to mean a minute. `false` switches the limiter off.
+   * @default 100, the documented one
+   */
+  readonly rateLimit?: number | false | undefined
+}
+
+/**
+ * Everything about the client and its token.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options extends TokenOptions, ClientOptions {}
+
+/**
+ * How long an attempt may wait for the head of its answer, for the requests made within; `Duration.infinity` for ever.
+ * What is sent to another origin (`POST` and `PUT` to an upload URL) waits for ever unless this is set for it. It is one
+ * reference for all platforms.
+ *
+ * @default 60 seconds
+ * @category references
+ * @since 0.1.0
+ */
+export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = Client.RequestTimeout
+
+/**
+ * Body of `POST /v1/vms/auth/login` (`LoginDTO`): `{"username": "…", "password": "…"}`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const LoginPayload = /* @__PURE__ */ Schema.Struct({ username: Secret, password: Secret })
+
+/** @since 0.1.0 */
+export type LoginPayload = typeof LoginPayload.Type
+
+/**
+ * Body of `POST /v1/vms/auth/refresh/{videoManagerId}` (`RefreshDTO`): `{"refreshToken": "…"}`.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const RefreshPayload = /* @__PURE__ */ Schema.Struct({ refreshToken: Secret })
+
+/** @since 0.1.0 */
+export type RefreshPayload = typeof RefreshPayload.Type
+
+/** A string, as the documents print it, or the number that movingimage's own client reads. */
+const Id = Schema.Union([Schema.Int, Schema.FiniteFromString.check(Schema.isInt())]).check(Schema.isGreaterThan(0))
+
+/**
+ * A VideoManager, as token answers and `GET /v1/vms` list them.
+ *
+ * **Example** (Asking for the VideoManagers of the user)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { HttpClientResponse } from "effect/http"
+ * import { MovingImage } from "effect-video-auth"
+ *
+ * const list = MovingImage.MovingImage.use((api) =>
+ *   Effect.flatMap(api.get("/v1/vms"), HttpClientResponse.schemaBodyJson(Schema.Array(MovingImage.VideoManager)))
+ * )
+ * const respond = () => Response.json([{ id: "42", name: "Sales", uuid: "3f2a" }])
+ * await Effect.runPromise(Effect.provide(list, MovingImage.layerTest({ respond }))) // => [{ id: 42, name: "Sales", uuid: "3f2a" }]
+ * ```
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const VideoManager = Schema.Struct({ id: Id, name: Schema.String, uuid: Schema.optionalKey(Schema.String) })
+
+/** @since 0.1.0 */
+export type VideoManager = typeof VideoManager.Type
+
+/**
+ * What a token of movingimage says beyond RFC 6749: see {@link videoManagersOf}.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const VideoManagers = Schema.Struct({
+  /** Id of the one VideoManager that the token is valid for. */
+  validForVideoManager: Id,
+  /** Those that the user may use. Their names are the server's text. */
+  videoManagerList: Schema.Array(VideoManager)
+})
+
+/** @since 0.1.0 */
+export type VideoManagers = typeof VideoManagers.Type
+
+/**
+ * Which VideoManager a token is valid for, and which ones the user may use. `None` for a token that is not movingimage's.
+ *
+ * **Example** (Finding out which VideoManager movingimage chose)
+ *
+ * ```ts
+ * import { Effect, Option } from "effect"
+ * import { MovingImage, TokenService } from "effect-video-auth"
+ *
+ * export const chosen = Effect.gen(function*() {
+ *   const tokens = yield* TokenService.TokenService
+ *   const videoManagers = MovingImage.videoManagersOf(yield* tokens.get)
+ *   return Option.map(videoManagers, ({ validForVideoManager }) => validForVideoManager)
+ * })
+ * ```
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const videoManagersOf = (token: AccessToken.AccessToken): Option.Option<VideoManagers> =>
+  Schema.decodeUnknownOption(VideoManagers)(token.extra)
+
+const decodeAnswer = decodeWire(
+  Schema.Struct({
+    accessToken: headerSafe,
+    refreshToken: nullish(Schema.String),
+    videoManagerList: nullish(
+      Schema.Array(Schema.Struct({ id: Id, name: nullish(Schema.String), uuid: nullish(Schema.String) }))
+    ),
+    validForVideoManager: nullish(Id)
+  })
+)
+
+/** An answer that was read. What it says of VideoManagers may be missing. */
+interface Answer {
+  readonly token: AccessToken.TokenResponse
+  readonly validFor: number | undefined
+  readonly list: ReadonlyArray<VideoManager> | undefined
+}
+
+/** The lifetime that a token claims as a JWT, or the documented one: no answer says how long its tokens live. */
+const lifetimeOf = (token: string, documented: Duration.Duration): Duration.Duration => {
+  const claimed = claimedLifetime(token)
+  return claimed !== undefined && Duration.isGreaterThan(claimed, Duration.zero) ? claimed : documented
+}
+
+const decodeResponse = (body: unknown): Effect.Effect<Answer, TokenError.MalformedResponse> =>
+  Effect.map(decodeAnswer(body), ({ accessToken, refreshToken, validForVideoManager, videoManagerList }) => ({
+    token: {
+      accessToken: Redacted.make(accessToken, { label: "access_token" }),
+      expiresIn: lifetimeOf(accessToken, Duration.minutes(5)),
+      ...(refreshToken && {
+        refreshToken: Redacted.make(refreshToken, { label: "refresh_token" }),
+        refreshExpiresIn: lifetimeOf(refreshToken, Duration.hours(1))
+      })
+    },
+    validFor: validForVideoManager ?? undefined,
+    list: videoManagerList?.map(({ id, name, uuid }) => ({ id, name: name ?? "", ...(uuid && { uuid }) }))
+  }))
+
+const rejected = (code: string, detail: string) => new TokenError.ProviderRejected({ code, detail })
+
+/** As many ids as an error lists. */
+const manyIds = 20
+
+const unknownVideoManager = (id: number, list: ReadonlyArray<VideoManager>) => {
+  const ids = list.slice(0, manyIds).map(({ id }) => id)
+  const others = list.length > manyIds ? ` and ${list.length - manyIds} more` : ""
+  const available = ids.length === 0 ? "" : `; available: ${ids.join(", ")}${others}`
+  return rejected("unknown-video-manager", `the user has no VideoManager ${id}${available}`)
+}
+
+/** Whether the user may have it, as far as a list tells: an answer without one says nothing. */
+const isListed = (id: number, list: ReadonlyArray<VideoManager>): boolean =>
+  list.length === 0 || list.some((videoManager) => videoManager.id === id)
+
+type Issued = AccessToken.TokenResponse & { readonly extra: VideoManagers }
+
+/** The token of an answer, if it is one for the VideoManager that was asked for. `known` is the list of an earlier one. */
+const issue = (
+  { list, token, validFor }: Answer,
+  asked?: number,
+  known: ReadonlyArray<VideoManager> = []
+): Effect.Effect<Issued, TokenError.RenewalReason> => {
+  if (list?.length === 0) return Effect.fail(rejected("no-video-manager", "the user has no VideoManager"))
+  const validForVideoManager = validFor ?? asked
+  if (validForVideoManager === undefined) {
+    return Effect.fail(new TokenError.MalformedResponse({ problem: "validForVideoManager is missing or invalid" }))
+  }
+  if (asked !== undefined && asked !== validForVideoManager) {
+    const detail = `a token for VideoManager ${asked} was asked for, and one for ${validForVideoManager} came`
+    return Effect.fail(rejected("wrong-video-manager", detail))
+  }
+  return Effect.succeed({ ...token, extra: { validForVideoManager, videoManagerList: list ?? known } })
+}
+
+/** The two exchanges of a server. */
+const makeExchanges = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server) {
+  const client = yield* HttpClient.HttpClient
+  const exchange = (refusal: Refusal) => makeExchange(client, server, decodeResponse, refusal)
+  const login = exchange((_, status) => {
+    if (status === 403) return rejected("forbidden", "the user may not use the API")
+    if (status === 404 || status === 405) return wrongServer(server, status)
+    if (status > 401) return new TokenError.BadRequest({ status })
+    const advice = "check username and password, for repeated failures can lock the account"
+    return new TokenError.InvalidCredentials({ status, advice })
+  })
+  return {
+    login: (payload: { readonly username: string; readonly password: string }) =>
+      Effect.flatMap(login("login", "/v1/vms/auth/login", payload), (answer) => issue(answer)),
+    refresh: (refreshToken: string, id: number, known?: ReadonlyArray<VideoManager>) => {
+      const refresh = exchange((_, status) => {
+        if (status === 403) return rejected("forbidden", `the user may not use VideoManager ${id}`)
+        if (status === 404) return unknownVideoManager(id, known ?? [])
+        if (status === 405) return wrongServer(server, status)
+        return status > 401 ? new TokenError.BadRequest({ status }) : new TokenError.RefreshTokenRejected({ status })
+      })
+      return Effect.flatMap(refresh("refresh", `/v1/vms/auth/refresh/${id}`, { refreshToken }), (answer) =>
+        issue(answer, id, known)
+      )
+    }
+  }
+})
+
+type Exchanges = Effect.Success<ReturnType<typeof makeExchanges>>
+
+const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (
+  options: ServerOptions
+): Effect.fn.Return<Server, TokenError.ConfigurationInvalid> {
+  const place = yield* locate(options.baseUrl ?? "https://api.video-cdn.net")
+  return { platform: "movingimage", name: `movingimage ${place.host}`, headers: {}, ...place }
+}, withProvider("movingimage"))
+
+const readCredential = (option: "username" | "password", source: SecretSource) => readSecret(option, source, /[\r\n]/)
+
+const checkId = (id: number): Effect.Effect<number, TokenError.ConfigurationInvalid> =>
+  Number.isSafeInteger(id) && id > 0
+    ? Effect.succeed(id)
+    : Effect.fail(invalid("videoManager", "it must be a positive whole number"))
+
+/**
+ * `POST /v1/vms/auth/login`: username and password for a token of five minutes, for the VideoManager that movingimage
+ * chooses, and a refresh token of an hour. One attempt, nothing kept; {@link layerToken} does the rest.
+ *
+ * Fails with `InvalidCredentials` for 401, and for 400, which other versions of such servers give; with
+ * `ProviderRejected` for a user without a VideoManager.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const authenticate = (
+  payload: LoginPayload,
+  options: ServerOptions = {}
+): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
+  single(makeServer(options), makeExchanges, ({ login }) => Effect.flatMap(readCredentials(payload), login))
+
+/**
+ * `POST /v1/vms/auth/refresh/{videoManagerId}`: a refresh token, which this uses up, for a new pair that is valid for the
+ * VideoManager. One attempt.
+ *
+ * Fails with `RefreshTokenRejected` for 400 and 401, with `ProviderRejected` for a VideoManager that the user has not or
+ * may not use, and with `AmbiguousExchange` where the answer was lost.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const refresh = (
+  payload: RefreshPayload & { readonly videoManager: number },
+  options: ServerOptions = {}
+): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
+  single(makeServer(options), makeExchanges, (session) =>
+    Effect.flatMap(checkId(payload.videoManager), (id) => session.refresh(Redacted.value(payload.refreshToken), id))
+  )
+
+const readCredentials = ({ password, username }: Pick<TokenOptions, "username" | "password">) =>
+  Effect.all({ username: readCredential("username", username), password: readCredential("password", password) })
+
+/**
+ * What {@link layerToken} makes of a policy that does not say it: a wrong password, and whatever else no retry can help,
+ * is answered from memory for five to ten minutes (`fatalFor`), for repeated failures can lock the account.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export const defaultPolicy = { fatalFor: "5 minutes" } as const satisfies RenewalPolicy.Options
+
+const makeProvider = (
+  server: Server,
+  exchanges: Exchanges,
+  options: TokenOptions,
+  videoManager: number | undefined
+): TokenProvider => {
+  /** Changes the token of a login for one of the configured VideoManager, by its refresh token: used up, come what may. */
+  const inVideoManager = (issued: Issued): Effect.Effect<Issued, TokenError.RenewalReason> => {
+    const { validForVideoManager, videoManagerList } = issued.extra
+    if (videoManager === undefined || videoManager === validForVideoManager) return Effect.succeed(issued)
+    if (!isListed(videoManager, videoManagerList))
+      return Effect.fail(unknownVideoManager(videoManager, videoManagerList))
+    if (issued.refreshToken === undefined) {
+      return Effect.fail(new TokenError.MalformedResponse({ problem: "refreshToken is missing or invalid" }))
+    }
+    return Effect.mapError(
+      exchanges.refresh(Redacted.value(issued.refreshToken), videoManager, videoManagerList),
+      (reason) =>
+        reason._tag === "RefreshTokenRejected"
+          ? rejected("video-manager-refused", `VideoManager ${videoManager} was refused right after the login`)
+          : reason
+    )
+  }
+
+  return {
+    name: server.name,
+    identity: Effect.map(
+      Effect.flatMap(Effect.flatMap(readCredentials(options), stretched), (credential) =>
+        identityOf(server, credential)
+      ),
+      (identity) => (videoManager === undefined ? identity : `${identity}:${videoManager}`)
+    ),
+    login: Effect.flatMap(Effect.flatMap(readCredentials(options), exchanges.login), inVideoManager),
+    refresh: (current) => {
+      const known = Option.getOrUndefined(videoManagersOf(current))
+      const id = videoManager ?? known?.validForVideoManager
+      return current.refreshToken === undefined || id === undefined
+        ? Effect.fail(new TokenError.RefreshTokenRejected({}))
+        : exchanges.refresh(Redacted.value(current.refreshToken), id, known?.videoManagerList)
+    },
+    traits: {
+      renewWith: "refresh-then-login",
+      rotatesRefreshToken: true,
+      loginSupersedesRefresh: false,
+      oldTokenSurvivesRefresh: true,
+      locksAccount: true
+    }
+  }
+}
+
+/**
+ * movingimage as a `TokenProvider`, for a `TokenService` of your own making; give that the {@link defaultPolicy}. Its
+ * documents do not say whether refresh tokens rotate, so they are taken to. They do not speak of a login that ends
+ * earlier sessions, so none does. Username and password are at hand where a refresh fails.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const provider = /* @__PURE__ */ Effect.fnUntraced(function* (
+  options: TokenOptions
+): Effect.fn.Return<TokenProvider, TokenError.TokenError, HttpClient.HttpClient> {
+  const server = yield* makeServer(options)
+  const { videoManager } = options
+  if (videoManager !== undefined) yield* checkId(videoManager).pipe(withProvider(server.name))
+  return makeProvider(server, yield* makeExchanges(server), options, videoManager)
+})
+
+/**
+ * Provides the token. A wrong password fails here unless `eager` is off, and so does a credential that cannot be one or a
+ * VideoManager that the user has not.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerToken = (
+  options: TokenOptions
+): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient> =>
+  Layers.layerToken(provider(options), {
+    eager: options.eager,
+    policy: policyOf(options)
+  })
+
+/** A policy from configuration has members that are undefined. */
+const policyOf = ({ policy }: TokenOptions): RenewalPolicy.Options => ({
+  ...policy,
+  fatalFor: policy?.fatalFor ?? defaultPolicy.fatalFor
+})
+
+/** Where a username and a password are in the body, a 401 is about them. */
+const isAboutPassword = (request: HttpClientRequest.HttpClientRequest): boolean =>
+  request.method === "POST" && pathOf(request).includes("/v1/vms/auth/")
+
+/** A credential among the parameters is printed by errors and spans; as a redacted one it is not. */
+const withRedactedParameters = (request: HttpClientRequest.HttpClientRequest): HttpClientRequest.HttpClientRequest =>
+  HttpClientRequest.setUrlParams(request, UrlParams.redact(request.urlParams, ["__token__", "mitoken"]))
+
+/**
+ * Provides the client on top of whatever `TokenService` and `HttpClient` there are. The token goes to the base URL's
+ * origin alone; `POST /v1/vms/auth/…`, where a password is in the body, goes without one and never renews anything.
+ *
+ * A 401 that a fresh token does not heal is a `TokenError`: `TokenExpired` if the token was past its time, else
+ * `TokenRejected`. Every other answer from 400 up is a `MovingImageError`, except that of a DELETE by 404.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerClient = (
+  options: ClientOptions = {}
+): Layer.Layer<MovingImage, TokenError.TokenError, TokenService.TokenService | HttpClient.HttpClient> =>
+  Layer.effect(
+    MovingImage,
+    Effect.flatMap(makeServer(options), (server) => makeClient(server, options))
+  )
+
+const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server, options: ClientOptions) {
+  const { rateLimit = 100 } = options
+  const origin = originOf(server.baseUrl)
+  const isOwn = (request: HttpClientRequest.HttpClientRequest) => originOf(request.url) === origin
+  return yield* Client.make(
+    {
+      server,
+      isUpload: (request) => !isOwn(request) && /^(POST|PUT)$/.test(request.method),
+      prepare: withRedactedParameters,
+      redactUrl: MovingImageError.redactUrl,
+      isGood: ({ request, status }) => status === 404 && request.method === "DELETE" && isOwn(request),
+      fromResponse: MovingImageError.fromResponse,
+      Error: MovingImageError.MovingImageError,
+      limits: rateLimit !== false && {
+        perMinute: { requests: rateLimit },
+        classOf: () => "requests",
+        resetAfter: "retry-after"
+      }
+    },
+    options,
+    yield* Client.bearer(server, { anonymous: isAboutPassword, read: (status) => ({ status }) })
+  )
+})
+
+/**
+ * One login for several VideoManagers: {@link forVideoManager} asks for the client of one.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Session
+  extends /* @__PURE__ */ Context.Service<
+    Session,
+    {
+      readonly client: (videoManager: number) => Effect.Effect<MovingImage["Service"], TokenError.TokenError>
+      /** The VideoManagers that the user may use, as of the latest exchange. */
+      readonly videoManagers: Effect.Effect<ReadonlyArray<VideoManager>, TokenError.TokenError>
+      /** Signs out: forgets the credential. Access tokens already derived are kept until they expire. */
+      readonly invalidate: Effect.Effect<void, TokenError.TokenError>
+    }
+  >()("effect-video-auth/MovingImage/Session") {}
+
+/**
+ * The client of one of several VideoManagers. It costs no exchange by itself, and next to nothing to ask for again. A
+ * VideoManager that the user has not fails the requests made with it, with a `ProviderRejected` that lists those there are.
+ *
+ * **Example** (Copying from one VideoManager to another)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { MovingImage } from "effect-video-auth"
+ *
+ * export const counts = Effect.gen(function*() {
+ *   const [sales, training] = yield* Effect.all([MovingImage.forVideoManager(101), MovingImage.forVideoManager(102)])
+ *   return yield* Effect.all([sales.get("/v1/vms/101/videos"), training.get("/v1/vms/102/videos")])
+ * })
+ * ```
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const forVideoManager = (
+  videoManager: number
+): Effect.Effect<MovingImage["Service"], TokenError.TokenError, Session> =>
+  Session.use((session) => session.client(videoManager))
+
+/**
+ * Provides a session for several VideoManagers. It owns the one refresh token, and derives a token for each VideoManager
+ * from it, one exchange after the other, since each may spend the refresh token of the one before. The tokens are kept in
+ * a `TokenServiceMap`. All of them share the account's rate limit.
+ *
+ * A wrong password fails here unless `eager` is off.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSession = (
+  options: Omit<Options, "videoManager">
+): Layer.Layer<Session, TokenError.TokenError, TokenServiceMap | HttpClient.HttpClient> =>
+  Layer.effect(
+    Session,
+    Effect.gen(function* () {
+      const context = yield* Effect.context<HttpClient.HttpClient | Scope.Scope>()
+      const tokens = yield* TokenServiceMap
+      const server = yield* makeServer(options)
+      const named = withProvider(server.name)
+      const exchanges = yield* makeExchanges(server)
+      const providerFor = (videoManager: number | undefined) => makeProvider(server, exchanges, options, videoManager)
+      const { identity, traits } = providerFor(undefined)
+      const name = yield* named(identity)
+      const session = yield* named(
+        DerivingSession.make({
+          identity: name,
+          policy: policyOf(options),
+          providerFor,
+          subjectOf: (token) =>
+            Option.getOrUndefined(
+              Option.map(videoManagersOf(token), ({ validForVideoManager }) => validForVideoManager)
+            ),
+          check: (id, token) =>
+            isListed(id, listOf(token)) ? Effect.void : Effect.fail(unknownVideoManager(id, listOf(token)))
+        })
+      )
+      const videoManagers = named(Effect.map(session.latest, listOf))
+      if (options.eager !== false) yield* Layers.logIn(videoManagers)
+
+      const shared = { ...options, rateLimiter: options.rateLimiter ?? (yield* inMemory) }
+      const client = Effect.fnUntraced(function* (videoManager: number) {
+        const id = yield* named(checkId(videoManager))
+        const service = yield* tokens.get({
+          name: server.name,
+          identity: Effect.succeed(`${name}:${id}`),
+          login: session.derive(id),
+          traits: { ...traits, renewWith: "login" }
+        })
+        return yield* makeClient(server, shared).pipe(
+          Effect.provideService(TokenService.TokenService, service),
+          Effect.provide(context)
+        )
+      })
+      return Session.of({ client, videoManagers, invalidate: named(session.clear) })
+    })
+  )
+
+const listOf = (token: AccessToken.AccessToken): ReadonlyArray<VideoManager> =>
+  Option.match(videoManagersOf(token), { onNone: () => [], onSome: ({ videoManagerList }) => videoManagerList })
+
+/**
+ * Provides the client, with a token of its own. Options may name values; {@link layerConfig} reads them.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<MovingImage, TokenError.TokenError, HttpClient.HttpClient> =>
+  Layer.provide(layerClient(options), layerToken(options))
+
+/**
+ * Options of which most may be a `Config`. Username and password always are, and are read again at each login.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type ConfigOptions = Layers.FromConfig<
+  Options,
+  "baseUrl" | "videoManager" | "policy" | "eager" | "rateLimit" | "rateLimitRetries",
+  "username" | "password"
+>
+
+/**
+ * {@link layer}, with options from configuration. A variable that is missing fails with the `ConfigError` that names it.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  options: ConfigOptions
+): Layer.Layer<MovingImage, TokenError.TokenError | Config.ConfigError, HttpClient.HttpClient> =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.all({
+        baseUrl: Layers.read(options.baseUrl),
+        videoManager: Layers.read(options.videoManager),
+        policy: Layers.read(options.policy),
+        eager: Layers.read(options.eager),
+        rateLimit: Layers.read(options.rateLimit),
+        rateLimitRetries: Layers.read(options.rateLimitRetries),
+        username: Layers.readLater(options.username),
+        password: Layers.readLater(options.password)
+      }),
+      (values) => layer({ ...options, ...values })
+    )
+  )
+
+/**
+ * The client for specs: no network, no login. `respond` answers each request, which has its token already.
+ *
+ * **Example** (A spec without a server)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { MovingImage } from "effect-video-auth"
+ *
+ * export const spec = Effect.gen(function*() {
+ *   const api = yield* MovingImage.MovingImage
+ *   const response = yield* api.get("/v1/vms/42/videos")
+ *   return yield* response.json
+ * }).pipe(Effect.provide(MovingImage.layerTest({ respond: () => Response.json({ videos: [] }) })))
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerTest = (
+  options: Layers.TestOptions
+): Layer.Layer<MovingImage | TokenService.TestCalls, TokenError.TokenError> =>
+  Layers.layerTest(layerClient({ rateLimit: false }), options)

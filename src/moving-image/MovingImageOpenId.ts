@@ -1,0 +1,259 @@
+/**
+ * movingimage VideoManager Pro by OpenID Connect, in the three scenarios that its documents tell of. A token is good for all
+ * VideoManagers of the user; the client is that of `MovingImage`, whose `layerClient` goes on top.
+ *
+ * | scenario | grant | layer |
+ * | --- | --- | --- |
+ * | anonymous users: the program has one account, and who uses it needs none | resource owner password | {@link layer}, {@link layerAnonymousUsers} |
+ * | browser application: who uses the page signs in | authorization code, public client | {@link layerBrowserApplication} |
+ * | server-side application: who uses the site signs in | authorization code, confidential client | {@link layerServerApplication} |
+ *
+ * The login service is found by webfinger at the API's host, as the documents say, and looked for again when the HTTP headers
+ * of what was found say so.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import type * as KeyValueStore from "effect/persistence/KeyValueStore"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type * as AuthorizationCode from "../oauth/AuthorizationCode.ts"
+import * as Code from "../oauth/shared/code.ts"
+import * as Grants from "../oauth/shared/grants.ts"
+import { discover, getDocument, kept } from "../oauth/shared/oauth.ts"
+import { invalid, locate, type Server, withProvider } from "../platform/shared/server.ts"
+import * as MovingImage from "./MovingImage.ts"
+import * as OAuth2 from "../oauth/OAuth2.ts"
+import type * as TokenError from "../token/TokenError.ts"
+import type * as TokenService from "../token/TokenService.ts"
+
+/**
+ * Where the API is, and where its login service may be.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ServerOptions extends MovingImage.ServerOptions {
+  /**
+   * Hosts, with their ports, that the login service may be on. What webfinger says is not followed anywhere else.
+   * @default "login.movingimage.com", and for a VideoManager on a custom domain that domain too
+   */
+  readonly issuerHosts?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * What a client asks the login service for.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ClientOptions
+  extends ServerOptions, Pick<OAuth2.ClientOptions, "scope" | "rotatesRefreshToken" | "refreshParameters"> {
+  /** Scopes, separated by spaces or in a list. @default "openid" */
+  readonly scope?: string | ReadonlyArray<string> | undefined
+}
+
+/**
+ * Of {@link anonymousUsers}: the account of the program.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface AnonymousUsersOptions extends ClientOptions {
+  /** The account, or an effect (a `Config`, a vault) that is run at each login. */
+  readonly username: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
+  readonly password: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
+  /** @default "anonymous", the documented one */
+  readonly clientId?: string | undefined
+}
+
+/**
+ * Of {@link layerBrowserApplication}: a public client. There is no place for a secret: whoever opens the page would have it.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface BrowserApplicationOptions extends ClientOptions, AuthorizationCode.FlowOptions {
+  readonly clientId: string
+  readonly clientSecret?: never
+}
+
+/**
+ * Of {@link layerServerApplication}: a confidential client.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ServerApplicationOptions extends ClientOptions, AuthorizationCode.FlowOptions {
+  readonly clientId: string
+  /** The secret, or an effect that is run at each exchange. */
+  readonly clientSecret: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
+}
+
+const issuerRel = "http://openid.net/specs/connect/1.0/issuer"
+
+/** RFC 7033 §4.4, as far as it is looked at. */
+const decodeLinks = Schema.decodeUnknownOption(
+  Schema.Struct({
+    links: Schema.Array(Schema.Struct({ rel: Schema.String, href: Schema.optional(Schema.String) }))
+  })
+)
+
+/** movingimage links to the metadata of the issuer, and OpenID Connect Discovery §2 would have the issuer itself. */
+const issuerIn = (document: object): Option.Option<string> =>
+  Option.flatMap(decodeLinks(document), ({ links }) =>
+    Option.map(Option.fromUndefinedOr(links.find(({ rel }) => rel === issuerRel)?.href), (href) =>
+      href.replace(/\/\.well-known\/openid-configuration\/?$/, "")
+    )
+  )
+
+const documented = "login.movingimage.com"
+const defaultBaseUrl = "https://api.video-cdn.net"
+
+/** A client of the login service that the API's host names. */
+const makeClient = (
+  options: ServerOptions,
+  grant: Grants.GrantOptions
+): Effect.Effect<Grants.Client, TokenError.TokenError, HttpClient.HttpClient> =>
+  Effect.gen(function* () {
+    const { baseUrl, host } = yield* locate(options.baseUrl ?? defaultBaseUrl)
+    const hosts = options.issuerHosts ?? (baseUrl === defaultBaseUrl ? [documented] : [host, documented])
+    const server: Server = { platform: "movingimage", name: `movingimage ${host}`, headers: {}, baseUrl, host }
+    const client = yield* HttpClient.HttpClient
+    const webfinger = new URL("/.well-known/webfinger", baseUrl)
+    webfinger.searchParams.set("resource", `${baseUrl}/v1/`)
+    const metadata = yield* kept(
+      Effect.gen(function* () {
+        const found = yield* getDocument(client, webfinger.href, undefined, "its webfinger document")
+        const issuer = issuerIn(found.value)
+        if (Option.isNone(issuer)) return yield* invalid("baseUrl", "its webfinger document names no issuer")
+        const { lifetime, value } = yield* discover(client, issuer.value, "oidc", hosts)
+        return { value, lifetime: Duration.min(lifetime, found.lifetime) }
+      })
+    )
+    return yield* Grants.makePeer(client, server, hosts, metadata, grant)
+  }).pipe(withProvider("movingimage"))
+
+/** What options of ours say of a grant. */
+const grantOf = ({ refreshParameters, rotatesRefreshToken, scope = "openid" }: ClientOptions) => ({
+  scope,
+  refreshParameters,
+  rotatesRefreshToken
+})
+
+/**
+ * *Anonymous users* as a `TokenProvider`: the password grant of the client `anonymous`, with `response_type=token`, as the
+ * documents print it. After a refused password the schedule tries no more by itself.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const anonymousUsers = (
+  options: AnonymousUsersOptions
+): Effect.Effect<OAuth2.Provider, TokenError.TokenError, HttpClient.HttpClient> =>
+  Effect.map(
+    makeClient(options, {
+      ...grantOf(options),
+      clientId: options.clientId ?? "anonymous",
+      parameters: { response_type: "token" }
+    }),
+    (client) => Grants.password(client, options)
+  )
+
+/**
+ * Provides the token of {@link anonymousUsers}. A refused password fails here unless `eager` is off.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerAnonymousUsers = (
+  options: AnonymousUsersOptions & Parameters<typeof OAuth2.layerToken>[1]
+): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient> =>
+  OAuth2.layerToken(anonymousUsers(options), options)
+
+/**
+ * Provides the client for *anonymous users*.
+ *
+ * **Example** (Listing the VideoManagers of the program's account)
+ *
+ * ```ts
+ * import { Config, Effect, Layer } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ * import { MovingImage, MovingImageOpenId } from "effect-video-auth"
+ *
+ * const MovingImageLive = MovingImageOpenId.layer({
+ *   username: Config.Redacted("MOVINGIMAGE_USERNAME"),
+ *   password: Config.Redacted("MOVINGIMAGE_PASSWORD")
+ * }).pipe(Layer.provide(FetchHttpClient.layer))
+ *
+ * export const main = MovingImage.MovingImage.use((api) => api.get("/v1/vms")).pipe(
+ *   Effect.flatMap((response) => response.json),
+ *   Effect.provide(MovingImageLive)
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options: AnonymousUsersOptions & Parameters<typeof OAuth2.layerToken>[1] & MovingImage.ClientOptions
+): Layer.Layer<MovingImage.MovingImage, TokenError.TokenError, HttpClient.HttpClient> =>
+  Layer.provide(MovingImage.layerClient(options), layerAnonymousUsers(options))
+
+/** The documents' authorization request has it. */
+const asQuery = (options: AuthorizationCode.FlowOptions): AuthorizationCode.FlowOptions => ({
+  ...options,
+  authorizationParameters: { response_mode: "query", ...options.authorizationParameters }
+})
+
+/**
+ * Provides the token of a *browser application*, and the flow by which who uses the page signs in. The redirect comes back to
+ * the page, which hands `location.href` to `finish`. What a sign-in began with is kept in the `KeyValueStore`:
+ * `KeyValueStore.layerStorage(() => sessionStorage)`.
+ *
+ * A client secret is refused (`ConfigurationInvalid`), as what is in a page is public.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerBrowserApplication = (
+  options: BrowserApplicationOptions
+): Layer.Layer<
+  TokenService.TokenService | AuthorizationCode.AuthorizationCode,
+  TokenError.TokenError,
+  HttpClient.HttpClient | KeyValueStore.KeyValueStore
+> =>
+  Code.layer(
+    // Whatever the types say: a program in JavaScript, or options from elsewhere, may have one.
+    "clientSecret" in options && options.clientSecret !== undefined
+      ? withProvider("movingimage")(
+          Effect.fail(
+            invalid("clientSecret", "whoever opens the page would have it; register the application as a public client")
+          )
+        )
+      : makeClient(options, { ...grantOf(options), clientId: options.clientId }),
+    asQuery(options)
+  )
+
+/**
+ * Provides the token of a *server-side application*, and the flow by which who uses the site signs in. The code is traded on
+ * the server. For many people at once, build a layer for each: `examples/code-flow.ts`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerServerApplication = (
+  options: ServerApplicationOptions
+): Layer.Layer<
+  TokenService.TokenService | AuthorizationCode.AuthorizationCode,
+  TokenError.TokenError,
+  HttpClient.HttpClient | KeyValueStore.KeyValueStore
+> => {
+  const { clientId, clientSecret } = options
+  const authentication = { method: "client_secret_basic", clientSecret } as const
+  return Code.layer(makeClient(options, { ...grantOf(options), clientId, authentication }), asQuery(options))
+}

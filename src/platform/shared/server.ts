@@ -1,0 +1,71 @@
+/** A platform's server, and the options that lead to it: checked before any network. */
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as TokenError from "../../token/TokenError.ts"
+import { isSecureOrigin } from "./origin.ts"
+
+/** Where requests go, and what they say of the program. */
+export interface Server {
+  readonly platform: string
+  /** The platform and which one of its servers, for people, as in `api.video sandbox`. */
+  readonly name: string
+  readonly host: string
+  /** Without a slash at its end. */
+  readonly baseUrl: string
+  /** Sent with every request. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+export const invalid = (option: string, problem: string) => new TokenError.ConfigurationInvalid({ option, problem })
+
+/** Says of a reason whose it is. */
+export const withProvider = (provider: string) =>
+  Effect.mapError((reason: TokenError.Reason) => new TokenError.TokenError({ provider, reason }))
+
+/** Checks a base URL: it has to keep a secret, and be no more than a place. */
+export const locate = (
+  baseUrl: string
+): Effect.Effect<Pick<Server, "baseUrl" | "host">, TokenError.ConfigurationInvalid> =>
+  // A key on plain http could be read by others, and a user name in a URL is mostly a trick.
+  isSecureOrigin(baseUrl) && !/[?#@]/.test(baseUrl)
+    ? Effect.succeed({ baseUrl: baseUrl.replace(/\/+$/, ""), host: new URL(baseUrl).host })
+    : Effect.fail(invalid("baseUrl", "it must be https, or http on loopback, with at most a path"))
+
+/** A secret as a program gives it: as it is, or by an effect that reads it each time. */
+export type SecretSource = Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
+
+/** Reads a secret: what cannot be one is found before any network. An empty one gets the `advice`. */
+export const readSecret = (
+  option: string,
+  source: SecretSource,
+  forbidden: RegExp,
+  advice = ""
+): Effect.Effect<string, TokenError.ConfigurationInvalid> =>
+  Effect.flatMap(
+    Redacted.isRedacted(source)
+      ? Effect.succeed(source)
+      : Effect.mapError(source, () => invalid(option, "the effect that reads it failed; is its variable set?")),
+    (redacted) => {
+      const secret = Redacted.value(redacted)
+      const problem =
+        secret.trim() === ""
+          ? `it is empty${advice}`
+          : forbidden.test(secret)
+            ? "it has a space or a line break in it"
+            : undefined
+      return problem === undefined ? Effect.succeed(secret) : Effect.fail(invalid(option, problem))
+    }
+  )
+
+/**
+ * Names a credential without telling it: the first 64 bits of a SHA-256 over base URL and credential. A page that is not
+ * served securely has no SHA-256, and a name of its own.
+ */
+export const identityOf = (server: Server, credential: string): Effect.Effect<string> =>
+  Effect.map(
+    Effect.promise(async () => {
+      const text = new TextEncoder().encode(`${server.baseUrl}\n${credential}`)
+      return crypto.subtle?.digest("SHA-256", text) ?? crypto.getRandomValues(new Uint8Array(8)).buffer
+    }),
+    (digest) => `${server.platform}:${server.host}:${new DataView(digest).getBigUint64(0).toString(16)}`
+  )

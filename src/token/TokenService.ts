@@ -1,0 +1,267 @@
+/**
+ * A token that is valid now: the service, and the engine behind it.
+ *
+ * One actor fibre per identity, forked in the layer's scope with the layer's context, makes every exchange. Callers only
+ * signal it and wait. Everything else is plain state, changed synchronously, so nothing can be seen half done.
+ *
+ * Instants (expiry) are read on the wall clock and on the monotonic clock, and the earlier one counts; durations
+ * (cool-downs, timeouts, the storm window) are read on the monotonic clock only.
+ *
+ * @since 0.1.0
+ */
+import type * as Arr from "effect/Array"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as AccessToken from "./AccessToken.ts"
+import type * as RenewalPolicy from "./RenewalPolicy.ts"
+import * as Actor from "./internal/actor.ts"
+import * as Engine from "./internal/engine.ts"
+import { toService } from "./internal/service.ts"
+import { withProvider } from "../platform/shared/server.ts"
+import * as TokenError from "./TokenError.ts"
+import type { TokenProvider } from "./TokenProvider.ts"
+
+/**
+ * What may be told of a credential, for readiness probes and dashboards: no secret. Instants are milliseconds since the
+ * epoch.
+ *
+ * - `empty`: nothing held, nothing asked for yet, or signed out
+ * - `acquiring`: nothing valid held, an exchange is under way
+ * - `valid`, `renewing`: a valid token is held; `renewing` while an exchange is under way
+ * - `failed`: nothing valid held and the last exchange failed
+ * - `closed`: the scope has closed
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface State {
+  readonly phase: "empty" | "acquiring" | "valid" | "renewing" | "failed" | "closed"
+  readonly generation: number
+  readonly expiresAt: number | undefined
+  /** When the next renewal is due, where one is scheduled. */
+  readonly renewAt: number | undefined
+  /** Why the last exchange failed; gone with the next success. */
+  readonly lastFailure: TokenError.TokenError | undefined
+  /** The store does not answer: the credential is this process' own. */
+  readonly degraded: boolean
+}
+
+/**
+ * Hands out tokens for one identity.
+ *
+ * | member | promise |
+ * | --- | --- |
+ * | `get` | a token valid now. Waits when none is, close to expiry, and while a rejected one is being replaced; if that renewal fails and the held token is still valid, serves it. Without a valid token it waits 4 attempts or 20 s at most |
+ * | `getValidFor` | one that lasts that long (a long upload), renewing once if needed; `LifetimeTooShort` if even a fresh one does not |
+ * | `renew` | renews now, or joins the exchange under way; fails if it fails |
+ * | `reject` | says that the API refused this token: gives the newer one if there is one, else renews |
+ * | `state` | see {@link State} |
+ * | `awaitChange` | the next state that differs from the one given; at once if it does already |
+ * | `invalidate` | signs out: forgets the credential here and in the store. The next `get` logs in again |
+ *
+ * Interrupting a caller loses nothing: the exchange goes on for the others. When the scope closes, those who wait are
+ * interrupted.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class TokenService extends Context.Service<
+  TokenService,
+  {
+    readonly get: Effect.Effect<AccessToken.AccessToken, TokenError.TokenError>
+    readonly getValidFor: (duration: Duration.Input) => Effect.Effect<AccessToken.AccessToken, TokenError.TokenError>
+    readonly renew: Effect.Effect<AccessToken.AccessToken, TokenError.TokenError>
+    readonly reject: (token: AccessToken.AccessToken) => Effect.Effect<AccessToken.AccessToken, TokenError.TokenError>
+    readonly state: Effect.Effect<State>
+    readonly awaitChange: (seen: State) => Effect.Effect<State>
+    readonly invalidate: Effect.Effect<void, TokenError.TokenError>
+  }
+>()("effect-video-auth/TokenService") {}
+
+/**
+ * What a service is made of.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly provider: TokenProvider
+  /** @default RenewalPolicy.Options of all defaults */
+  readonly policy?: RenewalPolicy.Options | undefined
+}
+
+/**
+ * Makes a service that lives until the scope closes. With a `TokenStore` in context the credential is shared through it,
+ * else it is kept in memory.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = /* @__PURE__ */ Effect.fnUntraced(function* ({
+  policy,
+  provider
+}: Options): Effect.fn.Return<TokenService["Service"], TokenError.TokenError, Scope.Scope> {
+  const failed = withProvider(provider.name)
+  const identity = yield* failed(provider.identity)
+  const engine = new Engine.Engine(provider, identity, yield* failed(Actor.make(policy)))
+  yield* Scope.addFinalizer(yield* Effect.scope, engine.close())
+  const use = <A, E>(f: (engine: Engine.Engine) => Effect.Effect<A, E>) => Effect.suspend(() => f(engine))
+  return TokenService.of(toService(use, use))
+})
+
+/**
+ * The states of a service, the present one first, then each change.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const changes = (service: TokenService["Service"]): Stream.Stream<State> =>
+  Stream.unwrap(
+    Effect.map(service.state, (first) =>
+      Stream.concat(
+        Stream.succeed(first),
+        Stream.unfold(first, (seen) => Effect.map(service.awaitChange(seen), (state) => [state, state] as const))
+      )
+    )
+  )
+
+/**
+ * Provides a service for a provider. It reads a `TokenStore` from the context if there is one.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<TokenService, TokenError.TokenError> =>
+  Layer.effect(TokenService, make(options))
+
+/**
+ * One call that a program made of a {@link layerTest} service.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export type Call =
+  | { readonly _tag: "get" | "renew" | "invalidate" }
+  | { readonly _tag: "getValidFor"; readonly duration: Duration.Duration }
+  | { readonly _tag: "reject"; readonly token: AccessToken.AccessToken }
+
+/**
+ * The calls that a program made of a {@link layerTest} service, in order.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export class TestCalls
+  extends /* @__PURE__ */ Context.Service<TestCalls, Effect.Effect<ReadonlyArray<Call>>>()(
+    "effect-video-auth/TokenService/TestCalls"
+  ) {}
+
+/**
+ * A service for specs: no clock, no network. It serves the outcomes in order. A token is served until it is renewed or
+ * rejected, a failure once, and the last outcome for ever; a token may be given as a plain string. Calls are recorded in
+ * {@link TestCalls}.
+ *
+ * **Example** (Testing what a program does when the key is refused)
+ *
+ * ```ts
+ * import { Effect, Redacted } from "effect"
+ * import { TokenError, TokenService } from "effect-video-auth"
+ *
+ * const layer = TokenService.layerTest(["first", new TokenError.InvalidCredentials({ status: 400 })])
+ * const program = Effect.gen(function* () {
+ *   const tokens = yield* TokenService.TokenService
+ *   const token = yield* tokens.get
+ *   const error = yield* Effect.flip(tokens.reject(token))
+ *   const calls = yield* yield* TokenService.TestCalls
+ *   return [Redacted.value(token.accessToken), error.reason._tag, calls.map((call) => call._tag)]
+ * })
+ * Effect.runSync(Effect.provide(program, layer)) // => ["first", "InvalidCredentials", ["get", "reject"]]
+ * ```
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const layerTest = (outcomes: Outcomes): Layer.Layer<TokenService | TestCalls> =>
+  Layer.effectContext(
+    Effect.sync(() => {
+      const calls: Array<Call> = []
+      return Context.make(TokenService, makeTest(outcomes, calls)).pipe(
+        Context.add(TestCalls, TestCalls.of(Effect.sync(() => [...calls])))
+      )
+    })
+  )
+
+/**
+ * What a test service serves, in order: a token, also as a plain string, or a failure.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export type Outcomes = Arr.NonEmptyReadonlyArray<string | AccessToken.AccessToken | TokenError.Reason>
+
+/**
+ * The service of {@link layerTest}, which records calls where it is told to.
+ *
+ * @category testing
+ * @since 0.1.0
+ */
+export const makeTest = (outcomes: Outcomes, calls: Array<Call>): TokenService["Service"] => {
+  let position = 0
+  const advance = () => {
+    position = Math.min(position + 1, outcomes.length - 1)
+  }
+  const serve: Effect.Effect<AccessToken.AccessToken, TokenError.TokenError> = Effect.suspend(() => {
+    const outcome = outcomes[position]!
+    if (typeof outcome === "string") return Effect.succeed(testToken(outcome, position + 1))
+    if (outcome instanceof AccessToken.AccessToken) return Effect.succeed(outcome)
+    advance()
+    return Effect.fail(new TokenError.TokenError({ provider: "test", reason: outcome }))
+  })
+  const recorded = <A, E>(call: Call, effect: Effect.Effect<A, E>) =>
+    Effect.suspend(() => {
+      calls.push(call)
+      return effect
+    })
+  const next = Effect.andThen(Effect.sync(advance), serve)
+  const state: State = {
+    phase: "valid",
+    generation: 1,
+    expiresAt: undefined,
+    renewAt: undefined,
+    lastFailure: undefined,
+    degraded: false
+  }
+  return TokenService.of({
+    get: recorded({ _tag: "get" }, serve),
+    getValidFor: (duration) => recorded({ _tag: "getValidFor", duration: Duration.fromInputUnsafe(duration) }, serve),
+    renew: recorded({ _tag: "renew" }, next),
+    reject: (token) =>
+      recorded(
+        { _tag: "reject", token },
+        Effect.suspend(() => {
+          const outcome = outcomes[position]!
+          const current = typeof outcome === "string" ? testToken(outcome, position + 1) : outcome
+          const isCurrent = current instanceof AccessToken.AccessToken && AccessToken.isSameCredential(current, token)
+          return isCurrent ? next : serve
+        })
+      ),
+    state: Effect.succeed(state),
+    awaitChange: () => Effect.never,
+    invalidate: recorded({ _tag: "invalidate" }, Effect.sync(advance))
+  })
+}
+
+/** Valid until the last instant that a `Date` can name. */
+const testToken = (accessToken: string, generation: number) =>
+  new AccessToken.AccessToken({
+    accessToken: Redacted.make(accessToken, { label: "access_token" }),
+    tokenType: "Bearer",
+    issuedAt: 0,
+    expiresAt: 8.64e15,
+    generation
+  })

@@ -1,0 +1,175 @@
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer, Logger, Queue, Redacted } from "effect"
+import { Redis } from "effect/persistence"
+import { TestClock } from "effect/testing"
+import { TokenStoreRedis } from "effect-video-auth"
+import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
+import { randomUUID } from "node:crypto"
+import { durableStoreContract, keyed, type Place } from "../support/durableStoreContract.ts"
+import { outageContract, startProcess } from "../support/outageContract.ts"
+import { redis } from "../support/servers.ts"
+import { lease, put, token, tokenStoreContract } from "../support/tokenStoreContract.ts"
+
+/** A client warns of each connection that it lost. */
+const quietly = <A, E, R>(layer: Layer.Layer<A, E, R>) => Layer.provide(layer, Logger.layer([]))
+
+/** Prefixes of a test's own, on a server that others use as well; nothing is left there. */
+const client = Effect.fnUntraced(function* (url: string) {
+  const services = yield* Layer.build(NodeRedis.layer({ url }))
+  const prefix = `effect-video-auth-test:${randomUUID()}:`
+  const connected = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.provideContext(effect, services)
+  const send = <A>(command: string, ...args: ReadonlyArray<string>) =>
+    connected(Effect.orDie(Redis.Redis.use((redis) => redis.send<A>(command, ...args))))
+  const keys = send<ReadonlyArray<string>>("KEYS", `${prefix}*`)
+  yield* Effect.addFinalizer(() =>
+    Effect.flatMap(keys, (keys) => (keys.length > 0 ? send("DEL", ...keys) : Effect.void))
+  )
+  const open = (options: Partial<TokenStoreRedis.Options> = {}) =>
+    connected(TokenStoreRedis.make({ encryption: keyed(1), prefix, ...options }))
+  return { prefix, send, keys, open }
+}, Effect.orDie)
+
+await redis.describe("on Redis", (url) => {
+  tokenStoreContract(
+    "redis",
+    Effect.flatMap(client(url), ({ open }) => open()),
+    { isLive: true }
+  )
+
+  const makePlace = Effect.map(client(url), ({ keys, open, prefix, send }): Place<never> => ({
+    open: (encryption) => open({ encryption }),
+    bytes: Effect.flatMap(keys, (keys) =>
+      Effect.map(
+        Effect.forEach(keys, (key) => send<unknown>("HGETALL", key)),
+        (hashes) => JSON.stringify([keys, hashes])
+      )
+    ),
+    record: (identity) => send("HGET", `${prefix}${identity}`, "record"),
+    overwrite: (identity, record) => send("HSET", `${prefix}${identity}`, "record", record)
+  }))
+  durableStoreContract("redis", makePlace)
+
+  describe("redis: changed", () => {
+    for (const event of ["commit", "release", "clear"] as const) {
+      it.live(`a ${event} wakes all who wait for it by a subscription, and nobody else`, () =>
+        Effect.gen(function* () {
+          const { open, prefix, send } = yield* client(url)
+          const backend = yield* open()
+          const { fence } = yield* lease(backend, { owner: "a" })
+          const other = yield* open({ subscribe: true })
+          const waiters = yield* Effect.forEach(["one", "one", "two"], (identity) =>
+            Effect.forkChild(other.changed(identity))
+          )
+          // A hint may get lost that comes before the subscription is there.
+          const subscribers = send<ReadonlyArray<number>>("PUBSUB", "NUMSUB", `${prefix}changed`)
+          yield* Effect.repeat(Effect.delay(subscribers, 10), { until: ([, count]) => count === 1 })
+          if (event === "commit") yield* backend.commit("one", { owner: "a", fence, stored: token(1) })
+          if (event === "release") yield* backend.release("one", { owner: "a", fence, spent: false })
+          if (event === "clear") yield* backend.clear("one")
+          yield* Effect.forEach(waiters.slice(0, 2), Fiber.join)
+          assert.isUndefined(waiters[2]?.pollUnsafe())
+        })
+      )
+    }
+  })
+
+  it.live("redis: a server that has forgotten the scripts is told them again", () =>
+    Effect.gen(function* () {
+      const { open, send } = yield* client(url)
+      const backend = yield* open()
+      yield* put(backend, token(1))
+      yield* send("SCRIPT", "FLUSH")
+      yield* put(backend, token(2))
+    })
+  )
+})
+
+redis.describeOwn("on a Redis that is stopped", (own) => {
+  const connectingTo = (url: string) =>
+    Effect.map(Layer.build(TokenStoreRedis.layerLazy(quietly(NodeRedis.layer({ url })))), (services) =>
+      Effect.provideContext(TokenStoreRedis.make({ encryption: keyed(1) }), services)
+    )
+
+  outageContract(
+    "redis",
+    Effect.map(own, ({ start, stop, url }) => ({ start, stop, open: Effect.flatten(connectingTo(url)) }))
+  )
+
+  it.live("redis: one that does not answer is done without after 2 s, and takes no lease for who has gone", () =>
+    Effect.gen(function* () {
+      const { signal, url } = yield* own
+      const open = Effect.flatten(connectingTo(url))
+      const backend = yield* open
+      const { fence } = yield* lease(backend, { owner: "a" })
+      yield* backend.release("one", { owner: "a", fence, spent: false })
+      yield* signal("SIGSTOP")
+      const asked = backend.acquire("one", { owner: "a", seen: 0, ttl: 60_000 })
+      const reason = yield* Effect.flip(Effect.timeout(asked, "10 seconds"))
+      assert.deepInclude(reason, { _tag: "StoreUnavailable", operation: "acquire" })
+      yield* signal("SIGCONT")
+      assert.isFalse((yield* lease(yield* open, { owner: "b" })).orphaned)
+    })
+  )
+
+  it.live("redis: a cold caller of one that does not answer gets a token by a login of its own", () =>
+    Effect.gen(function* () {
+      const { signal, url } = yield* own
+      const service = yield* startProcess({ open: Effect.flatten(connectingTo(url)) }, FakeProvider.make())
+      yield* signal("SIGSTOP")
+      assert.strictEqual(Redacted.value((yield* Effect.timeout(service.get, "10 seconds")).accessToken), "access-1")
+      assert.include(yield* service.state, { degraded: true })
+    })
+  )
+})
+
+describe("layerLazy", () => {
+  const nowhere = TokenStoreRedis.layerLazy(quietly(NodeRedis.layer({ url: "redis://127.0.0.1:1" })))
+
+  it.live("fails each use with a RedisError while there is no server", () =>
+    Effect.gen(function* () {
+      const redis = yield* Redis.Redis
+      const failures = [
+        redis.send("PING"),
+        redis.eval(Redis.script(() => [], { lua: "return 1", numberOfKeys: 0 }))(),
+        Effect.scoped(redis.reserve),
+        Effect.scoped(Effect.flatMap(redis.subscribe("channel"), Queue.take))
+      ]
+      for (const failure of failures) assert.strictEqual((yield* Effect.flip(failure))._tag, "RedisError")
+    }).pipe(Effect.provide(nowhere))
+  )
+
+  it.effect("connects once for all who use it, though the first of them is gone before it is done", () =>
+    Effect.gen(function* () {
+      let connections = 0
+      const slow = Layer.effect(
+        Redis.Redis,
+        Effect.gen(function* () {
+          connections += 1
+          yield* Effect.sleep("1 second")
+          return yield* Redis.make({
+            send: () => Effect.fail(new Redis.RedisError({ cause: "connected" })),
+            subscribe: () => Effect.never,
+            connect: Effect.never
+          })
+        })
+      )
+      yield* Effect.gen(function* () {
+        const redis = yield* Redis.Redis
+        const first = yield* Effect.forkChild(redis.send("PING"))
+        yield* TestClock.adjust("500 millis")
+        const others = yield* Effect.forkChild(
+          Effect.all([Effect.flip(redis.send("PING")), Effect.flip(redis.send("PING"))], { concurrency: 2 })
+        )
+        yield* Fiber.interrupt(first)
+        yield* TestClock.adjust("1 second")
+        const answers = yield* Fiber.join(others)
+        assert.deepStrictEqual(
+          answers.map(({ cause }) => cause),
+          ["connected", "connected"]
+        )
+        assert.strictEqual(connections, 1)
+      }).pipe(Effect.provide(TokenStoreRedis.layerLazy(slow)))
+    })
+  )
+})

@@ -1,0 +1,201 @@
+import { PgClient } from "@effect/sql-pg"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Fiber, Layer, Redacted, Stream } from "effect"
+import { Migrator, SqlClient } from "effect/sql"
+import { TokenStoreSql } from "effect-video-auth"
+import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
+import { randomUUID } from "node:crypto"
+import { durableStoreContract, keyed, type Place } from "../support/durableStoreContract.ts"
+import { outageContract, startProcess } from "../support/outageContract.ts"
+import { postgres } from "../support/servers.ts"
+import { lease, put, token, tokenStoreContract } from "../support/tokenStoreContract.ts"
+
+const connect = (url: string) => Layer.build(PgClient.layer({ url: Redacted.make(url) }))
+
+/** A schema of a test's own, on a server that others use as well; nothing is left there. */
+const database = Effect.fnUntraced(function* (url: string) {
+  const services = yield* connect(url)
+  const sql = Context.get(services, SqlClient.SqlClient)
+  const schema = `effect_video_auth_test_${randomUUID().replaceAll("-", "")}`
+  const table = `${schema}.tokens`
+  yield* Effect.acquireRelease(sql.unsafe(`create schema ${schema}`), () =>
+    Effect.orDie(sql.unsafe(`drop schema ${schema} cascade`))
+  )
+  yield* Effect.provideContext(TokenStoreSql.migration(table), services)
+  const open = (options: Partial<TokenStoreSql.Options> = {}) =>
+    Effect.provideContext(TokenStoreSql.make({ encryption: keyed(1), table, ...options }), services)
+  return { open, schema, services, sql, table: sql(table) }
+}, Effect.orDie)
+
+await postgres.describe("on PostgreSQL", (url) => {
+  tokenStoreContract(
+    "sql",
+    Effect.flatMap(database(url), ({ open }) => open()),
+    { isLive: true }
+  )
+
+  const makePlace = Effect.map(database(url), ({ open, sql, table }): Place<never> => ({
+    open: (encryption) => open({ encryption }),
+    bytes: Effect.orDie(Effect.map(sql`select t::text as row from ${table} as t`, (rows) => JSON.stringify(rows))),
+    record: (identity) =>
+      Effect.orDie(
+        Effect.map(
+          sql<{ record: string }>`select record from ${table} where identity = ${identity}`,
+          ([row]) => row?.record ?? assert.fail("there is no row")
+        )
+      ),
+    overwrite: (identity, record) =>
+      Effect.orDie(Effect.asVoid(sql`update ${table} set record = ${record} where identity = ${identity}`))
+  }))
+  durableStoreContract("sql", makePlace)
+
+  describe("sql: changed", () => {
+    for (const event of ["commit", "release", "clear"] as const) {
+      it.live(`a ${event} wakes all who wait for it by notifications, and nobody else`, () =>
+        Effect.gen(function* () {
+          const { open, schema, services } = yield* database(url)
+          let isListening = false
+          const pg = Context.get(services, PgClient.PgClient)
+          const listening = Effect.tap(pg.listen(schema), () => Effect.sync(() => void (isListening = true)))
+          const notifications = Stream.map(
+            Stream.unwrap(Effect.map(listening, Stream.fromQueue)),
+            ({ payload }) => payload
+          )
+          const backend = yield* open({ channel: schema, notifications })
+          const { fence } = yield* lease(backend, { owner: "a" })
+          const waiters = yield* Effect.forEach(["one", "one", "two"], (identity) =>
+            Effect.forkChild(backend.changed(identity))
+          )
+          // A hint may get lost that comes before somebody listens.
+          yield* Effect.repeat(Effect.sleep(5), { until: () => isListening })
+          if (event === "commit") yield* backend.commit("one", { owner: "a", fence, stored: token(1) })
+          if (event === "release") yield* backend.release("one", { owner: "a", fence, spent: false })
+          if (event === "clear") yield* backend.clear("one")
+          yield* Effect.forEach(waiters.slice(0, 2), Fiber.join)
+          assert.isUndefined(waiters[2]?.pollUnsafe())
+        })
+      )
+    }
+  })
+
+  it.live("sql: what is stored within a transaction of the program's stays when that is rolled back", () =>
+    Effect.gen(function* () {
+      const { open, sql } = yield* database(url)
+      const backend = yield* open()
+      yield* Effect.exit(sql.withTransaction(Effect.andThen(put(backend, token(1)), Effect.fail("rolled back"))))
+      const acquired = yield* backend.acquire("one", { owner: "b", seen: 0, ttl: 10_000 })
+      assert.strictEqual(acquired._tag, "Newer")
+    })
+  )
+
+  it.live("sql: the migration is one of Effect's Migrator, and makes the table once", () =>
+    Effect.gen(function* () {
+      const { schema, services } = yield* database(url)
+      const table = `${schema}.migrated`
+      const migrate = Migrator.make({})({
+        loader: Migrator.fromRecord({ "0001_tokens": TokenStoreSql.migration(table) }),
+        table: `${schema}_migrations`
+      })
+      const sql = Context.get(services, SqlClient.SqlClient)
+      yield* Effect.addFinalizer(() => Effect.orDie(sql.unsafe(`drop table if exists ${schema}_migrations`)))
+      yield* Effect.provideContext(Effect.andThen(migrate, migrate), services)
+      const backend = yield* Effect.provideContext(TokenStoreSql.make({ encryption: keyed(1), table }), services)
+      yield* put(backend, token(1))
+    })
+  )
+
+  it.live("sql: a table that is not there is a store that is down", () =>
+    Effect.gen(function* () {
+      const { open } = yield* database(url)
+      const backend = yield* open({ table: "no such table" })
+      const reason = yield* Effect.flip(backend.acquire("one", { owner: "a", seen: 0, ttl: 10_000 }))
+      assert.deepInclude(reason, { _tag: "StoreUnavailable", operation: "acquire" })
+    })
+  )
+
+  it.live("sql: processes that make the table at the same time all find it", () =>
+    Effect.gen(function* () {
+      const { schema } = yield* database(url)
+      const clients = yield* Effect.replicateEffect(connect(url), 8)
+      yield* Effect.forEach(clients, (client) =>
+        Effect.provideContext(
+          SqlClient.SqlClient.use((sql) => sql`select 1`),
+          client
+        )
+      )
+      const migrate = TokenStoreSql.migration(`${schema}.others`)
+      yield* Effect.forEach(clients, (client) => Effect.provideContext(migrate, client), { concurrency: "unbounded" })
+    })
+  )
+
+  for (const level of ["repeatable read", "serializable"])
+    it.live(`sql: one of those who ask at the same time has the lease, where statements are isolated as ${level}`, () =>
+      Effect.gen(function* () {
+        const { table, schema } = yield* database(url)
+        const strict = new URL(url)
+        strict.searchParams.set("options", `-c default_transaction_isolation=${level.replace(" ", "\\ ")}`)
+        const clients = yield* connect(String(strict).replaceAll("+", "%20"))
+        const sql = Context.get(clients, SqlClient.SqlClient)
+        const [shown] = yield* sql`show transaction_isolation`
+        assert.deepStrictEqual(shown, { transaction_isolation: level })
+        const backend = yield* Effect.provideContext(
+          TokenStoreSql.make({ encryption: keyed(1), table: `${schema}.tokens` }),
+          clients
+        )
+        for (let round = 0; round < 10; round++) {
+          yield* sql`delete from ${table}`
+          const answers = yield* Effect.forEach(
+            Array.from({ length: 8 }, (_, index) => `owner-${index}`),
+            (owner) => backend.acquire("one", { owner, seen: 0, ttl: 60_000 }),
+            { concurrency: "unbounded" }
+          )
+          assert.deepStrictEqual(answers.map(({ _tag }) => _tag).toSorted(), [...Array(7).fill("Busy"), "Lease"])
+        }
+      })
+    )
+
+  /** Nobody gets at the table while the effect runs. */
+  const locked = Effect.fnUntraced(function* <A, E, R>(
+    { sql, table }: { readonly sql: SqlClient.SqlClient; readonly table: ReturnType<SqlClient.SqlClient> },
+    effect: Effect.Effect<A, E, R>
+  ) {
+    return yield* sql.withTransaction(Effect.andThen(sql`lock table ${table} in access exclusive mode`, effect))
+  })
+
+  it.live("sql: a statement that is not answered is done without after 2 s, and takes no lease for who has gone", () =>
+    Effect.gen(function* () {
+      const here = yield* database(url)
+      const backend = yield* here.open()
+      const { fence } = yield* lease(backend, { owner: "a" })
+      yield* backend.release("one", { owner: "a", fence, spent: false })
+      const asked = backend.acquire("one", { owner: "a", seen: 0, ttl: 60_000 })
+      const reason = yield* locked(here, Effect.flip(Effect.timeout(asked, "10 seconds")))
+      assert.deepInclude(reason, { _tag: "StoreUnavailable", operation: "acquire" })
+      assert.isFalse((yield* lease(yield* here.open(), { owner: "b" })).orphaned)
+    })
+  )
+
+  it.live("sql: a cold caller whose statement is not answered gets a token by a login of its own", () =>
+    Effect.gen(function* () {
+      const here = yield* database(url)
+      const service = yield* startProcess({ open: here.open() }, FakeProvider.make())
+      const served = yield* locked(here, Effect.timeout(service.get, "10 seconds"))
+      assert.strictEqual(Redacted.value(served.accessToken), "access-1")
+      assert.include(yield* service.state, { degraded: true })
+    })
+  )
+})
+
+postgres.describeOwn("on a PostgreSQL that is stopped", (own) => {
+  outageContract(
+    "sql",
+    Effect.gen(function* () {
+      const { start, stop, url } = yield* own
+      const open = Effect.flatMap(connect(url), (services) =>
+        Effect.provideContext(TokenStoreSql.make({ encryption: keyed(1) }), services)
+      )
+      yield* Effect.flatMap(connect(url), (services) => Effect.provideContext(TokenStoreSql.migration(), services))
+      return { start, stop, open }
+    }).pipe(Effect.orDie)
+  )
+})
