@@ -10,7 +10,8 @@ import {
   HttpServerResponse
 } from "effect/http"
 import { KeyValueStore } from "effect/persistence"
-import { AuthorizationCode, MovingImage, MovingImageOpenId, RenewalPolicy, TokenService } from "effect-video-auth"
+import { AuthorizationCode, MovingImage, RenewalPolicy, TokenService } from "effect-video-auth"
+import { MovingImageOpenId } from "effect-video-auth/moving-image"
 import { createServer } from "node:http"
 import { login, Person } from "./support/login.ts"
 

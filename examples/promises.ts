@@ -2,7 +2,8 @@
 import { NodeHttpClient } from "@effect/platform-node"
 import { Config, Effect, Layer, ManagedRuntime, Schema } from "effect"
 import { HttpClientResponse } from "effect/http"
-import { ApiVideo, ApiVideoError } from "effect-video-auth"
+import { ApiVideo } from "effect-video-auth"
+import { ApiVideoError } from "effect-video-auth/api-video"
 import { server } from "./support/server.ts"
 
 const Videos = Schema.Struct({ data: Schema.Array(Schema.Struct({ videoId: Schema.String, title: Schema.String })) })

@@ -8,14 +8,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, References, Schedule, type Scope } from "effect"
 import { Headers, HttpClient } from "effect/http"
 import { Otlp } from "effect/observability"
-import {
-  ApiVideo,
-  MovingImage,
-  MovingImageOpenId,
-  Observability,
-  type TokenError,
-  TokenService
-} from "effect-video-auth"
+import { ApiVideo, MovingImage, Observability, type TokenError, TokenService } from "effect-video-auth"
+import { MovingImageOpenId } from "effect-video-auth/moving-image"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import * as MovingImageSandbox from "effect-video-auth/testing/MovingImageSandbox"
 import type { Fault } from "effect-video-auth/testing/SandboxFault"

@@ -2,7 +2,8 @@
 import { Effect, Layer, ManagedRuntime, Schema } from "effect"
 import { FetchHttpClient, HttpClientResponse } from "effect/http"
 import { KeyValueStore } from "effect/persistence"
-import { AuthorizationCode, MovingImage, MovingImageOpenId, TokenService } from "effect-video-auth"
+import { AuthorizationCode, MovingImage, TokenService } from "effect-video-auth"
+import { MovingImageOpenId } from "effect-video-auth/moving-image"
 
 /** What the server that served the page says of movingimage's. */
 const baseUrl = document.querySelector<HTMLMetaElement>("meta[name=movingimage]")?.content ?? ""

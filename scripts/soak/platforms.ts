@@ -1,14 +1,8 @@
 /** The platforms that are soaked: a server in a process of its own, and the program that uses it. One entry each. */
 import { Context, Effect, Layer, Redacted, type Scope } from "effect"
 import type { HttpClient, HttpClientRequest, HttpClientResponse, HttpServerError } from "effect/http"
-import {
-  ApiVideo,
-  MovingImage,
-  MovingImageOpenId,
-  type RenewalPolicy,
-  type TokenError,
-  TokenService
-} from "effect-video-auth"
+import { ApiVideo, MovingImage, type RenewalPolicy, type TokenError, TokenService } from "effect-video-auth"
+import { MovingImageOpenId } from "effect-video-auth/moving-image"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import * as MovingImageSandbox from "effect-video-auth/testing/MovingImageSandbox"
 import type { Fault } from "effect-video-auth/testing/SandboxFault"

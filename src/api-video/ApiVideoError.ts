@@ -239,7 +239,7 @@ const hiding: ApiError.Hiding = { inUrl: /(?<=\/(?:upload-tokens|token)\/)[^/?#]
  * **Example** (Naming a URL in a log)
  *
  * ```ts
- * import { ApiVideoError } from "effect-video-auth"
+ * import { ApiVideoError } from "effect-video-auth/api-video"
  *
  * ApiVideoError.redactUrl("/upload-tokens/to1tcmSFHeYY5KzyhOqVKMKb") // => "/upload-tokens/<redacted>"
  * ```

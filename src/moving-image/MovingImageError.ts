@@ -227,7 +227,7 @@ const hiding: ApiError.Hiding = {
  * **Example** (Naming an upload URL in a log)
  *
  * ```ts
- * import { MovingImageError } from "effect-video-auth"
+ * import { MovingImageError } from "effect-video-auth/moving-image"
  *
  * const url = "https://asset-in.video-cdn.net/chunks/1?vm=5&__token__=1461246419962~55e8fd67"
  * MovingImageError.redactUrl(url) // => "https://asset-in.video-cdn.net/chunks/1?vm=5&__token__=<redacted>"

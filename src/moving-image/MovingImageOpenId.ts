@@ -183,7 +183,8 @@ export const layerAnonymousUsers = (
  * ```ts
  * import { Config, Effect, Layer } from "effect"
  * import { FetchHttpClient } from "effect/http"
- * import { MovingImage, MovingImageOpenId } from "effect-video-auth"
+ * import { MovingImage } from "effect-video-auth"
+ * import { MovingImageOpenId } from "effect-video-auth/moving-image"
  *
  * const MovingImageLive = MovingImageOpenId.layer({
  *   username: Config.Redacted("MOVINGIMAGE_USERNAME"),

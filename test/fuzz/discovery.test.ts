@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
-import { MovingImageOpenId } from "effect-video-auth"
+import { MovingImageOpenId } from "effect-video-auth/moving-image"
 import type { Answer } from "../guarantees/wire.ts"
 import { assertReason, ends, inPlaceOf, tampering, times, typed, Values, Wildness } from "./wild.ts"
 

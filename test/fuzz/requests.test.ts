@@ -2,14 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Effect, Exit, Fiber, Layer, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
-import {
-  ApiVideo,
-  ApiVideoError,
-  MovingImage,
-  MovingImageError,
-  type TokenError,
-  TokenService
-} from "effect-video-auth"
+import { ApiVideo, MovingImage, type TokenError, TokenService } from "effect-video-auth"
+import { ApiVideoError } from "effect-video-auth/api-video"
+import { MovingImageError } from "effect-video-auth/moving-image"
 import { TestClock } from "effect/testing"
 import { setImmediate } from "node:timers/promises"
 import * as Wire from "../guarantees/wire.ts"

@@ -18,15 +18,9 @@ import {
   Stream
 } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
-import {
-  AccessToken,
-  ApiVideoError,
-  MovingImageError,
-  Observability,
-  type RenewalPolicy,
-  TokenError,
-  TokenEvent
-} from "effect-video-auth"
+import { AccessToken, Observability, type RenewalPolicy, TokenError, TokenEvent } from "effect-video-auth"
+import { ApiVideoError } from "effect-video-auth/api-video"
+import { MovingImageError } from "effect-video-auth/moving-image"
 import type { FaultKind } from "effect-video-auth/testing/SandboxFault"
 import { inspect } from "node:util"
 import { keepingSpans } from "./spans.ts"

@@ -63,7 +63,7 @@ describe("decodeResponse: what it tolerates", () => {
 
   it.effect("api.video's own example", () =>
     Effect.gen(function* () {
-      const text = readFileSync(new URL("fixtures/seed-response.json", import.meta.url), "utf8")
+      const text = readFileSync(new URL("../fixtures/seed-response.json", import.meta.url), "utf8")
       const body = yield* Schema.decodeEffect(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown)))(text)
       const token = yield* issue(body)
       assert.strictEqual(Redacted.value(token.accessToken), body["access_token"])

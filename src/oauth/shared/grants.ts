@@ -21,7 +21,15 @@ import {
   type RequestOptions
 } from "./oauth.ts"
 import { stretched } from "../../platform/shared/password.ts"
-import { identityOf, invalid, locate, readSecret, type SecretSource, type Server, withProvider } from "../../platform/shared/server.ts"
+import {
+  identityOf,
+  invalid,
+  locate,
+  readSecret,
+  type SecretSource,
+  type Server,
+  withProvider
+} from "../../platform/shared/server.ts"
 
 /** What a client asks for, whichever its server. */
 export type GrantOptions = Omit<OAuth2.ClientOptions, keyof OAuth2.ServerOptions>
