@@ -59,16 +59,9 @@ import { inMemory } from "../platform/shared/limiter.ts"
 import { originOf } from "../platform/shared/origin.ts"
 import { stretched } from "../platform/shared/password.ts"
 import { Secret } from "../token/shared/schema.ts"
-import {
-  identityOf,
-  invalid,
-  locate,
-  readSecret,
-  type SecretSource,
-  type Server,
-  withProvider
-} from "../platform/shared/server.ts"
-import * as DerivingSession from "../platform/shared/session.ts"
+import { identityOf, locate, readSecret, type SecretSource, type Server } from "../platform/shared/server.ts"
+import { invalid, withProvider } from "../token/shared/failures.ts"
+import * as DerivingSession from "../token/shared/session.ts"
 import { claimedLifetime, decodeWire, headerSafe, nullish } from "../token/shared/wire.ts"
 import * as MovingImageError from "./MovingImageError.ts"
 import type * as RenewalPolicy from "../token/RenewalPolicy.ts"

@@ -21,11 +21,12 @@ import type * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type * as AuthorizationCode from "../oauth/AuthorizationCode.ts"
+import * as AuthorizationCode from "../oauth/AuthorizationCode.ts"
 import * as Code from "../oauth/shared/code.ts"
 import * as Grants from "../oauth/shared/grants.ts"
 import { discover, getDocument, kept } from "../oauth/shared/oauth.ts"
-import { invalid, locate, type Server, withProvider } from "../platform/shared/server.ts"
+import { locate, type Server } from "../platform/shared/server.ts"
+import { invalid, withProvider } from "../token/shared/failures.ts"
 import * as MovingImage from "./MovingImage.ts"
 import * as OAuth2 from "../oauth/OAuth2.ts"
 import type * as TokenError from "../token/TokenError.ts"
@@ -229,6 +230,7 @@ export const layerBrowserApplication = (
   HttpClient.HttpClient | KeyValueStore.KeyValueStore
 > =>
   Code.layer(
+    AuthorizationCode.AuthorizationCode,
     // Whatever the types say: a program in JavaScript, or options from elsewhere, may have one.
     "clientSecret" in options && options.clientSecret !== undefined
       ? withProvider("movingimage")(
@@ -256,5 +258,9 @@ export const layerServerApplication = (
 > => {
   const { clientId, clientSecret } = options
   const authentication = { method: "client_secret_basic", clientSecret } as const
-  return Code.layer(makeClient(options, { ...grantOf(options), clientId, authentication }), asQuery(options))
+  return Code.layer(
+    AuthorizationCode.AuthorizationCode,
+    makeClient(options, { ...grantOf(options), clientId, authentication }),
+    asQuery(options)
+  )
 }

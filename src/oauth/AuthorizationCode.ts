@@ -18,28 +18,15 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
-import type * as Option from "effect/Option"
 import type * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Code from "./shared/code.ts"
 import * as Grants from "./shared/grants.ts"
 import type * as OAuth2 from "./OAuth2.ts"
+import type { FlowOptions, SignedIn, StartOptions } from "./shared/options.ts"
 import type * as TokenError from "../token/TokenError.ts"
 import type * as TokenService from "../token/TokenService.ts"
 
-/**
- * How the flow goes, whichever the server.
- *
- * @category options
- * @since 0.1.0
- */
-export interface FlowOptions extends OAuth2.TokenOptions {
-  /** Where the server sends the browser back to, as it is registered there: an absolute URL. */
-  readonly redirectUri: string
-  /** What else the authorization endpoint is to be told, as in `{ prompt: "login" }`. */
-  readonly authorizationParameters?: Readonly<Record<string, string>> | undefined
-  /** Tells apart the people who sign in to one client and share a store, as by the id of their session. @default "" */
-  readonly session?: string | undefined
-}
+export type { FlowOptions, SignedIn, StartOptions }
 
 /**
  * Which client asks, for what, at which server, and how the flow goes.
@@ -48,31 +35,6 @@ export interface FlowOptions extends OAuth2.TokenOptions {
  * @since 0.1.0
  */
 export interface Options extends OAuth2.ClientOptions, FlowOptions {}
-
-/**
- * What one sign-in begins with.
- *
- * @category options
- * @since 0.1.0
- */
-export interface StartOptions {
-  /** Where the person was; `finish` gives it back. */
-  readonly returnTo?: string | undefined
-  /** What the authorization endpoint is to be told this time, as in `{ login_hint: "ada" }`. */
-  readonly parameters?: Readonly<Record<string, string>> | undefined
-}
-
-/**
- * Somebody who signed in.
- *
- * @category models
- * @since 0.1.0
- */
-export interface SignedIn {
-  /** Who it is, where the scope has `openid`. */
-  readonly claims: Option.Option<OAuth2.Claims>
-  readonly returnTo: Option.Option<string>
-}
 
 /**
  * | member | promise |
@@ -130,4 +92,4 @@ export const layer = (
   TokenService.TokenService | AuthorizationCode,
   TokenError.TokenError,
   HttpClient.HttpClient | KeyValueStore.KeyValueStore
-> => Code.layer(Grants.makeClient(options), options)
+> => Code.layer(AuthorizationCode, Grants.makeClient(options), options)

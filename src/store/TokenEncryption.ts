@@ -43,7 +43,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { AccessToken } from "../token/AccessToken.ts"
-import { invalid } from "../platform/shared/server.ts"
+import { invalid } from "../token/shared/failures.ts"
 import type { ConfigurationInvalid } from "../token/TokenError.ts"
 
 /**

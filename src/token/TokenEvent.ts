@@ -8,7 +8,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import { prefix } from "./shared/observers.ts"
+import { observersKeyPrefix } from "./shared/observersKey.ts"
 import type { TokenError } from "./TokenError.ts"
 
 /**
@@ -68,6 +68,6 @@ export type Observer = (event: TokenEvent) => Effect.Effect<void>
  * @category references
  * @since 0.1.0
  */
-export const Observers: Context.Reference<ReadonlyArray<Observer>> = Context.Reference(prefix, {
+export const Observers: Context.Reference<ReadonlyArray<Observer>> = Context.Reference(observersKeyPrefix, {
   defaultValue: (): ReadonlyArray<Observer> => []
 })

@@ -36,6 +36,7 @@ import * as Actor from "./internal/actor.ts"
 import * as Agenda from "./internal/agenda.ts"
 import * as Engine from "./internal/engine.ts"
 import { toService } from "./internal/service.ts"
+import { monotonic } from "./shared/time.ts"
 import * as Identities from "./internal/identities.ts"
 import type * as RenewalPolicy from "./RenewalPolicy.ts"
 import * as TokenError from "./TokenError.ts"
@@ -131,7 +132,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     (reason) => new TokenError.TokenError({ provider: "TokenServiceMap", reason })
   )
   const isShared = Option.isSome(yield* Effect.serviceOption(TokenStore))
-  const now = () => Engine.monotonic(environment.clock)
+  const now = () => monotonic(environment.clock)
 
   /** Forgets those that nobody asked for; the oldest that stays says when to look again. */
   const sweeper = {

@@ -9,14 +9,14 @@ import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as AccessToken from "../../token/AccessToken.ts"
-import type * as OAuth2 from "../OAuth2.ts"
+import type * as OAuth2 from "../shared/options.ts"
 import * as RenewalPolicy from "../../token/RenewalPolicy.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import type { TokenProvider } from "../../token/TokenProvider.ts"
 import * as TokenService from "../../token/TokenService.ts"
 import * as TokenStore from "../../token/TokenStore.ts"
 import { Preparation, prepared } from "../shared/oauth.ts"
-import { withProvider } from "../../platform/shared/server.ts"
+import { withProvider } from "../../token/shared/failures.ts"
 
 export interface SignIn {
   readonly service: TokenService.TokenService["Service"]

@@ -9,13 +9,13 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import * as oauth from "oauth4webapi"
-import * as AuthorizationCode from "../AuthorizationCode.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import { TokenService } from "../../token/TokenService.ts"
 import { stamped } from "../../platform/shared/authentication.ts"
 import * as Grants from "./grants.ts"
+import type { FlowOptions, SignedIn, StartOptions } from "./options.ts"
 import { checked, endpointOf, inTime, reasonOfCode, refusalOfCode } from "./oauth.ts"
-import { invalid, withProvider } from "../../platform/shared/server.ts"
+import { invalid, withProvider } from "../../token/shared/failures.ts"
 import * as SignIn from "../internal/signIn.ts"
 
 /** How long a person may take to sign in. */
@@ -62,10 +62,7 @@ const plain = (body: unknown) => ({
 
 const refused = refusalOfCode("the code had expired, was used before, or is not of this client; start again")
 
-export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
-  client: Grants.Client,
-  options: AuthorizationCode.FlowOptions
-) {
+export const make = /* @__PURE__ */ Effect.fnUntraced(function* (client: Grants.Client, options: FlowOptions) {
   const { redirectUri } = options
   const named = withProvider(client.server.name)
   const { registration } = client
@@ -87,7 +84,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
       })
     )
 
-  const start = Effect.fnUntraced(function* ({ parameters, returnTo }: AuthorizationCode.StartOptions = {}) {
+  const start = Effect.fnUntraced(function* ({ parameters, returnTo }: StartOptions = {}) {
     const metadata = yield* client.metadata
     const url = new URL(yield* endpointOf(client, metadata, "authorization_endpoint"))
     const state = oauth.generateRandomState()
@@ -168,22 +165,24 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     return { claims: Option.fromUndefinedOr(claims), returnTo: Option.fromUndefinedOr(returnTo) }
   })
 
-  return { service, flow: AuthorizationCode.AuthorizationCode.of({ start, finish }) }
+  return { service, flow: { start, finish } }
 })
 
-/** Provides the token and the flow that a person gets it by, for a client that is made so. */
-export const layer = <E, R>(
+/** Starts and finishes sign-ins: the shape of the service `AuthorizationCode`. */
+export interface Flow {
+  readonly start: (options?: StartOptions) => Effect.Effect<URL, TokenError.TokenError>
+  readonly finish: (redirect: string | URL) => Effect.Effect<SignedIn, TokenError.TokenError>
+}
+
+/** Provides the token of a client, and under `key` the flow by which a person gets it. */
+export const layer = <Id, E, R>(
+  key: Context.Key<Id, Flow>,
   client: Effect.Effect<Grants.Client, E, R>,
-  options: AuthorizationCode.FlowOptions
-): Layer.Layer<
-  TokenService | AuthorizationCode.AuthorizationCode,
-  E | TokenError.TokenError,
-  R | KeyValueStore.KeyValueStore
-> =>
+  options: FlowOptions
+): Layer.Layer<TokenService | Id, E | TokenError.TokenError, R | KeyValueStore.KeyValueStore> =>
   Layer.effectContext(
     Effect.map(
       Effect.flatMap(client, (client) => make(client, options)),
-      ({ flow, service }) =>
-        Context.make(TokenService, service).pipe(Context.add(AuthorizationCode.AuthorizationCode, flow))
+      ({ flow, service }) => Context.make(TokenService, service).pipe(Context.add(key, flow))
     )
   )

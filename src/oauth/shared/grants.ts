@@ -6,7 +6,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as oauth from "oauth4webapi"
 import * as AccessToken from "../../token/AccessToken.ts"
-import type * as OAuth2 from "../OAuth2.ts"
+import type * as OAuth2 from "./options.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import type { TokenProvider, Traits } from "../../token/TokenProvider.ts"
 import type { Operation, Refusal } from "../../platform/shared/authentication.ts"
@@ -21,15 +21,8 @@ import {
   type RequestOptions
 } from "./oauth.ts"
 import { stretched } from "../../platform/shared/password.ts"
-import {
-  identityOf,
-  invalid,
-  locate,
-  readSecret,
-  type SecretSource,
-  type Server,
-  withProvider
-} from "../../platform/shared/server.ts"
+import { identityOf, locate, readSecret, type SecretSource, type Server } from "../../platform/shared/server.ts"
+import { invalid, withProvider } from "../../token/shared/failures.ts"
 
 /** What a client asks for, whichever its server. */
 export type GrantOptions = Omit<OAuth2.ClientOptions, keyof OAuth2.ServerOptions>

@@ -16,7 +16,8 @@ import * as TokenError from "../../token/TokenError.ts"
 import { makeExchange, type Operation, type Refusal } from "../../platform/shared/authentication.ts"
 import { discreet, failureOf, readJson, retryAfterOf } from "../../platform/shared/http.ts"
 import { isSecureOrigin, originOf } from "../../platform/shared/origin.ts"
-import { invalid, type Server } from "../../platform/shared/server.ts"
+import type { Server } from "../../platform/shared/server.ts"
+import { invalid } from "../../token/shared/failures.ts"
 
 /** A client of an authorization server: who it is there, and how it shows that. */
 export interface Peer {

@@ -12,7 +12,8 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as AccessToken from "../../token/AccessToken.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import { discreet, failureOf, limitsOf, readJson, retryAfterOf } from "./http.ts"
-import { invalid, type Server, withProvider } from "./server.ts"
+import type { Server } from "./server.ts"
+import { invalid, withProvider } from "../../token/shared/failures.ts"
 
 /** What is exchanged for a token: the credential itself, or a refresh token. */
 export type Operation = "login" | "refresh"

@@ -22,7 +22,8 @@ import { discreet, failureOf, isReplayable, readJson } from "./http.ts"
 import { limited, type LimiterOptions, type Limits, minute } from "./limiter.ts"
 import { observersOf } from "../../token/shared/observers.ts"
 import { originOf } from "./origin.ts"
-import { type Server, withProvider } from "./server.ts"
+import type { Server } from "./server.ts"
+import { withProvider } from "../../token/shared/failures.ts"
 
 /** Everything that a request can fail with, where `E` is the platform's own error. */
 export type ClientError<E> =

@@ -1,7 +1,8 @@
 /** A platform's server, and the options that lead to it: checked before any network. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import * as TokenError from "../../token/TokenError.ts"
+import type * as TokenError from "../../token/TokenError.ts"
+import { invalid } from "../../token/shared/failures.ts"
 import { isSecureOrigin } from "./origin.ts"
 
 /** Where requests go, and what they say of the program. */
@@ -15,12 +16,6 @@ export interface Server {
   /** Sent with every request. */
   readonly headers: Readonly<Record<string, string>>
 }
-
-export const invalid = (option: string, problem: string) => new TokenError.ConfigurationInvalid({ option, problem })
-
-/** Says of a reason whose it is. */
-export const withProvider = (provider: string) =>
-  Effect.mapError((reason: TokenError.Reason) => new TokenError.TokenError({ provider, reason }))
 
 /** Checks a base URL: it has to keep a secret, and be no more than a place. */
 export const locate = (

@@ -13,7 +13,7 @@ import * as RenewalPolicy from "../RenewalPolicy.ts"
 import type * as TokenError from "../TokenError.ts"
 import type { Observer } from "../TokenEvent.ts"
 import { TokenStore } from "../TokenStore.ts"
-import * as Engine from "./engine.ts"
+import { atMost, monotonic } from "../shared/time.ts"
 import * as Exchange from "./exchange.ts"
 import { observersOf } from "../shared/observers.ts"
 
@@ -65,7 +65,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   const random = yield* Random.Random
   const context = yield* Effect.context<never>()
   const store = Context.getOrUndefined(context, TokenStore)
-  const now = () => Engine.monotonic(clock)
+  const now = () => monotonic(clock)
   const woken = new Set<Work>()
   const signal = Latch.makeUnsafe()
 
@@ -84,7 +84,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
         woken.add(first)
         continue
       }
-      yield* wait === Infinity ? signal.await : Engine.atMost(Math.ceil(Math.min(wait, tick)), signal.await)
+      yield* wait === Infinity ? signal.await : atMost(Math.ceil(Math.min(wait, tick)), signal.await)
       // Where a clock was stepped, what is due is due at another time.
       for (const work of agenda.stepped(clock.currentTimeMillisUnsafe() - now())) woken.add(work)
     }

@@ -10,7 +10,6 @@
  * (cool-downs, timeouts, the storm window) are read on the monotonic clock only.
  */
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,11 +19,13 @@ import * as AccessToken from "../AccessToken.ts"
 import * as TokenError from "../TokenError.ts"
 import type { Trigger } from "../TokenEvent.ts"
 import type { TokenProvider } from "../TokenProvider.ts"
-import type { State } from "../TokenService.ts"
+import { reasonOf } from "../shared/failures.ts"
+import { atMost, monotonic } from "../shared/time.ts"
 import type { Environment, Work } from "./actor.ts"
-import { type Account, reasonOf } from "./exchange.ts"
+import type { Account } from "./exchange.ts"
 import { tell } from "../shared/observers.ts"
 import { delays, type Held, type Round } from "./round.ts"
+import type { State } from "./state.ts"
 
 /** Renewals caused by rejections are counted over this window. Milliseconds. */
 const stormWindow = 30_000
@@ -38,10 +39,6 @@ type Outcome = Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>
 type Get = Effect.Effect<AccessToken.AccessToken, TokenError.TokenError>
 
 const noRejections: ReadonlyArray<number> = []
-
-/** Waits for something, so many milliseconds at most. */
-export const atMost = <A>(millis: number, effect: Effect.Effect<A>): Effect.Effect<unknown> =>
-  Effect.timeoutOrElse(effect, { duration: millis, orElse: () => Effect.void })
 
 /** One identity: what is known of its token, and who waits for what. Only synchronous code touches its fields. */
 export class Engine implements Account, Work {
@@ -606,9 +603,6 @@ export class Engine implements Account, Work {
     ).pipe(Effect.flatMap(Fiber.join))
   }
 }
-
-/** Milliseconds on the clock that is never stepped. */
-export const monotonic = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 const isKeptFresh = (env: Environment) => env.policy.whenIdle === "keep-fresh"
 

@@ -2,7 +2,6 @@
  * What one attempt at a renewal does: take the lease, refresh or log in, give back a stamped token. When to attempt, and
  * what a failure means for those who wait, is `engine.ts`.
  */
-import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -10,6 +9,7 @@ import * as Option from "effect/Option"
 import * as AccessToken from "../AccessToken.ts"
 import type { RenewalPolicy } from "../RenewalPolicy.ts"
 import * as TokenError from "../TokenError.ts"
+import { reasonOf } from "../shared/failures.ts"
 import type { TokenProvider } from "../TokenProvider.ts"
 import type { Lease, Renewal, Renewed, TokenStore } from "../TokenStore.ts"
 
@@ -41,9 +41,6 @@ const overloaded = (reason: TokenError.RenewalReason) =>
 
 /** After `RefreshTokenRejected`, or where it was sent and nothing readable came back, a refresh token is good for nothing. */
 const consuming = /^(Ref|Am|M|ProviderU)/
-
-/** The typed failure among what went wrong; none where something died or was interrupted. */
-export const reasonOf = <E>(cause: Cause.Cause<E>): E | undefined => cause.reasons.find(Cause.isFailReason)?.error
 
 /** The store's lease outlives the worst attempt: a refresh and a login that both time out, and a commit. */
 const leaseTime = (policy: RenewalPolicy) => 2 * policy.exchangeTimeout + 5_000

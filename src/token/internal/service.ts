@@ -1,19 +1,21 @@
 /** An engine, as callers see it. */
 import * as Effect from "effect/Effect"
+import type * as Duration from "effect/Duration"
+import type { AccessToken } from "../AccessToken.ts"
 import type * as TokenError from "../TokenError.ts"
-import type { TokenService } from "../TokenService.ts"
 import type { Engine } from "./engine.ts"
+import type { State } from "./state.ts"
 
 /** The service that an engine is behind. `use` finds it, or fails; `look` only looks at one. */
 export const toService = <E extends TokenError.TokenError>(
   use: <A, E1>(f: (engine: Engine) => Effect.Effect<A, E1>) => Effect.Effect<A, E | E1>,
   look: <A>(f: (engine: Engine) => Effect.Effect<A>) => Effect.Effect<A>
-): TokenService["Service"] => ({
+) => ({
   get: use((engine) => engine.get()),
-  getValidFor: (duration) => use((engine) => engine.getValidFor(duration)),
+  getValidFor: (duration: Duration.Input) => use((engine) => engine.getValidFor(duration)),
   renew: use((engine) => engine.renew()),
-  reject: (token) => use((engine) => engine.reject(token)),
+  reject: (token: AccessToken) => use((engine) => engine.reject(token)),
   state: look((engine) => Effect.succeed(engine.state())),
-  awaitChange: (seen) => look((engine) => engine.awaitChange(seen)),
+  awaitChange: (seen: State) => look((engine) => engine.awaitChange(seen)),
   invalidate: use((engine) => engine.invalidate())
 })
