@@ -39,7 +39,7 @@ const write = (results: Results) => {
   writeFileSync(join(import.meta.dirname, "results.json"), toJson(results))
   writeFileSync(join(import.meta.dirname, "results.svg"), svg(results))
   const text = markdown(results)
-  for (const document of ["README.md", "../README.md"]) writeBetweenMarkers(join(import.meta.dirname, document), text)
+  writeBetweenMarkers(join(import.meta.dirname, "README.md"), text)
 }
 
 const since = performance.now()

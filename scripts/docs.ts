@@ -25,7 +25,7 @@ const compared = (lines: ReadonlyArray<string>): string => {
 }
 
 /** Fences by the file they are written to: the line they begin at is in its name. */
-const fences = [...globSync("{*,examples/*}.md", { cwd: root }), ...sources].flatMap((file) => {
+const fences = [...globSync("{*,examples/*,docs/*}.md", { cwd: root }), ...sources].flatMap((file) => {
   const lines = readFileSync(join(root, file), "utf8").split("\n")
   const found: Array<{ readonly name: string; readonly code: string }> = []
   let open: { readonly line: number; readonly code: Array<string> } | undefined

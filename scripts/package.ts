@@ -94,6 +94,7 @@ expectSame("tarball", files, [
   "README.md",
   "SECURITY.md",
   "package.json",
+  ...globSync("docs/*.{md,svg}", { cwd: root }).map((file) => file.replaceAll("\\", "/")),
   ...modules.map((name) => `src/${name}.ts`),
   ...modules.flatMap((name) => ["js", "js.map", "d.ts", "d.ts.map"].map((end) => `dist/${name}.${end}`))
 ])

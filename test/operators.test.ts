@@ -1,4 +1,4 @@
-/** The operators' view: what the README says of metrics and spans is what there is, and Prometheus can read it. */
+/** The operators' view: the metrics and spans in docs/observability.md are those that exist, and Prometheus can read them. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Metric, Redacted, Schedule, Schema } from "effect"
@@ -27,11 +27,11 @@ import { hasPromtool, promtool } from "./support/promtool.ts"
 import { keepingSpans } from "./support/spans.ts"
 
 const root = join(import.meta.dirname, "..")
-const readme = readFileSync(join(root, "README.md"), "utf8")
+const page = readFileSync(join(root, "docs", "observability.md"), "utf8")
 
-/** The cells of the README's table whose first column has this name, by row. */
+/** The cells of the page's table whose first column has this name, by row. */
 const table = (heading: string): ReadonlyArray<ReadonlyArray<string>> => {
-  const lines = readme.split("\n")
+  const lines = page.split("\n")
   const start = lines.findIndex((line) => line.startsWith(`| ${heading} |`)) + 2
   const end = lines.findIndex((line, index) => index >= start && !line.startsWith("|"))
   return lines.slice(start, end).map((line) =>
@@ -77,7 +77,7 @@ const everything = Effect.gen(function* () {
 const measured = <A>(reading: Effect.Effect<A>) =>
   Effect.andThen(everything, reading).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
 
-describe("the README's table of metrics", () => {
+describe("the page's table of metrics", () => {
   it.effect("has their names, types, units and labels", () =>
     Effect.gen(function* () {
       const metrics = yield* measured(Metric.snapshot)
@@ -142,7 +142,7 @@ describe("the README's table of metrics", () => {
   )
 })
 
-describe("the README's table of spans", () => {
+describe("the page's table of spans", () => {
   it.live("has their names, kinds and attributes", () =>
     Effect.gen(function* () {
       const { spans, tracer } = keepingSpans()
