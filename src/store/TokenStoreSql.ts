@@ -119,8 +119,13 @@ export const createTable = (table: string = defaultTable): string => `create tab
   orphaned boolean not null default false
 )`
 
+/** Names the advisory lock under which {@link migration} creates a table. Any number that other programs don't use will do. */
+const migrationLock = 6_649_441_763
+
 /**
- * {@link createTable} as a migration of Effect's `Migrator`, or to be run by each process when it starts.
+ * Creates the table unless it exists. Use it as a migration of Effect's `Migrator`, or run it in every process at startup:
+ * any number of processes may run it at the same time, at any isolation level. Once the table exists, it needs no right to
+ * create tables.
  *
  * **Example** (Among the program's own migrations)
  *
@@ -136,16 +141,18 @@ export const createTable = (table: string = defaultTable): string => `create tab
  * @category migrations
  * @since 0.1.0
  */
-export const migration = (table?: string): Effect.Effect<void, SqlError, SqlClient.SqlClient> =>
-  SqlClient.SqlClient.use((sql) =>
-    Effect.asVoid(
-      // PostgreSQL looks whether the table exists, and fails where somebody makes it meanwhile.
-      Effect.retry(sql.unsafe(createTable(table)), {
-        while: ({ reason }) => reason._tag === "UniqueViolation",
-        times: 3
-      })
-    )
+export const migration = /* @__PURE__ */ Effect.fnUntraced(function* (
+  table: string = defaultTable
+): Effect.fn.Return<void, SqlError, SqlClient.SqlClient> {
+  const sql = yield* SqlClient.SqlClient
+  const [found] = yield* sql<{ exists: boolean }>`select to_regclass(${quoted(table)}) is not null as exists`
+  if (found?.exists === true) return
+  // "if not exists" alone isn't enough: PostgreSQL checks before it creates, and the loser of that race fails with 23505
+  // or 42710. A failure would also abort the transaction of a migrator, so the processes take turns instead of retrying.
+  yield* sql.withTransaction(
+    Effect.andThen(sql`select pg_advisory_xact_lock(${migrationLock}::bigint)`, sql.unsafe(createTable(table)))
   )
+})
 
 /** A row that `acquire` gives: exactly one. */
 interface Answer {

@@ -113,18 +113,53 @@ await postgres.describe("on PostgreSQL", (url) => {
     })
   )
 
-  it.live("sql: processes that make the table at the same time all find it", () =>
-    Effect.gen(function* () {
-      const { schema } = yield* database(url)
-      const clients = yield* Effect.replicateEffect(connect(url), 8)
-      yield* Effect.forEach(clients, (client) =>
-        Effect.provideContext(
-          SqlClient.SqlClient.use((sql) => sql`select 1`),
-          client
+  /** The URL of the same database, where transactions are isolated by default as `level` says. */
+  const isolated = (level: string) => {
+    const strict = new URL(url)
+    strict.searchParams.set("options", `-c default_transaction_isolation=${level.replace(" ", "\\ ")}`)
+    return String(strict).replaceAll("+", "%20")
+  }
+
+  for (const level of ["read committed", "repeatable read", "serializable"]) {
+    it.live(`sql: 16 processes create the table at the same time, 20 times, isolated as ${level}`, () =>
+      Effect.gen(function* () {
+        const { schema } = yield* database(url)
+        const client = Layer.build(PgClient.layer({ url: Redacted.make(isolated(level)), maxConnections: 1 }))
+        const clients = yield* Effect.replicateEffect(client, 16)
+        const shown = yield* Effect.forEach(clients, (client) =>
+          Effect.provideContext(
+            SqlClient.SqlClient.use((sql) => sql`show transaction_isolation`),
+            client
+          )
         )
+        for (const rows of shown) assert.deepStrictEqual(rows, [{ transaction_isolation: level }])
+        for (let round = 1; round <= 20; round++) {
+          const migrate = TokenStoreSql.migration(`${schema}.round_${round}`)
+          yield* Effect.forEach(clients, (client) => Effect.provideContext(migrate, client), {
+            concurrency: "unbounded"
+          })
+        }
+      })
+    )
+  }
+
+  it.live("sql: the migration needs no right to create tables once the table exists", () =>
+    Effect.gen(function* () {
+      const { schema, sql } = yield* database(url)
+      const role = `${schema}_user`
+      yield* Effect.acquireRelease(sql.unsafe(`create role ${role}`), () =>
+        Effect.orDie(Effect.andThen(sql.unsafe(`drop owned by ${role}`), sql.unsafe(`drop role ${role}`)))
       )
-      const migrate = TokenStoreSql.migration(`${schema}.others`)
-      yield* Effect.forEach(clients, (client) => Effect.provideContext(migrate, client), { concurrency: "unbounded" })
+      yield* sql.unsafe(`grant usage on schema ${schema} to ${role}`)
+      const migrateAs = (table: string) =>
+        sql.withTransaction(
+          Effect.andThen(
+            sql.unsafe(`set local role ${role}`),
+            Effect.provideService(TokenStoreSql.migration(`${schema}.${table}`), SqlClient.SqlClient, sql)
+          )
+        )
+      yield* migrateAs("tokens")
+      assert.strictEqual((yield* Effect.flip(migrateAs("others"))).reason._tag, "AuthorizationError")
     })
   )
 
@@ -132,9 +167,7 @@ await postgres.describe("on PostgreSQL", (url) => {
     it.live(`sql: one of those who ask at the same time has the lease, where statements are isolated as ${level}`, () =>
       Effect.gen(function* () {
         const { table, schema } = yield* database(url)
-        const strict = new URL(url)
-        strict.searchParams.set("options", `-c default_transaction_isolation=${level.replace(" ", "\\ ")}`)
-        const clients = yield* connect(String(strict).replaceAll("+", "%20"))
+        const clients = yield* connect(isolated(level))
         const sql = Context.get(clients, SqlClient.SqlClient)
         const [shown] = yield* sql`show transaction_isolation`
         assert.deepStrictEqual(shown, { transaction_isolation: level })
