@@ -27,11 +27,13 @@ import { hasPromtool, promtool } from "./support/promtool.ts"
 import { keepingSpans } from "./support/spans.ts"
 
 const root = join(import.meta.dirname, "..")
-const page = readFileSync(join(root, "docs", "observability.md"), "utf8")
+const pages = ["observability", "errors"]
+  .map((page) => readFileSync(join(root, "docs", `${page}.md`), "utf8"))
+  .join("\n")
 
-/** The cells of the page's table whose first column has this name, by row. */
+/** The cells of the pages' table whose first column has this name, by row. */
 const table = (heading: string): ReadonlyArray<ReadonlyArray<string>> => {
-  const lines = page.split("\n")
+  const lines = pages.split("\n")
   const start = lines.findIndex((line) => line.startsWith(`| ${heading} |`)) + 2
   const end = lines.findIndex((line, index) => index >= start && !line.startsWith("|"))
   return lines.slice(start, end).map((line) =>
