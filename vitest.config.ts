@@ -1,18 +1,61 @@
 import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
+import { SuiteReporter } from "./test/support/SuiteReporter.ts"
 
 // Tests and examples import the package by its name; this condition of its exports leads to the sources.
 const conditions = ["@effect-video-auth/source"]
+
+/** Draws a new seed for each run. `TEST_SEED` replays an earlier one. */
+const freshSeed = () => String(Math.floor(Math.random() * 1e9))
+
+/** Set by `npm run test:long -- --minutes N`: runs a sample, which is another one each time. */
+const minutes = process.env["TEST_MINUTES"] === undefined ? undefined : Number(process.env["TEST_MINUTES"])
+
+const report = process.env["TEST_REPORT"]
+
+const longTests = "test/**/*.long.test.ts"
+/** They draw their inputs, so they find more when they run for longer. */
+const randomTests = "test/{fuzz,model}/**/*.test.ts"
 
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    include: ["test/**/*.test.ts"],
-    // Only ends what would never end.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
-    // By itself vitest leaves one core idle; and many tests wait for a server or a timer.
-    maxWorkers: availableParallelism() + 1
+    // `test` is what every change needs: the same inputs on each run, in two minutes. `long` takes its time, and draws
+    // other inputs on each run. `test/support/random.ts` reads both variables.
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "test",
+          include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
+          exclude: [longTests],
+          env: {
+            TEST_SEED: process.env["TEST_SEED"] ?? "effect-video-auth",
+            TEST_SCALE: process.env["TEST_SCALE"] ?? "1"
+          }
+        }
+      },
+      {
+        extends: true,
+        test: {
+          name: "long",
+          include: [longTests, randomTests],
+          env: { TEST_SEED: process.env["TEST_SEED"] ?? freshSeed(), TEST_SCALE: process.env["TEST_SCALE"] ?? "20" }
+        }
+      }
+    ],
+    setupFiles: ["test/support/setup.ts"],
+    // Timeouts only end what would never end. No test is allowed to depend on the speed of the machine.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    // Vitest leaves one core idle by default, and many tests wait for a server or a timer.
+    maxWorkers: availableParallelism() + 1,
+    sequence: { shuffle: { files: minutes !== undefined, tests: false } },
+    // `TEST_REPORT` names a file for a report that programs read.
+    reporters: report === undefined ? [new SuiteReporter(minutes)] : [new SuiteReporter(minutes), "json"],
+    ...(report === undefined ? {} : { outputFile: { json: report } }),
+    // Logs of a test are shown only if it fails.
+    silent: "passed-only"
   }
 })

@@ -1,14 +1,12 @@
 /**
  * `npm run bench`: runs the scenarios, prints their tables and targets, and writes `results.json`, `results.svg` and the
- * tables of the documents that quote them.
- *
- * `--only 1,6` runs some scenarios, `--smoke` all of them with next to no work, to see that they run; both write nothing.
- * A missed target is reported and does not fail the run.
+ * tables of the documents that quote them. A missed target is reported and does not fail the run.
  */
 import { writeFileSync } from "node:fs"
 import { loadavg } from "node:os"
 import { join } from "node:path"
-import { parseArgs } from "node:util"
+import { spawnSync } from "node:child_process"
+import { commandLine, refuse } from "../scripts/commandLine.ts"
 import type { Effort, Outcome, Scenario } from "./measurement.ts"
 import { settle } from "./report/load.ts"
 import { markdown, writeBetweenMarkers } from "./report/markdown.ts"
@@ -29,9 +27,32 @@ const scenarios: Readonly<Record<string, () => Promise<{ readonly scenario: Scen
   10: () => import("./scenarios/10-growth.ts")
 }
 
-const { values } = parseArgs({ options: { smoke: { type: "boolean", default: false }, only: { type: "string" } } })
-const effort: Effort = values.smoke ? "smoke" : "full"
-const chosen = values.only?.split(",") ?? Object.keys(scenarios)
+const script = {
+  name: "bench",
+  about: `Measures this library and others, and writes the figures into bench/ and the README. Takes about half an hour on an
+idle machine. Installs what it compares into bench/node_modules first.`,
+  flags: {
+    only: {
+      value: "1,6",
+      about: `Runs only these scenarios, of ${Object.keys(scenarios).join(", ")}. Writes nothing.`
+    },
+    smoke: { about: "Type-checks the benchmark and runs every scenario with next to no work. Writes nothing." }
+  }
+}
+const given = commandLine(script)
+const effort: Effort = given.has("smoke") ? "smoke" : "full"
+const only = given.valueOf("only")?.split(",")
+const chosen = only ?? Object.keys(scenarios)
+const unknown = chosen.find((number) => scenarios[number] === undefined)
+if (unknown !== undefined) refuse(script, `there is no scenario ${unknown}`)
+
+/** Runs a program, and ends this one if it fails. */
+const run = (command: string, ...args: ReadonlyArray<string>) => {
+  const { status } = spawnSync(command, args, { stdio: "inherit", shell: process.platform === "win32" })
+  if (status !== 0) process.exit(status ?? 1)
+}
+run("npm", "ci", "--prefix", import.meta.dirname, "--no-audit", "--no-fund")
+if (effort === "smoke") run("tsc", "-p", join(import.meta.dirname, "tsconfig.json"))
 
 const seconds = (since: number) => `${((performance.now() - since) / 1_000).toFixed(0)} s`
 
@@ -49,10 +70,7 @@ console.log(`Load before: ${before.map((load) => load.toFixed(2)).join(", ")}${i
 
 const outcomes: Array<Outcome> = []
 for (const number of chosen) {
-  const load = scenarios[number]
-  if (load === undefined)
-    throw new Error(`there is no scenario ${number}; there are ${Object.keys(scenarios).join(", ")}`)
-  const { scenario } = await load()
+  const { scenario } = await scenarios[number]!()
   const since = performance.now()
   const outcome = await scenario.run(effort)
   outcomes.push(outcome)
@@ -71,5 +89,5 @@ console.log(
 )
 if (effort === "full") {
   console.log(`${results.targets.length - missed} of ${results.targets.length} targets met`)
-  if (values.only === undefined) write(results)
+  if (only === undefined) write(results)
 }

@@ -1,9 +1,13 @@
-/**
- * `npm run audit`: known vulnerabilities, of any severity in what users install, from high in what develops it. A finding
- * fails. A registry that answers no audits does not, but is told.
- */
+/** `npm run audit`: looks up known vulnerabilities of the dependencies. */
 import { spawnSync } from "node:child_process"
 import { join } from "node:path"
+import { commandLine } from "./commandLine.ts"
+
+commandLine({
+  name: "audit",
+  about: `Looks up known vulnerabilities: of any severity in what users install, and from high up in what develops it.
+Ends with 1 if there is one. A registry that doesn't answer is reported, and doesn't fail the audit.`
+})
 
 const root = join(import.meta.dirname, "..")
 

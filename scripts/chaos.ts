@@ -1,9 +1,4 @@
-/**
- * Chaos at length: `npm run chaos [-- files redis postgresql]`. 32 processes share a credential through each store in turn,
- * for 60 generations of it, and 50 times whoever renews it is killed (`kill -9`). It takes a quarter of an hour and writes
- * `examples/chaos.md`. Redis and PostgreSQL are those of `REDIS_URL` and `DATABASE_URL`, else those at 127.0.0.1. All that is
- * left to chance follows from `CHAOS_SEED`. Ends with 1 if a request failed, or an exchange was one too many.
- */
+/** `npm run chaos`: a fleet shares a credential through each store in turn while its members are killed, for a long time. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Clock, Config, Console, Duration, Effect, type FileSystem, type Scope } from "effect"
@@ -12,6 +7,7 @@ import { join } from "node:path"
 import { chaos, lostIn, type Outcome } from "../test/fleet/chaos.ts"
 import * as Places from "../test/fleet/places.ts"
 import type { Store } from "../test/fleet/protocol.ts"
+import { commandLine, refuse } from "./commandLine.ts"
 
 const size = { processes: 32, renewals: 60, kills: 50, pause: 1_000 }
 
@@ -23,6 +19,19 @@ const places: Readonly<Record<string, Effect.Effect<Store, unknown, FileSystem.F
     Places.sql
   )
 }
+
+const script = {
+  name: "chaos",
+  about: `Runs ${size.processes} processes that share a credential through each store in turn, for ${size.renewals} generations of it, and kills
+${size.kills} times whoever renews it (kill -9). Takes a quarter of an hour and writes examples/chaos.md. Redis and PostgreSQL are
+those of REDIS_URL and DATABASE_URL, or those at 127.0.0.1. Ends with 1 if a request fails, or an exchange is one too many.`,
+  operands: { name: "[store ...]", about: "Only these: files, redis, postgresql. Writes no file then." },
+  flags: { seed: { value: "TEXT", about: "Decides what is left to chance. Drawn by default, and printed." } }
+}
+const given = commandLine(script)
+const wanted = given.operands
+const unknown = wanted.find((name) => !(name in places))
+if (unknown !== undefined) refuse(script, `there is no store ${unknown}`)
 
 /** What is wrong with an outcome. */
 const faultsOf = (outcome: Outcome) => {
@@ -54,9 +63,8 @@ const head = [
 
 const run = Effect.gen(function* () {
   const started = yield* Clock.currentTimeMillis
-  const seed = yield* Config.withDefault(Config.String("CHAOS_SEED"), String(started))
-  yield* Console.log(`CHAOS_SEED=${seed}`)
-  const wanted = process.argv.slice(2)
+  const seed = given.valueOf("seed") ?? String(started)
+  yield* Console.log(`seed ${seed}`)
   const chosen = Object.entries(places).filter(([name]) => wanted.length === 0 || wanted.includes(name))
   const outcomes = yield* Effect.forEach(chosen, ([name, place]) =>
     Effect.scoped(Effect.flatMap(place, (store) => chaos({ ...size, seed, store }))).pipe(
@@ -88,7 +96,7 @@ const run = Effect.gen(function* () {
   const text = [
     "# Chaos",
     "",
-    `\`npm run chaos\`, ${new Date(started).toISOString().slice(0, 10)}, \`CHAOS_SEED=${seed}\`, Node ${process.versions.node}:`,
+    `\`npm run chaos\`, ${new Date(started).toISOString().slice(0, 10)}, \`--seed ${seed}\`, Node ${process.versions.node}:`,
     `${size.processes} processes share one credential, and ${size.kills} times whoever exchanges it is killed (\`kill -9\`) and replaced.`,
     "Tokens live for 3 s, a lease for 2 s. The server takes each refresh token once, revokes everything if one comes twice,",
     "and a login ends earlier ones. Logins and refreshes are at most the generations, and one for each process that was killed,",

@@ -6,6 +6,13 @@
 import { spawnSync } from "node:child_process"
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
+import { commandLine } from "./commandLine.ts"
+
+commandLine({
+  name: "docs:check",
+  about: `Type-checks every ts fence of the documents and docstrings, and runs those with "// =>".
+Ends with 1 if one fails, or if an export has no docstring.`
+})
 
 const root = join(import.meta.dirname, "..")
 const folder = join(root, ".docs-check")

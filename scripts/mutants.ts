@@ -1,24 +1,34 @@
 /**
- * Breaks the library on purpose and looks whether the tests notice: `npm run mutants [-- what it breaks, or part of a mutant's name]`.
+ * `npm run mutants`: breaks the library on purpose, one thing at a time, and looks whether a test notices.
  *
- * The unmutated library has to pass first, unless `--tested` says that it did. Then each mutant of `mutants/` is
- * put into a copy of the source, two at a time, and the tests that it names run until their first failure; if they find
- * none, the model test runs. With `--model` that comes first: it takes longer, and tells how many programs a mutant
- * survives. `--one-each` takes the first of those that break the same thing. Ends with 1 if one survives them all.
+ * The library itself has to pass first. Then each mutant of `mutants/` is put into a copy of the source, two at a time, and
+ * the tests that it names run until their first failure. If they all pass, the model test runs.
  */
 import { spawn } from "node:child_process"
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { commandLine, refuse } from "./commandLine.ts"
 import type { Mutant } from "./mutants/mutant.ts"
 import { mutants } from "./mutants/mutants.ts"
+
+const script = {
+  name: "mutants",
+  about: "Breaks the library on purpose, one thing at a time. Ends with 1 if no test notices one of them.",
+  operands: { name: "[part]", about: "Only the mutants that break this, or whose name contains it." },
+  flags: {
+    "one-each": { about: "Only the first of the mutants that break the same thing." },
+    model: { about: "Runs the model test first, to see how many programs a mutant survives. Takes longer." },
+    tested: { about: "Skips the tests of the library without any mutant, because they have passed." }
+  }
+}
+const given = commandLine(script)
 
 const root = join(import.meta.dirname, "..")
 const vitest = join(root, "node_modules/vitest/vitest.mjs")
 
-/** Always the same programs, so that a mutant is killed by the same one each time. */
-const seed = "mutants"
-const runs = 2_500
+/** Always the same programs, so that the same one kills a mutant each time. The first that fails is enough. */
+const random = { TEST_SEED: "mutants", TEST_SCALE: "5", TEST_SHRINKS: "0" }
 /** Generous: it only ends what would never end. A mutant that hangs is noticed. */
 const timeout = 120_000
 /** A mutant may hang in one. */
@@ -47,10 +57,10 @@ const test = (directory: string, files: ReadonlyArray<string>): Promise<Outcome>
     let output = ""
     const child = spawn(
       process.execPath,
-      [vitest, "run", "--bail=1", "--no-color", `--testTimeout=${testTimeout}`, ...files],
+      [vitest, "run", "--project=test", "--bail=1", "--no-color", `--testTimeout=${testTimeout}`, ...files],
       {
         cwd: directory,
-        env: { ...process.env, MODEL_RUNS: String(runs), MODEL_SEED: seed, MODEL_SHRINKS: "0", NO_COLOR: "1" }
+        env: { ...process.env, ...random, NO_COLOR: "1" }
       }
     )
     const clock = setTimeout(() => {
@@ -126,15 +136,20 @@ const judge = async (directory: string, mutant: Mutant, source: string): Promise
   }
 }
 
-const args = process.argv.slice(2)
-const modelFirst = args.includes("--model")
-const isTested = args.includes("--tested")
-const oneEach = args.includes("--one-each")
-const part = args.find((arg) => !arg.startsWith("--"))
+const modelFirst = given.has("model")
+const isTested = given.has("tested")
+const oneEach = given.has("one-each")
+const [part] = given.operands
 const chosen = mutants
   .filter(({ breaks, name }) => part === undefined || name.includes(part) || about(breaks).startsWith(part))
   .filter(({ breaks }, index, all) => !oneEach || all.findIndex((mutant) => mutant.breaks === breaks) === index)
   .map((mutant) => ({ mutant, source: mutate(mutant) }))
+if (chosen.length === 0) refuse(script, `there is no mutant "${part}"`)
+for (const { mutant } of chosen) {
+  // Without it Vitest would fail, as if a test had noticed.
+  const missing = mutant.tests.find((path) => !existsSync(join(root, path)))
+  if (missing !== undefined) throw new Error(`mutant "${mutant.name}": its test ${missing} is missing`)
+}
 const directories = [copy(), copy()]
 try {
   const everything = [...(modelFirst ? [model] : []), ...chosen.flatMap(({ mutant }) => mutant.tests)]

@@ -7,6 +7,13 @@ import { spawnSync } from "node:child_process"
 import { copyFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, dirname, join, normalize, posix } from "node:path"
+import { commandLine } from "./commandLine.ts"
+
+commandLine({
+  name: "package:check",
+  about: `Packs the tarball that npm would publish, lints it, installs it into an empty project, type-checks every export
+there, and runs the README's first program. Needs the npm registry.`
+})
 
 const root = join(import.meta.dirname, "..")
 const folder = mkdtempSync(join(tmpdir(), "effect-video-auth-package-"))

@@ -1,11 +1,19 @@
 /**
- * What the library costs a bundle: `npm run size --silent` prints JSON. Programs are bundled by esbuild, minified and
- * compressed, with the library and without it (they then send the credential themselves, read from the same place);
- * `ownGzip` counts our modules alone. `token` and `client` are api.video's. A bundle has to be without the modules of other
- * platforms, and those of the JSON logins without any of OAuth.
+ * `npm run size`: measures what the library adds to a bundle.
+ *
+ * Bundles each program with esbuild, minified and compressed, with the library and without it. Without it, the program sends
+ * the credential itself, read from the same place. `ownGzip` counts our modules alone. `token` and `client` are those of
+ * api.video. A bundle must not contain modules of other platforms, and those of the JSON logins none of OAuth.
  */
 import { gzipSync } from "node:zlib"
 import { build } from "esbuild"
+import { commandLine } from "./commandLine.ts"
+
+const given = commandLine({
+  name: "size",
+  about: "Prints, as JSON, what the library adds to the bundle of each of several programs.",
+  flags: { check: { about: "Ends with 1 if a program is over its budget or contains a module for something else." } }
+})
 
 /** What every program contains: it calls an API with Effect's fetch client and decodes the answer. */
 const calls = (url: string) => `
@@ -59,7 +67,7 @@ const movingImage: Platform = {
 const optionsOf = ({ secrets }: Platform, value: (variable: string) => string) =>
   `{ ${Object.entries(secrets).map(([name, variable]) => `${name}: ${value(variable)}`)} }`
 
-const given = () => 'Redacted.make("secret")'
+const made = () => 'Redacted.make("secret")'
 const read = (variable: string) => `Config.Redacted("${variable}")`
 
 interface Program {
@@ -75,7 +83,7 @@ const token = (platform: Platform): Program => ({
 import * as Redacted from "effect/Redacted"
 
 ${Object.keys(platform.secrets)
-  .map((name) => `const ${name} = ${given()}`)
+  .map((name) => `const ${name} = ${made()}`)
   .join("\n")}
 const program = Effect.flatMap(HttpClient.HttpClient, (client) => list(HttpClient.mapRequest(client, HttpClientRequest.basicAuth(${platform.basic}))))
 Effect.runFork(Effect.provide(program, FetchHttpClient.layer))
@@ -87,7 +95,7 @@ import * as TokenService from "./src/token/TokenService.ts"
 import * as Redacted from "effect/Redacted"
 
 const program = Effect.gen(function*() {
-  const provider = yield* Platform.provider(${optionsOf(platform, given)})
+  const provider = yield* Platform.provider(${optionsOf(platform, made)})
   const tokens = yield* TokenService.make({ provider })
   const client = BearerClient.make(tokens, { origins: ["${new URL(platform.url).origin}"] })(yield* HttpClient.HttpClient)
   return yield* list(client)
@@ -126,7 +134,7 @@ const clientCredentials: Program = {
   without: `${calls("https://api.example.com/videos")}
 import * as Redacted from "effect/Redacted"
 
-const token = ${given()}
+const token = ${made()}
 const program = Effect.flatMap(HttpClient.HttpClient, (client) => list(HttpClient.mapRequest(client, HttpClientRequest.bearerToken(token))))
 Effect.runFork(Effect.provide(program, FetchHttpClient.layer))
 `,
@@ -139,7 +147,7 @@ import * as Redacted from "effect/Redacted"
 const TokenLive = OAuth2.layerToken(OAuth2.clientCredentials({
   issuer: "https://login.example.com",
   clientId: "size",
-  authentication: { method: "client_secret_basic", clientSecret: ${given()} }
+  authentication: { method: "client_secret_basic", clientSecret: ${made()} }
 }))
 const program = Effect.gen(function*() {
   const tokens = yield* TokenService.TokenService
@@ -201,7 +209,7 @@ for (const [name, program, budget] of programs) {
   if (foreign.length > 0) problems.push(`${name} brings in modules that are for something else: ${foreign.join(", ")}`)
 }
 console.log(JSON.stringify(report, undefined, 2))
-if (process.argv.includes("--check")) {
+if (given.has("check")) {
   for (const problem of problems) console.error(problem)
   if (problems.length > 0) process.exitCode = 1
 }

@@ -1,8 +1,9 @@
 /**
- * A long run over real sockets: `npm run soak [-- --minutes 10 --seed 1]`. For each login a program keeps 70 requests
- * in flight to a server that fails, takes tokens back, and is stopped and started again. Ends with 1 unless every request
- * is accounted for, none failed without a reason, no refresh token was sent twice, and nothing is left behind: no promise
- * rejected unheard, no handle, no fibre, no heap that grows.
+ * `npm run soak`: a long run over real sockets.
+ *
+ * For each login a program keeps 70 requests in flight to a server that fails, takes tokens back, and is stopped and started
+ * again. At the end every request has to be accounted for, no request may have failed without a reason, no refresh token may
+ * have been sent twice, and nothing may be left behind: no unhandled rejection, no handle, no fibre, no heap that grows.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -12,21 +13,27 @@ import { ApiVideo } from "effect-video-auth"
 import { type ChildProcess, fork } from "node:child_process"
 import { createHash } from "node:crypto"
 import { once } from "node:events"
-import { parseArgs } from "node:util"
 import { failureOf } from "../src/platform/shared/http.ts"
 import { census } from "../test/support/census.ts"
+import { commandLine, refuse } from "./commandLine.ts"
 import { lifetime, type Platform, platforms } from "./soak/platforms.ts"
 import type { Command, Message, Report } from "./soak/server.ts"
 import { type Stall, watchStalls } from "./soak/stalls.ts"
 
-const { values } = parseArgs({ options: { minutes: { type: "string" }, seed: { type: "string" } } })
-const minutes = Number(values.minutes ?? 10)
-const seed = values.seed ?? String(Math.floor(Math.random() * 1e6))
-const { gc } = globalThis
-if (gc === undefined || !(minutes >= 1)) {
-  console.error("Run it as `npm run soak -- --minutes N`, with one minute or more.")
-  process.exit(2)
+const script = {
+  name: "soak",
+  about: `Keeps 210 requests in flight over sockets, to servers that fail, take tokens back, and restart. Ends with 1 unless
+every request is accounted for and nothing is left behind.`,
+  flags: {
+    minutes: { value: "N", about: "How long it runs, at least 1. The default is 10." },
+    seed: { value: "TEXT", about: "Decides what the servers do and when. Drawn by default, and printed." }
+  }
 }
+const given = commandLine(script)
+const minutes = Number(given.valueOf("minutes") ?? 10)
+const seed = given.valueOf("seed") ?? String(Math.floor(Math.random() * 1e6))
+if (!(minutes >= 1)) refuse(script, "--minutes needs a number from 1 up")
+const { gc = () => refuse(script, "it needs --expose-gc, which npm run soak passes to Node") } = globalThis
 
 const watch = watchStalls()
 

@@ -7,7 +7,7 @@ const grants = "src/oauth/shared/grants.ts"
 const oauth = "src/oauth/shared/oauth.ts"
 const signIn = "src/oauth/internal/signIn.ts"
 
-const of = (name: string) => [`test/OAuth2/${name}.test.ts`]
+const of = (name: string) => [`test/oauth/${name}.test.ts`]
 
 export const ofOAuth: ReadonlyArray<Mutant> = [
   {

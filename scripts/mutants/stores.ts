@@ -7,7 +7,7 @@ const file = "src/store/TokenStoreFile.ts"
 const redis = "src/store/TokenStoreRedis.ts"
 const sql = "src/store/TokenStoreSql.ts"
 
-const of = (name: string) => [`test/${name}.test.ts`]
+const of = (name: string) => [`test/store/${name}.test.ts`]
 
 export const ofStores: ReadonlyArray<Mutant> = [
   {

@@ -1,32 +1,13 @@
-/**
- * What the fuzz suites share: answers gone wild, as data that shrinks and replays, and what no answer may lead to.
- *
- * `FUZZ_RUNS` (a factor, 1 by default) and `FUZZ_SEED` are optional. A failure prints the shrunk input and a line
- * `Replay: […]`. To run exactly that input again, name the test as well:
- *
- * ```sh
- * FUZZ_REPLAY='[…]' npx vitest run test/fuzz -t 'name of the test'
- * ```
- */
+/** What the fuzz suites share: responses gone wild, as data that shrinks and replays, and what no response may lead to. */
 import { assert } from "@effect/vitest"
 import { Cause, Effect, Exit, Schema } from "effect"
 import { TokenError } from "effect-video-auth"
 import { inspect } from "node:util"
 import type { Answer, Tamper } from "../guarantees/wire.ts"
+import { checks } from "../support/random.ts"
 
-const { FUZZ_REPLAY, FUZZ_RUNS, FUZZ_SEED } = process.env
-
-/** Options of a property: how often, at most how long, from which seed. */
-export const times = (runs: number) => ({
-  arbitrary: {
-    runs: Math.ceil(runs * Number(FUZZ_RUNS ?? 1)),
-    size: 30,
-    maxShrinks: 500,
-    seed: FUZZ_SEED,
-    replay: FUZZ_REPLAY
-  },
-  timeout: 60_000 * Math.max(1, Number(FUZZ_RUNS ?? 1))
-})
+/** Returns the options of a property that is checked on so many inputs. */
+export const times = (runs: number) => checks(runs, { size: 30, maxShrinks: 500 })
 
 const Fraction = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 999 }))
 const Byte = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 }))

@@ -1,25 +1,16 @@
 /**
- * The ten guarantees, on programs that nobody thought of.
+ * Checks the ten guarantees on programs that are drawn at random and run against the engine and a model of the server.
  *
- * `MODEL_RUNS` programs are drawn from `MODEL_SEED` (both optional) and run against the engine and a model of the server.
- * A failure prints the shrunk program, what happened in it, and a line `Replay: […]`. To run exactly that program again:
- *
- * ```sh
- * MODEL_REPLAY='[…]' npx vitest run test/model
- * ```
- *
- * Without a seed each run draws other programs.
+ * A failure prints the shrunk program, what happened in it, and the command that runs exactly that program again.
  */
 import { describe, it } from "@effect/vitest"
 import { Effect, Layer, Random, Scheduler } from "effect"
 import { TestClock } from "effect/testing"
 import * as SplitClock from "effect-video-auth/testing/SplitClock"
+import { checks } from "../support/random.ts"
 import { run } from "./model.ts"
 import { Program } from "./program.ts"
 import { ShufflingScheduler } from "./scheduler.ts"
-
-const { MODEL_REPLAY, MODEL_RUNS, MODEL_SEED, MODEL_SHRINKS } = process.env
-const runs = Number(MODEL_RUNS ?? 2_000)
 
 const holds = (program: Program) => {
   const scheduler = new ShufflingScheduler(program.seed)
@@ -37,8 +28,10 @@ const holds = (program: Program) => {
 }
 
 describe("the model", () => {
-  it.live.prop("holds", { program: Program }, ({ program }) => holds(program), {
-    arbitrary: { runs, size: 30, maxShrinks: Number(MODEL_SHRINKS ?? 1_000), seed: MODEL_SEED, replay: MODEL_REPLAY },
-    timeout: 60_000 + runs * 100
-  })
+  it.live.prop(
+    "holds",
+    { program: Program },
+    ({ program }) => holds(program),
+    checks(2_000, { size: 30, maxShrinks: 1_000 })
+  )
 })

@@ -1,16 +1,15 @@
 /**
- * 8 real processes for each store, 12 generations, 10 of their makers killed. `npm run chaos` does more of it. All that is
- * left to chance follows from `CHAOS_SEED`, which the name of the suite tells.
+ * 8 real processes for each store, 12 generations, 10 of their makers killed. `npm run chaos` does more of it.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type FileSystem, type Scope } from "effect"
+import { seed } from "../support/random.ts"
 import { postgres, redis } from "../support/servers.ts"
 import { chaos, lostIn, type Outcome } from "./chaos.ts"
 import * as Places from "./places.ts"
 import type { Store } from "./protocol.ts"
 
-const seed = process.env["CHAOS_SEED"] ?? String(Date.now())
 const size = { processes: 8, renewals: 12, kills: 10, seed }
 
 const assertUnharmed = (outcome: Outcome) => {
@@ -37,13 +36,12 @@ const withstands = (place: Effect.Effect<Store, never, FileSystem.FileSystem | S
     () =>
       Effect.flatMap(place, (store) => Effect.map(chaos({ ...size, store }), assertUnharmed)).pipe(
         Effect.provide(NodeServices.layer)
-      ),
-    180_000
+      )
   )
 }
 
 // All at the same time: most of it is waiting for leases to end.
-describe.concurrent(`a fleet whose members are killed while they renew (CHAOS_SEED=${seed})`, async () => {
+describe.concurrent("a fleet whose members are killed while they renew", async () => {
   describe("through files", () => withstands(Places.directory))
   await redis.describe("through Redis", (url) => withstands(Places.redis(url)))
   await postgres.describe("through PostgreSQL", (url) => withstands(Places.sql(url)))
