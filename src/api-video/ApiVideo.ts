@@ -33,16 +33,14 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
-import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
-import type * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as AccessToken from "../token/AccessToken.ts"
+import { ApiVideo } from "./ApiVideoClient.ts"
 import * as ApiVideoError from "./ApiVideoError.ts"
 import { makeExchange, type Refusal, single, wrongServer } from "../platform/shared/authentication.ts"
 import * as Client from "../platform/shared/client.ts"
@@ -58,31 +56,9 @@ import type { TokenProvider } from "../token/TokenProvider.ts"
 import * as TokenService from "../token/TokenService.ts"
 import { TokenServiceMap } from "../token/TokenServiceMap.ts"
 
-/**
- * Everything that a request of the client can fail with: an answer from 400 up, no token to be had, a connection that
- * breaks, and the stores of a shared limiter or breaker.
- *
- * @category errors
- * @since 0.1.0
- */
-export type ClientError =
-  | ApiVideoError.ApiVideoError
-  | TokenError.TokenError
-  | HttpClientError.HttpClientError
-  | RateLimiter.RateLimiterError
-  | CircuitBreaker.CircuitBreakerError
+export { ApiVideo }
 
-/**
- * The authenticated client. Paths are relative to the environment's URL (`api.get("/videos")`); an absolute URL, as in
- * api.video's pagination links, carries the token only if its origin is the same.
- *
- * @category services
- * @since 0.1.0
- */
-export class ApiVideo
-  extends /* @__PURE__ */ Context.Service<ApiVideo, HttpClient.HttpClient.With<ClientError>>()(
-    "effect-video-auth/ApiVideo"
-  ) {}
+export type { Call, ClientError } from "./ApiVideoClient.ts"
 
 /**
  * Where requests go, and what they say of the program.

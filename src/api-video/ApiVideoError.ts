@@ -1,6 +1,7 @@
 /**
- * What api.video answers from 400 up, as one error with a `reason` inside. Failures of authentication itself are
- * `TokenError`s; a connection that breaks is Effect's `HttpClientError`.
+ * Responses from 400 up, and input or output of a typed operation that doesn't match its schema, as one error with a
+ * `reason` inside. Failures of authentication itself are `TokenError`s; a connection that breaks is Effect's
+ * `HttpClientError`.
  *
  * Bodies are read leniently: HTML of a proxy, `{}`, a problem without `type` and an absurd `status` all become the reason
  * of their HTTP status. The credentials of the request are removed from every text of the answer.
@@ -15,6 +16,7 @@ import * as Schema from "effect/Schema"
 import * as ApiError from "../platform/shared/apiError.ts"
 import * as Http from "../platform/shared/http.ts"
 import { Millis } from "../token/shared/schema.ts"
+import { secretParameters } from "./internal/secrets.ts"
 
 const problemFields = {
   /** URL of the page that explains it, `https://docs.api.video/reference/<slug>`. Some problems have none. */
@@ -181,6 +183,65 @@ export class UnexpectedStatus extends Schema.TaggedError<UnexpectedStatus>()("Un
   }
 }
 
+const issueFields = {
+  /** The typed operation, such as `Videos.list`. */
+  operation: Schema.String,
+  /** The fields that are wrong, at least one. Values are never repeated. */
+  issues: Schema.Array(
+    Schema.Struct({
+      /** Path of the field, such as `metadata[0].key`; empty where the whole is meant. */
+      field: Schema.String,
+      message: Schema.String
+    })
+  )
+}
+
+/** The first three issues, on one line. */
+const describeIssues = (issues: ReadonlyArray<{ readonly field: string; readonly message: string }>): string => {
+  const shown = issues.slice(0, 3).map(({ field, message }) => (field === "" ? message : `${field}: ${message}`))
+  const more = issues.length - shown.length
+  return shown.join("; ") + (more > 0 ? `; and ${more} more` : "")
+}
+
+/**
+ * The input of a typed operation is out of bounds. Nothing was sent. Not retryable.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInput", issueFields) {
+  readonly isRetryable = false
+  /** The first field that is wrong. */
+  get field(): string {
+    return this.issues[0]?.field ?? ""
+  }
+  override get message() {
+    return `${this.operation}: invalid input: ${describeIssues(this.issues)}. Nothing was sent; correct the input`
+  }
+}
+
+/**
+ * A successful response to a typed operation cannot be read: it is not JSON, is larger than 16 MiB, or lacks a field
+ * without which the result is useless, such as an id. Not retryable: the operation itself has succeeded.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class MalformedResponse extends Schema.TaggedError<MalformedResponse>()("MalformedResponse", {
+  ...ApiError.answerFields,
+  ...issueFields
+}) {
+  readonly isRetryable = false
+  /** The first field that cannot be read; empty where the whole body is meant. */
+  get field(): string {
+    return this.issues[0]?.field ?? ""
+  }
+  override get message() {
+    const { issues, method, operation, path, status } = this
+    return `${operation}: malformed response: ${describeIssues(issues)} (${method} ${path}: ${status}). The request was carried out; read the response with the client itself`
+  }
+}
+
 /**
  * Every reason of an {@link ApiVideoError}.
  *
@@ -196,14 +257,17 @@ export const Reason = Schema.Union([
   Conflict,
   RateLimited,
   ServerError,
-  UnexpectedStatus
+  UnexpectedStatus,
+  InvalidInput,
+  MalformedResponse
 ])
 
 /** @since 0.1.0 */
 export type Reason = typeof Reason.Type
 
 /**
- * An answer from 400 up, for `Effect.catchReason("ApiVideoError", "NotFound", …)`.
+ * A response from 400 up, or input or output of a typed operation that doesn't match its schema, for
+ * `Effect.catchReason("ApiVideoError", "NotFound", …)`.
  *
  * @category errors
  * @since 0.1.0
@@ -231,7 +295,7 @@ const toProblem = (body: unknown, scrub: (text: string) => string): ProblemDetai
 }
 
 /** An upload token, or the private token of a video's asset. */
-const hiding: ApiError.Hiding = { inUrl: /(?<=\/(?:upload-tokens|token)\/)[^/?#]+/g, parameters: ["token"] }
+const hiding: ApiError.Hiding = { inUrl: /(?<=\/(?:upload-tokens|token)\/)[^/?#]+/g, parameters: secretParameters }
 
 /**
  * A URL of api.video without the credential that its path may have, an upload token or a private token: for logs.

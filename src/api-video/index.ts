@@ -1,2 +1,8 @@
 export * as ApiVideo from "./ApiVideo.ts"
 export * as ApiVideoError from "./ApiVideoError.ts"
+export * from "./Caption.ts"
+export * as Captions from "./Captions.ts"
+export * from "./Page.ts"
+export * as UploadFile from "./UploadFile.ts"
+export * from "./Video.ts"
+export * as Videos from "./Videos.ts"

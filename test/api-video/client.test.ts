@@ -50,7 +50,7 @@ const carried = Effect.map(requests, (all) =>
 /** The api.video error of an effect that fails with one. */
 const reasonOf = Effect.fnUntraced(function* <A, R>(effect: Effect.Effect<A, ApiVideo.ClientError, R>) {
   const error = yield* Effect.flip(effect)
-  return error._tag === "ApiVideoError" ? error.reason : yield* Effect.die(error)
+  return error._tag === "ApiVideoError" && "problem" in error.reason ? error.reason : yield* Effect.die(error)
 })
 const tokenErrorOf = Effect.fnUntraced(function* <A, R>(effect: Effect.Effect<A, ApiVideo.ClientError, R>) {
   const error = yield* Effect.flip(effect)
@@ -399,8 +399,9 @@ describe("an answer is an error by its status:", () => {
       Effect.gen(function* () {
         const error = yield* Effect.flip(get("/videos/vi1"))
         assert.instanceOf(error, ApiVideoError.ApiVideoError)
-        const { method, path, problem, status } = error.reason
-        assert.strictEqual(error.reason._tag, tag)
+        const reason = yield* reasonOf(Effect.fail(error))
+        const { method, path, problem, status } = reason
+        assert.strictEqual(reason._tag, tag)
         assert.strictEqual(error.isRetryable, isRetryable)
         assert.deepStrictEqual({ method, path, status }, { method: "GET", path: "/videos/vi1", status: code })
         assert.strictEqual(problem.title, "title of a")

@@ -1,0 +1,45 @@
+/**
+ * Routes as data: what a request to an operation is made of, and how its response is read. Operations, the contract for
+ * servers and the route matrix are all derived from them.
+ */
+import type * as Schema from "effect/Schema"
+
+/** A schema that needs no services. */
+type AnySchema = Schema.Codec<unknown, unknown>
+
+/** Which files an operation accepts. */
+export interface FileRule {
+  /** In bytes, of the file alone. */
+  readonly maxSize: number
+  /** Name of a file that has none. Images get the extension of their format. */
+  readonly name: string
+}
+
+export interface Route {
+  /** Module and function, `Videos.get`. */
+  readonly name: `${string}.${string}`
+  /** `operationId` in the OpenAPI file. */
+  readonly id: string
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
+  /** Parameters begin with a colon and are the first arguments of the function. */
+  readonly path: `/${string}`
+  /** What parameters of the path must be, beyond a segment of a path. */
+  readonly params?: Readonly<Record<string, AnySchema>>
+  /** The next argument is the query. */
+  readonly query?: AnySchema
+  /** The next argument is the JSON body. */
+  readonly body?: AnySchema
+  /** The response; without it, its body is ignored. */
+  readonly success?: AnySchema
+}
+
+/** A route that takes a file, as the part `file` of a form. The file is the argument after those of the path. */
+export interface UploadRoute extends Route {
+  /** The argument before the file is an upload token. It goes into the query, and is the only credential. */
+  readonly uploadToken?: true
+  readonly file: FileRule
+  /** Fields of the form beside the file, from the argument after it. */
+  readonly form?: AnySchema
+  /** `range` in the argument after the file becomes the header `Content-Range`. */
+  readonly range?: Schema.Codec<unknown, string>
+}
