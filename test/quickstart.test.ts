@@ -100,7 +100,7 @@ describe.concurrent("quickstart", () => {
     assert.match(line(stdout, "Many at once").text, /^200 requests, 200 answers/)
     assert.match(line(stdout, "Token revoked").text, /^50 requests in flight, 50 × 401, 1 renewal, 50 answers$/)
     assert.match(line(stdout, "A typed 400").text, /BadRequest, parameter pageSize$/)
-    assert.match(line(stdout, "Token expired").text, /^\d+ more answers, .* TokenExpired: the platform broke/)
+    assert.match(line(stdout, "Token expired").text, /^\d+ more answers, .* TokenExpired: the connection broke/)
     assert.match(line(stdout, "Auth comes back").text, /nothing was restarted/)
   })
 
@@ -170,7 +170,7 @@ describe.concurrent("quickstart", () => {
         const ending = yield* Effect.promise(() => run(env))
         assertDiscreet(ending)
         assert.strictEqual(ending.code, 1)
-        assert.match(ending.stderr, /^api\.video .*the credentials were refused .*it must be a key of .*\n$/)
+        assert.match(ending.stderr, /^api\.video .*the credentials were refused .*Use an API key of .*\n$/)
       }).pipe(Effect.provide(ApiVideoSandbox.layer())),
     timeout
   )

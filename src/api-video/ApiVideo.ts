@@ -27,7 +27,7 @@
  *
  * @since 0.1.0
  */
-import type * as Config from "effect/Config"
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -42,6 +42,7 @@ import type * as Scope from "effect/Scope"
 import * as AccessToken from "../token/AccessToken.ts"
 import { ApiVideo } from "./ApiVideoClient.ts"
 import * as ApiVideoError from "./ApiVideoError.ts"
+import * as Configuration from "../platform/shared/configuration.ts"
 import { makeExchange, type Refusal, single, wrongServer } from "../platform/shared/authentication.ts"
 import * as Client from "../platform/shared/client.ts"
 import { pathOf } from "../platform/shared/http.ts"
@@ -199,7 +200,7 @@ const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (
 }, withProvider("api.video"))
 
 const readKey = (apiKey: TokenOptions["apiKey"]): Effect.Effect<string, TokenError.ConfigurationInvalid> =>
-  readSecret("apiKey", apiKey, /\s/, "; see https://dashboard.api.video")
+  readSecret("apiKey", apiKey, /\s/, ". Copy it from https://dashboard.api.video")
 
 /** Slugs of a 400 that is about the request, not about the credential in it. */
 const aboutTheRequest = ["attribute-required", "invalid-attribute", "invalid-payload"]
@@ -235,7 +236,7 @@ const refusalBy =
     if (status === 404 || status === 405) return wrongServer(server, status)
     if (status > 401 || aboutTheRequest.includes(type ?? "")) return new TokenError.BadRequest(problem)
     if (operation === "refresh") return new TokenError.RefreshTokenRejected({ status, type })
-    const advice = `it must be a key of ${server.name}; each environment has its own`
+    const advice = `Use an API key of ${server.name}; each environment has its own`
     return new TokenError.InvalidCredentials({ status, type, advice })
   }
 
@@ -555,29 +556,46 @@ type Configurable =
  */
 export type ConfigOptions = Layers.FromConfig<Options, Configurable, "apiKey">
 
+/** Where requests go: what the code says, or else the variables. A variable must not override what the code says. */
+const readServer = ({ baseUrl, environment }: ConfigOptions) =>
+  baseUrl === undefined && environment === undefined
+    ? {
+        environment: Configuration.readOptional(
+          "environment",
+          Config.Literals(["production", "sandbox"], "APIVIDEO_ENVIRONMENT")
+        ),
+        baseUrl: Configuration.readOptional("baseUrl", Config.String("APIVIDEO_BASE_URL"))
+      }
+    : {
+        environment: Configuration.read("environment", environment),
+        baseUrl: Configuration.read("baseUrl", baseUrl)
+      }
+
 /**
- * {@link layer}, with options from configuration. A variable that is missing fails with the `ConfigError` that names it.
+ * Provides {@link layer} with options from configuration. With neither `environment` nor `baseUrl` in the code, it reads the
+ * variables `APIVIDEO_ENVIRONMENT` (`production` or `sandbox`) and `APIVIDEO_BASE_URL` if they are set.
+ *
+ * Fails with `ConfigurationInvalid` if a variable is missing or has a wrong value; the message names it.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layerConfig = (
   options: ConfigOptions
-): Layer.Layer<ApiVideo, TokenError.TokenError | Config.ConfigError, HttpClient.HttpClient> =>
+): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
   Layer.unwrap(
-    Effect.map(
-      Effect.all({
-        environment: Layers.read(options.environment),
-        baseUrl: Layers.read(options.baseUrl),
-        application: Layers.read(options.application),
-        sdk: Layers.read(options.sdk),
-        policy: Layers.read(options.policy),
-        eager: Layers.read(options.eager),
-        rateLimits: Layers.read(options.rateLimits),
-        rateLimitRetries: Layers.read(options.rateLimitRetries),
-        apiKey: Layers.readLater(options.apiKey)
-      }),
-      (values) => layer({ ...options, ...values })
+    Effect.all({
+      ...readServer(options),
+      application: Configuration.read("application", options.application),
+      sdk: Configuration.read("sdk", options.sdk),
+      policy: Configuration.read("policy", options.policy),
+      eager: Configuration.read("eager", options.eager),
+      rateLimits: Configuration.read("rateLimits", options.rateLimits),
+      rateLimitRetries: Configuration.read("rateLimitRetries", options.rateLimitRetries),
+      apiKey: Configuration.readLater("apiKey", options.apiKey, "an API key from https://dashboard.api.video")
+    }).pipe(
+      withProvider("api.video"),
+      Effect.map((values) => layer({ ...options, ...values }))
     )
   )
 

@@ -1,14 +1,14 @@
 /**
- * Responses from 400 up, and input or output of a typed operation that doesn't match its schema, as one error with a
- * `reason` inside. Failures of authentication itself are `TokenError`s; a connection that breaks is Effect's
- * `HttpClientError`.
+ * The error for a response with a status of 400 or more from api.video, and for input or output of a typed operation that
+ * doesn't match its schema, with a `reason` inside. Failures of authentication are `TokenError`s, and a broken connection is
+ * Effect's `HttpClientError`.
  *
- * Bodies are read leniently: HTML of a proxy, `{}`, a problem without `type` and an absurd `status` all become the reason
- * of their HTTP status. The credentials of the request are removed from every text of the answer.
+ * The HTTP status decides the reason, whatever the body is: a proxy's page, `{}`, a problem without `type`. The credentials
+ * of the request are removed from every text of the response.
  *
  * @since 0.1.0
  */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
@@ -19,7 +19,7 @@ import { Millis } from "../token/shared/schema.ts"
 import { secretParameters } from "./internal/secrets.ts"
 
 const problemFields = {
-  /** URL of the page that explains it, `https://docs.api.video/reference/<slug>`. Some problems have none. */
+  /** URL of the page that explains the problem, `https://docs.api.video/reference/<slug>`. */
   type: Schema.optional(Schema.String),
   title: Schema.optional(Schema.String),
   /** The parameter or attribute at fault. */
@@ -28,14 +28,14 @@ const problemFields = {
 }
 
 /**
- * api.video's problem details (RFC 9457, with `name` and `problems` of its own). Every member is optional.
+ * api.video's problem details: RFC 9457 plus `name` and `problems`. Every member is optional.
  *
  * @category models
  * @since 0.1.0
  */
 export const ProblemDetails = Schema.Struct({
   ...problemFields,
-  /** Where several attributes are at fault, one each; the first is repeated at the top. */
+  /** One entry per attribute if several are at fault. The first is repeated at the top level. */
   problems: Schema.optional(Schema.Array(Schema.Struct(problemFields)))
 })
 
@@ -44,16 +44,16 @@ export type ProblemDetails = typeof ProblemDetails.Type
 
 const fields = { ...ApiError.answerFields, problem: ProblemDetails }
 
-const describe = (error: ApiError.Answer & { readonly problem: ProblemDetails }, advice?: string): string => {
+const describe = (error: ApiError.Answer & { readonly problem: ProblemDetails }, advice: string): string => {
   const { detail, name, problems = [], title } = error.problem
-  const why = detail ?? title
+  const why = (detail ?? title)?.replace(/[.\s]+$/, "")
   const at = name ? ` (${name})` : ""
   const others = problems.length > 1 ? `, and ${problems.length - 1} more` : ""
   return ApiError.describe(error, why && `${why}${at}${others}`, advice)
 }
 
 /**
- * 400: an attribute, parameter or file is wrong; `problem.name` names it. Not retryable.
+ * 400: an attribute, a parameter or a file is wrong, and `problem.name` says which. Not retryable.
  *
  * @category reasons
  * @since 0.1.0
@@ -61,13 +61,14 @@ const describe = (error: ApiError.Answer & { readonly problem: ProblemDetails },
 export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", fields) {
   readonly isRetryable = false
   override get message() {
-    return describe(this)
+    return describe(this, "Correct the request")
   }
 }
 
 /**
- * 401 of a request that carried no bearer token of ours: an upload token that is wrong or expired, or Basic
- * authentication with a wrong key. (A refused bearer token is a `TokenError`.) Not retryable.
+ * 401 to a request without the library's bearer token: the upload token is wrong or expired, the key of Basic
+ * authentication is wrong, or the request brought its own `Authorization` header. Not retryable. (For a refused bearer
+ * token the error is a `TokenError`.)
  *
  * @category reasons
  * @since 0.1.0
@@ -75,12 +76,12 @@ export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", f
 export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", fields) {
   readonly isRetryable = false
   override get message() {
-    return describe(this, "Check the upload token, or the API key and its environment")
+    return describe(this, "Check the upload token, the API key, or the request's own Authorization header")
   }
 }
 
 /**
- * 403: the account is suspended or may not do this. Not retryable.
+ * 403: the account is suspended, or may not do this. Not retryable.
  *
  * @category reasons
  * @since 0.1.0
@@ -88,12 +89,12 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthoriz
 export class Forbidden extends Schema.TaggedError<Forbidden>()("Forbidden", fields) {
   readonly isRetryable = false
   override get message() {
-    return describe(this)
+    return describe(this, "Check that the account is active and may do this")
   }
 }
 
 /**
- * 404: no such video, player, token or URL. Not retryable.
+ * 404: the video, player, token or path does not exist. Not retryable.
  *
  * @category reasons
  * @since 0.1.0
@@ -101,12 +102,12 @@ export class Forbidden extends Schema.TaggedError<Forbidden>()("Forbidden", fiel
 export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", fields) {
   readonly isRetryable = false
   override get message() {
-    return describe(this)
+    return describe(this, "Check the id, the path and the environment")
   }
 }
 
 /**
- * 405: the URL exists, for other methods. Not retryable.
+ * 405: the path exists, but not for this method. Not retryable.
  *
  * @category reasons
  * @since 0.1.0
@@ -114,12 +115,12 @@ export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", fields)
 export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>()("MethodNotAllowed", fields) {
   readonly isRetryable = false
   override get message() {
-    return describe(this)
+    return describe(this, "Check the method and the path")
   }
 }
 
 /**
- * 409: it exists already or is being made. Not retryable.
+ * 409: the resource already exists, or is being created. Not retryable.
  *
  * @category reasons
  * @since 0.1.0
@@ -127,13 +128,13 @@ export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>()("Me
 export class Conflict extends Schema.TaggedError<Conflict>()("Conflict", fields) {
   readonly isRetryable = false
   override get message() {
-    return describe(this)
+    return describe(this, "Check the state of the resource")
   }
 }
 
 /**
- * 429, after the limiter has waited and tried again as often as it may. Retryable after `retryAfter`, which api.video
- * sends as `X-RateLimit-Retry-After`.
+ * 429, after the limiter has waited and sent the request again as often as it may. Retryable after `retryAfter`, which
+ * api.video sends as `X-RateLimit-Retry-After`.
  *
  * @category reasons
  * @since 0.1.0
@@ -147,13 +148,12 @@ export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited"
 }) {
   readonly isRetryable = true
   override get message() {
-    const wait = this.retryAfter === undefined ? "later" : `in ${Math.ceil(Duration.toSeconds(this.retryAfter))} s`
-    return describe(this, `Try again ${wait}`)
+    return describe(this, ApiError.tryAgain(this.retryAfter))
   }
 }
 
 /**
- * 5xx: api.video, or something before it, is failing. Retryable, and retried by the client where that is safe.
+ * 5xx: api.video, or a proxy in front of it, is failing. Retryable; the client retries it where that is safe.
  *
  * @category reasons
  * @since 0.1.0
@@ -164,12 +164,12 @@ export class ServerError extends Schema.TaggedError<ServerError>()("ServerError"
 }) {
   readonly isRetryable = true
   override get message() {
-    return describe(this)
+    return describe(this, ApiError.tryAgain(this.retryAfter))
   }
 }
 
 /**
- * Any other status from 400 up. Retryable only if it is 408.
+ * Any other status of 400 or more. Retryable only if it is 408.
  *
  * @category reasons
  * @since 0.1.0
@@ -179,7 +179,7 @@ export class UnexpectedStatus extends Schema.TaggedError<UnexpectedStatus>()("Un
     return this.status === 408
   }
   override get message() {
-    return describe(this)
+    return describe(this, "See https://docs.api.video")
   }
 }
 
@@ -266,8 +266,8 @@ export const Reason = Schema.Union([
 export type Reason = typeof Reason.Type
 
 /**
- * A response from 400 up, or input or output of a typed operation that doesn't match its schema, for
- * `Effect.catchReason("ApiVideoError", "NotFound", …)`.
+ * A response with a status of 400 or more, or input or output of a typed operation that doesn't match its schema. Handle one
+ * reason with `Effect.catchReason("ApiVideoError", "NotFound", …)`.
  *
  * @category errors
  * @since 0.1.0
@@ -298,7 +298,7 @@ const toProblem = (body: unknown, scrub: (text: string) => string): ProblemDetai
 const hiding: ApiError.Hiding = { inUrl: /(?<=\/(?:upload-tokens|token)\/)[^/?#]+/g, parameters: secretParameters }
 
 /**
- * A URL of api.video without the credential that its path may have, an upload token or a private token: for logs.
+ * Replaces the credential in a path of api.video, an upload token or a private token, so that it can be logged.
  *
  * **Example** (Naming a URL in a log)
  *
@@ -314,8 +314,8 @@ const hiding: ApiError.Hiding = { inUrl: /(?<=\/(?:upload-tokens|token)\/)[^/?#]
 export const redactUrl = (url: string): string => ApiError.redactUrl(url, hiding)
 
 /**
- * How long an answer asks to wait: `Retry-After` in seconds, or api.video's `X-RateLimit-Retry-After`, the seconds until
- * its window of a minute resets.
+ * Returns how long a response asks to wait: `Retry-After`, or api.video's `X-RateLimit-Retry-After`, the seconds until its
+ * window of a minute resets.
  *
  * @category decoding
  * @since 0.1.0
@@ -324,7 +324,7 @@ export const retryAfterOf: (response: HttpClientResponse.HttpClientResponse) => 
   Http.retryAfterOf
 
 /**
- * Reads an answer from 400 up. It never fails: a body that cannot be read leaves the problem empty.
+ * Decodes a response with a status of 400 or more. Never fails: if the body cannot be read, the problem is empty.
  *
  * @category decoding
  * @since 0.1.0

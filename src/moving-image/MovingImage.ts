@@ -35,7 +35,7 @@
  *
  * @since 0.1.0
  */
-import type * as Config from "effect/Config"
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -51,6 +51,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as AccessToken from "../token/AccessToken.ts"
+import * as Configuration from "../platform/shared/configuration.ts"
 import { makeExchange, type Refusal, single, wrongServer } from "../platform/shared/authentication.ts"
 import * as Client from "../platform/shared/client.ts"
 import { pathOf } from "../platform/shared/http.ts"
@@ -300,8 +301,8 @@ const manyIds = 20
 const unknownVideoManager = (id: number, list: ReadonlyArray<VideoManager>) => {
   const ids = list.slice(0, manyIds).map(({ id }) => id)
   const others = list.length > manyIds ? ` and ${list.length - manyIds} more` : ""
-  const available = ids.length === 0 ? "" : `; available: ${ids.join(", ")}${others}`
-  return rejected("unknown-video-manager", `the user has no VideoManager ${id}${available}`)
+  const available = ids.length === 0 ? "" : `. Available: ${ids.join(", ")}${others}`
+  return rejected("unknown-video-manager", `the user can't access VideoManager ${id}${available}`)
 }
 
 /** Whether the user may have it, as far as a list tells: an answer without one says nothing. */
@@ -316,13 +317,13 @@ const issue = (
   asked?: number,
   known: ReadonlyArray<VideoManager> = []
 ): Effect.Effect<Issued, TokenError.RenewalReason> => {
-  if (list?.length === 0) return Effect.fail(rejected("no-video-manager", "the user has no VideoManager"))
+  if (list?.length === 0) return Effect.fail(rejected("no-video-manager", "the user can't access any VideoManager"))
   const validForVideoManager = validFor ?? asked
   if (validForVideoManager === undefined) {
     return Effect.fail(new TokenError.MalformedResponse({ problem: "validForVideoManager is missing or invalid" }))
   }
   if (asked !== undefined && asked !== validForVideoManager) {
-    const detail = `a token for VideoManager ${asked} was asked for, and one for ${validForVideoManager} came`
+    const detail = `requested a token for VideoManager ${asked}, but received one for ${validForVideoManager}`
     return Effect.fail(rejected("wrong-video-manager", detail))
   }
   return Effect.succeed({ ...token, extra: { validForVideoManager, videoManagerList: list ?? known } })
@@ -333,10 +334,10 @@ const makeExchanges = /* @__PURE__ */ Effect.fnUntraced(function* (server: Serve
   const client = yield* HttpClient.HttpClient
   const exchange = (refusal: Refusal) => makeExchange(client, server, decodeResponse, refusal)
   const login = exchange((_, status) => {
-    if (status === 403) return rejected("forbidden", "the user may not use the API")
+    if (status === 403) return rejected("forbidden", "the user may not use the API. Check the user's rights")
     if (status === 404 || status === 405) return wrongServer(server, status)
     if (status > 401) return new TokenError.BadRequest({ status })
-    const advice = "check username and password, for repeated failures can lock the account"
+    const advice = "Check username and password before you try again; repeated failures can lock the account"
     return new TokenError.InvalidCredentials({ status, advice })
   })
   return {
@@ -344,7 +345,8 @@ const makeExchanges = /* @__PURE__ */ Effect.fnUntraced(function* (server: Serve
       Effect.flatMap(login("login", "/v1/vms/auth/login", payload), (answer) => issue(answer)),
     refresh: (refreshToken: string, id: number, known?: ReadonlyArray<VideoManager>) => {
       const refresh = exchange((_, status) => {
-        if (status === 403) return rejected("forbidden", `the user may not use VideoManager ${id}`)
+        if (status === 403)
+          return rejected("forbidden", `the user may not use VideoManager ${id}. Check the user's rights`)
         if (status === 404) return unknownVideoManager(id, known ?? [])
         if (status === 405) return wrongServer(server, status)
         return status > 401 ? new TokenError.BadRequest({ status }) : new TokenError.RefreshTokenRejected({ status })
@@ -636,7 +638,9 @@ export const layerSession = (
         })
       )
       const videoManagers = named(Effect.map(session.latest, listOf))
-      if (options.eager !== false) yield* Layers.logIn(videoManagers)
+      if (options.eager !== false) {
+        yield* Layers.logIn({ provider: server.name, login: videoManagers, policy: options.policy })
+      }
 
       const shared = { ...options, rateLimiter: options.rateLimiter ?? (yield* inMemory) }
       const client = Effect.fnUntraced(function* (videoManager: number) {
@@ -681,27 +685,33 @@ export type ConfigOptions = Layers.FromConfig<
 >
 
 /**
- * {@link layer}, with options from configuration. A variable that is missing fails with the `ConfigError` that names it.
+ * Provides {@link layer} with options from configuration. Without a `baseUrl` in the code, it reads the variable
+ * `MOVINGIMAGE_BASE_URL` if that is set.
+ *
+ * Fails with `ConfigurationInvalid` if a variable is missing or has a wrong value; the message names it.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layerConfig = (
   options: ConfigOptions
-): Layer.Layer<MovingImage, TokenError.TokenError | Config.ConfigError, HttpClient.HttpClient> =>
+): Layer.Layer<MovingImage, TokenError.TokenError, HttpClient.HttpClient> =>
   Layer.unwrap(
-    Effect.map(
-      Effect.all({
-        baseUrl: Layers.read(options.baseUrl),
-        videoManager: Layers.read(options.videoManager),
-        policy: Layers.read(options.policy),
-        eager: Layers.read(options.eager),
-        rateLimit: Layers.read(options.rateLimit),
-        rateLimitRetries: Layers.read(options.rateLimitRetries),
-        username: Layers.readLater(options.username),
-        password: Layers.readLater(options.password)
-      }),
-      (values) => layer({ ...options, ...values })
+    Effect.all({
+      baseUrl:
+        options.baseUrl === undefined
+          ? Configuration.readOptional("baseUrl", Config.String("MOVINGIMAGE_BASE_URL"))
+          : Configuration.read("baseUrl", options.baseUrl),
+      videoManager: Configuration.read("videoManager", options.videoManager),
+      policy: Configuration.read("policy", options.policy),
+      eager: Configuration.read("eager", options.eager),
+      rateLimit: Configuration.read("rateLimit", options.rateLimit),
+      rateLimitRetries: Configuration.read("rateLimitRetries", options.rateLimitRetries),
+      username: Configuration.readLater("username", options.username, "the name of a VideoManager Pro user"),
+      password: Configuration.readLater("password", options.password, "that user's password")
+    }).pipe(
+      withProvider("movingimage"),
+      Effect.map((values) => layer({ ...options, ...values }))
     )
   )
 

@@ -1,14 +1,14 @@
 /**
- * What movingimage answers from 400 up, as one error with a `reason` inside. Failures of authentication itself are
- * `TokenError`s; a connection that breaks is Effect's `HttpClientError`.
+ * The error for a response with a status of 400 or more from movingimage, with a `reason` inside. Failures of
+ * authentication are `TokenError`s, and a broken connection is Effect's `HttpClientError`.
  *
- * Of the body, movingimage documents five numbers but not where they are, and a `message` is seen in the field: both are
- * read leniently, and HTML of a proxy, `{}` or nothing at all become the reason of their HTTP status. The credentials of
- * the request are removed from the message.
+ * The HTTP status decides the reason, whatever the body is: a proxy's page, `{}`, nothing. movingimage documents five
+ * numbers for a body but not the member that has them, and real responses have a `message`; the library looks for both. The
+ * credentials of the request are removed from the message.
  *
  * @since 0.1.0
  */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
@@ -18,15 +18,15 @@ import * as Http from "../platform/shared/http.ts"
 import { Millis } from "../token/shared/schema.ts"
 
 /**
- * The numbers that movingimage documents, beside the HTTP status.
+ * The error numbers that movingimage documents.
  *
  * | number | meaning |
  * | --- | --- |
  * | 1001 | the root channel cannot be deleted |
  * | 1002 | the channel has subchannels and cannot be deleted |
- * | 1003 | the Google user id is assigned already |
- * | 1004 | the Facebook page id is assigned already |
- * | 1101 | the upload is not possible, as the storage limit is reached |
+ * | 1003 | the Google user id is already assigned |
+ * | 1004 | the Facebook page id is already assigned |
+ * | 1101 | the storage limit is reached, so the upload is not possible |
  *
  * @category models
  * @since 0.1.0
@@ -39,27 +39,27 @@ export type Code = typeof Code.Type
 const meanings: Readonly<Record<Code, string>> = {
   1001: "the root channel cannot be deleted",
   1002: "the channel has subchannels and cannot be deleted",
-  1003: "the Google user id is assigned already",
-  1004: "the Facebook page id is assigned already",
-  1101: "the upload is not possible, as the storage limit is reached"
+  1003: "the Google user id is already assigned",
+  1004: "the Facebook page id is already assigned",
+  1101: "the storage limit is reached, so the upload is not possible"
 }
 
 const fields = {
   ...ApiError.answerFields,
-  /** The documented number, if the answer has one. */
+  /** The documented number, if the response has one. */
   code: Schema.optional(Code),
-  /** The server's text, without the credentials of the request; none where those are in its body. */
+  /** The server's text, without the credentials of the request. Missing for a request with credentials in its body. */
   detail: Schema.optional(Schema.String)
 }
 
 const describe = (
   error: ApiError.Answer & { readonly code?: Code | undefined; readonly detail?: string | undefined },
-  advice?: string
+  advice: string
 ) =>
   ApiError.describe(error, error.code === undefined ? error.detail : `${meanings[error.code]} (${error.code})`, advice)
 
 /**
- * 400: an attribute or parameter is wrong. Not retryable.
+ * 400: an attribute or a parameter is wrong. Not retryable.
  *
  * @category reasons
  * @since 0.1.0
@@ -67,13 +67,13 @@ const describe = (
 export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", fields) {
   readonly isRetryable = false
   override get message() {
-    return describe(this)
+    return describe(this, "Correct the request")
   }
 }
 
 /**
- * 401 of a request that carried no token of ours: one to another origin, or with a credential of its own. (A refused
- * bearer token is a `TokenError`.) Not retryable.
+ * 401 to a request without the library's token: it went to another origin, or brought its own credential. Not retryable.
+ * (For a refused bearer token the error is a `TokenError`.)
  *
  * @category reasons
  * @since 0.1.0
@@ -81,7 +81,7 @@ export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", f
 export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", fields) {
   readonly isRetryable = false
   override get message() {
-    return describe(this, "Check the credential that the request has of its own, and the age of an upload URL")
+    return describe(this, "Check the age of the upload URL, or the request's own credential")
   }
 }
 
@@ -99,7 +99,8 @@ export class Forbidden extends Schema.TaggedError<Forbidden>()("Forbidden", fiel
 }
 
 /**
- * 404: no such VideoManager, video, channel or URL. Never of a DELETE, whose documented success it is. Not retryable.
+ * 404: the VideoManager, video, channel or path does not exist. A DELETE never fails with it, because movingimage documents
+ * 404 as the success of a DELETE. Not retryable.
  *
  * @category reasons
  * @since 0.1.0
@@ -107,12 +108,12 @@ export class Forbidden extends Schema.TaggedError<Forbidden>()("Forbidden", fiel
 export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", fields) {
   readonly isRetryable = false
   override get message() {
-    return describe(this)
+    return describe(this, "Check the ids and the path")
   }
 }
 
 /**
- * 415: the body is of a type that this URL does not take. Not retryable.
+ * 415: this path does not accept a body of that type. Not retryable.
  *
  * @category reasons
  * @since 0.1.0
@@ -125,8 +126,8 @@ export class UnsupportedMediaType extends Schema.TaggedError<UnsupportedMediaTyp
 }
 
 /**
- * 429, after the limiter has waited and tried again as often as it may. Retryable after `retryAfter`: what the answer
- * says, or the minute of the documented limit.
+ * 429, after the limiter has waited and sent the request again as often as it may. Retryable after `retryAfter`: what the
+ * response says, or else the minute of the documented limit.
  *
  * @category reasons
  * @since 0.1.0
@@ -140,13 +141,12 @@ export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited"
 }) {
   readonly isRetryable = true
   override get message() {
-    const wait = this.retryAfter === undefined ? "later" : `in ${Math.ceil(Duration.toSeconds(this.retryAfter))} s`
-    return describe(this, `Try again ${wait}`)
+    return describe(this, ApiError.tryAgain(this.retryAfter))
   }
 }
 
 /**
- * 5xx: movingimage, or something before it, is failing. Retryable, and retried by the client where that is safe.
+ * 5xx: movingimage, or a proxy in front of it, is failing. Retryable; the client retries it where that is safe.
  *
  * @category reasons
  * @since 0.1.0
@@ -157,12 +157,12 @@ export class ServerError extends Schema.TaggedError<ServerError>()("ServerError"
 }) {
   readonly isRetryable = true
   override get message() {
-    return describe(this)
+    return describe(this, ApiError.tryAgain(this.retryAfter))
   }
 }
 
 /**
- * Any other status from 400 up. Retryable only if it is 408.
+ * Any other status of 400 or more. Retryable only if it is 408.
  *
  * @category reasons
  * @since 0.1.0
@@ -172,7 +172,7 @@ export class UnexpectedStatus extends Schema.TaggedError<UnexpectedStatus>()("Un
     return this.status === 408
   }
   override get message() {
-    return describe(this)
+    return describe(this, "See movingimage's documentation")
   }
 }
 
@@ -197,7 +197,7 @@ export const Reason = /* @__PURE__ */ Schema.Union([
 export type Reason = typeof Reason.Type
 
 /**
- * An answer from 400 up, for `Effect.catchReason("MovingImageError", "NotFound", …)`.
+ * A response with a status of 400 or more. Handle one reason with `Effect.catchReason("MovingImageError", "NotFound", …)`.
  *
  * @category errors
  * @since 0.1.0
@@ -215,14 +215,14 @@ export class MovingImageError extends Schema.TaggedError<MovingImageError>()("Mo
   }
 }
 
-/** The token of an upload URL, and the access token that some programs put into URLs. */
+/** The token of an upload URL, and the access token in the URLs of some programs. */
 const hiding: ApiError.Hiding = {
   inUrl: /(?<=(?:__token__|mitoken)=)[^&#]+/g,
   parameters: ["__token__", "mitoken"]
 }
 
 /**
- * A URL of movingimage without the credential that it may have, `__token__` of an upload URL or `mitoken`: for logs.
+ * Replaces the credential in a URL of movingimage, `__token__` of an upload URL or `mitoken`, so that it can be logged.
  *
  * **Example** (Naming an upload URL in a log)
  *
@@ -238,7 +238,7 @@ const hiding: ApiError.Hiding = {
  */
 export const redactUrl = (url: string): string => ApiError.redactUrl(url, hiding)
 
-/** Where the documented numbers may be: no document says, so wherever APIs of the kind have them. */
+/** Members that may have the documented number. The documents do not say which, so these are the usual ones. */
 const placesOfCode = ["errorCode", "errorcode", "code", "error", "number"]
 
 const isCode = /* @__PURE__ */ Schema.is(Code)
@@ -250,7 +250,7 @@ const codeOf = (body: ApiError.Body): Code | undefined =>
     .find(isCode)
 
 /**
- * Reads an answer from 400 up. It never fails: of a body that cannot be read, nothing is told.
+ * Decodes a response with a status of 400 or more. Never fails: if the body cannot be read, `code` and `detail` are missing.
  *
  * @category decoding
  * @since 0.1.0
@@ -260,7 +260,7 @@ export const fromResponse = (response: HttpClientResponse.HttpClientResponse): E
     const { status } = response
     const { answer, scrub } = ApiError.readAnswer(response, hiding)
     const body = Predicate.isObject(json) ? json : {}
-    // There the body of the request has a password, which is not looked for in texts.
+    // The body of such a request contains a password, which `scrub` does not know.
     const isSecret = answer.path.includes("/v1/vms/auth/")
     const detail = isSecret ? undefined : ApiError.textOf(body, "message", scrub)
     const problem = { ...answer, code: codeOf(body), detail }

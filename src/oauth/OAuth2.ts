@@ -122,8 +122,11 @@ export const layerToken = <E, R>(
   Layer.effect(
     TokenService.TokenService,
     Effect.gen(function* () {
-      const { service } = yield* SignIn.make(yield* provider, options)
-      if (options.eager !== false) yield* logIn(service.get)
+      const made = yield* provider
+      const { service } = yield* SignIn.make(made, options)
+      if (options.eager !== false) {
+        yield* logIn({ provider: made.name, login: service.get, state: service.state, policy: options.policy })
+      }
       return service
     })
   )

@@ -1,10 +1,11 @@
 /**
- * Every way in which authentication can fail, as one error with a `reason` inside.
+ * Every way in which authentication can fail: one error with a `reason` inside.
  *
- * A signature names {@link TokenError} alone; a program handles what it cares about with `Effect.catchReason`, or
- * unpacks the reasons with `Effect.unwrapReason`. All of it is schema-backed, so it crosses RPC and persistence.
+ * A signature names only {@link TokenError}. A program handles the reasons it cares about with `Effect.catchReason`, or
+ * unpacks them with `Effect.unwrapReason`. The error and its reasons are schemas, so they can cross RPC and persistence.
  *
- * No error holds a request, a body, a decode cause or the server's free text, any of which can echo a key.
+ * An error never contains a request, a body, a decoding cause or the server's free text, because each of them can repeat
+ * a key. A message has the form `provider: what happened. What to do.`
  *
  * **Example** (Handling one reason)
  *
@@ -24,23 +25,36 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import { sentences } from "./shared/message.ts"
 import { Millis } from "./shared/schema.ts"
 
-/** What may be repeated of an error answer: its status, a slug from a list of known ones, a parameter name of ours. */
+/** The parts of an error response that are safe to repeat. */
 const answer = {
-  /** HTTP status of the answer. */
+  /** HTTP status of the response. */
   status: Schema.optional(Schema.Int),
-  /** Last segment of the problem's `type` URL (RFC 9457), if the platform documents it. */
+  /** Last segment of the problem's `type` URL (RFC 9457), if the platform documents that type. */
   type: Schema.optional(Schema.String)
 }
 
-const said = ({ status, type }: { readonly status?: number | undefined; readonly type?: string | undefined }): string =>
-  status === undefined ? "" : ` (${status}${type === undefined ? "" : `, ${type}`})`
+/** ` (400, invalid-attribute)`, as far as it is known. */
+const inBrackets = ({
+  status,
+  type
+}: {
+  readonly status?: number | undefined
+  readonly type?: string | undefined
+}): string => (status === undefined ? "" : ` (${status}${type === undefined ? "" : `, ${type}`})`)
 
 const inSeconds = (duration: Duration.Duration): string => `${Math.ceil(Duration.toSeconds(duration))} s`
 
+const tryAgain = (retryAfter: Duration.Duration | undefined): string =>
+  `Try again ${retryAfter === undefined ? "later" : `in ${inSeconds(retryAfter)}`}`
+
+const checkEnvironment = "Check that the URL and the credentials belong to the same environment"
+
 /**
- * 400 from an exchange that is not about the credential: the request itself was wrong. Not retryable.
+ * The platform answered an exchange with a 400 that is not about the credential: the request itself was wrong. Not
+ * retryable.
  *
  * @category reasons
  * @since 0.1.0
@@ -51,13 +65,16 @@ export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", {
 }) {
   readonly isRetryable = false
   override get message() {
-    return `the request is invalid${said(this)}${this.name === undefined ? "" : `: ${this.name}`}`
+    const { name, status, type } = this
+    const parts = [status, type, name].filter((part) => part !== undefined)
+    const brackets = parts.length === 0 ? "" : ` (${parts.join(", ")})`
+    return sentences(`the request is invalid${brackets}`, "Check the configured values")
   }
 }
 
 /**
- * The primary credential (API key, password, client secret) was refused. Not retryable, never retried by the engine
- * without a caller asking: repeated failures lock accounts.
+ * The platform refused the primary credential: an API key, a password or a client secret. Not retryable. The engine tries
+ * the credential again only when a caller asks, because repeated failures can lock an account.
  *
  * @category reasons
  * @since 0.1.0
@@ -68,13 +85,13 @@ export class InvalidCredentials extends Schema.TaggedError<InvalidCredentials>()
 }) {
   readonly isRetryable = false
   override get message() {
-    return `the credentials were refused${said(this)}; ${this.advice ?? "check them"}`
+    return sentences(`the credentials were refused${inBrackets(this)}`, this.advice ?? "Check them")
   }
 }
 
 /**
- * The refresh token was refused: used before, superseded by a login elsewhere, or expired. The engine logs in instead,
- * so a program sees this one only from a bare `refresh`.
+ * The platform refused the refresh token: it was used before, a login elsewhere superseded it, or it has expired. The
+ * engine logs in instead, so a program gets this reason only from a single `refresh`.
  *
  * @category reasons
  * @since 0.1.0
@@ -82,13 +99,13 @@ export class InvalidCredentials extends Schema.TaggedError<InvalidCredentials>()
 export class RefreshTokenRejected extends Schema.TaggedError<RefreshTokenRejected>()("RefreshTokenRejected", answer) {
   readonly isRetryable = false
   override get message() {
-    return `the refresh token was refused${said(this)}; log in again`
+    return sentences(`the refresh token was refused${inBrackets(this)}`, "Log in again")
   }
 }
 
 /**
- * A fresh, unexpired token was refused by the API as well. Not retryable: the account, the environment or the URL is
- * the likely cause.
+ * The API refused a token that was new and had not expired. Not retryable. The likely cause is the environment, the URL or
+ * the account.
  *
  * @category reasons
  * @since 0.1.0
@@ -96,12 +113,12 @@ export class RefreshTokenRejected extends Schema.TaggedError<RefreshTokenRejecte
 export class TokenRejected extends Schema.TaggedError<TokenRejected>()("TokenRejected", answer) {
   readonly isRetryable = false
   override get message() {
-    return `a fresh token was refused${said(this)}; check the environment of the URL`
+    return sentences(`the API refused a new token${inBrackets(this)}`, checkEnvironment)
   }
 }
 
 /**
- * 403: the account is suspended. Not retryable.
+ * The account is suspended (403). Not retryable.
  *
  * @category reasons
  * @since 0.1.0
@@ -109,36 +126,37 @@ export class TokenRejected extends Schema.TaggedError<TokenRejected>()("TokenRej
 export class AccountSuspended extends Schema.TaggedError<AccountSuspended>()("AccountSuspended", answer) {
   readonly isRetryable = false
   override get message() {
-    return `the account is suspended${said(this)}; see the platform's dashboard`
+    return sentences(`the account is suspended${inBrackets(this)}`, "See the platform's dashboard")
   }
 }
 
 /**
- * 429 from an exchange. Retryable after `retryAfter`, which the engine honours.
+ * The platform answered an exchange with 429. Retryable after `retryAfter`, which the engine honours.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited", {
   retryAfter: Schema.optional(Millis),
-  /** Requests allowed per window, and how many were left. */
+  /** Requests allowed per window. */
   limit: Schema.optional(Schema.Finite),
+  /** Requests left in the window. */
   remaining: Schema.optional(Schema.Finite)
 }) {
   readonly isRetryable = true
   override get message() {
-    return `too many requests; try again ${this.retryAfter === undefined ? "later" : `in ${inSeconds(this.retryAfter)}`}`
+    return sentences("the platform's rate limit is reached (429)", tryAgain(this.retryAfter))
   }
 }
 
 /**
- * How far an exchange got that had no usable answer.
+ * How far an exchange without a usable response got.
  *
  * - `connect`: no connection was made (DNS, refused, timed out, proxy), so nothing was sent
  * - `tls`: the server's certificate was not accepted, so nothing was sent
  * - `network`: the connection broke
- * - `timeout`: no answer in time
- * - `status`: the server answered that it cannot answer (5xx)
+ * - `timeout`: no response arrived in time
+ * - `status`: the server reported that it is failing (5xx)
  *
  * @category reasons
  * @since 0.1.0
@@ -150,16 +168,17 @@ export const Failure = Schema.Union(
 /** @since 0.1.0 */
 export type Failure = typeof Failure.Type
 
-const unavailable: Record<Failure, string> = {
-  connect: "cannot be reached; check network, DNS, proxy and URL",
-  tls: "has an untrusted certificate; check URL and proxy",
-  network: "broke the connection",
-  timeout: "did not answer in time",
-  status: "is failing"
+/** What happened, and what to do beyond trying again. */
+const unavailable: Record<Failure, readonly [what: string, advice?: string]> = {
+  connect: ["the platform cannot be reached", "Check the network, DNS, proxy and URL"],
+  tls: ["the server's certificate is not trusted", "Check the URL, and the certificate of the proxy if there is one"],
+  network: ["the connection broke before a response arrived"],
+  timeout: ["the platform did not respond in time"],
+  status: ["the platform is failing"]
 }
 
 /**
- * 5xx, no network, or no answer in time. Retryable, and retried by the engine.
+ * The platform is failing (5xx), cannot be reached, or did not respond in time. Retryable; the engine retries it.
  *
  * @category reasons
  * @since 0.1.0
@@ -170,18 +189,19 @@ export class ProviderUnavailable extends Schema.TaggedError<ProviderUnavailable>
   retryAfter: Schema.optional(Millis)
 }) {
   readonly isRetryable = true
-  /** Whether the request may have reached the platform: a refresh token that was sent is not sent again. */
+  /** Whether the request may have reached the platform. A rotating refresh token that may have is not sent again. */
   get sent(): boolean {
     return this.failure !== "connect" && this.failure !== "tls"
   }
   override get message() {
-    return `the platform ${unavailable[this.failure]}${said(this)}`
+    const [what, advice] = unavailable[this.failure]
+    return sentences(what + inBrackets(this), advice ?? tryAgain(this.retryAfter))
   }
 }
 
 /**
- * A refresh was sent and its answer lost or unreadable: whether the refresh token was consumed is unknown, so it is
- * dropped. Retryable: the engine logs in.
+ * A refresh was sent, and its response was lost or unreadable. It is unknown whether the platform used up the refresh
+ * token, so the engine drops it. Retryable: the engine logs in.
  *
  * @category reasons
  * @since 0.1.0
@@ -192,49 +212,50 @@ export class AmbiguousExchange extends Schema.TaggedError<AmbiguousExchange>()("
 }) {
   readonly isRetryable = true
   override get message() {
-    return `the answer to a refresh was lost${said(this)}; log in again`
+    return sentences(`the response to a refresh was lost${inBrackets(this)}`, "Try again, or log in again")
   }
 }
 
 /**
- * An answer that is no token response: HTML of a proxy, truncated JSON, a wrong type, a redirect. Retryable, since it
- * is mostly something in between that answered.
+ * The response is not a token response: the HTML page of a proxy, truncated JSON, a wrong type, a redirect. Retryable,
+ * because most such responses come from something between the program and the platform.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class MalformedResponse extends Schema.TaggedError<MalformedResponse>()("MalformedResponse", {
   status: answer.status,
-  /** What is wrong, in this library's words. */
+  /** What is wrong with it, in the library's own words. */
   problem: Schema.String
 }) {
   readonly isRetryable = true
   override get message() {
-    return `the answer is no token response${said(this)}: ${this.problem}`
+    const what = `the response is not a token response${inBrackets(this)}: ${this.problem}`
+    return sentences(what, "Check the URL, and any proxy in between")
   }
 }
 
 /**
- * A value that cannot be right, found before any network: an empty key, a URL without https, a margin that makes no
- * sense. Not retryable.
+ * An option or variable is missing or cannot work: an empty key, a URL without https, a margin longer than the token
+ * lives. Most are found before any request. Not retryable.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class ConfigurationInvalid extends Schema.TaggedError<ConfigurationInvalid>()("ConfigurationInvalid", {
-  /** The option, as the program names it. */
+  /** The option, as it is named in the code. */
   option: Schema.String,
-  /** What is wrong with it and what to do, never its value. */
+  /** What is wrong with it, and what to do; never its value. */
   problem: Schema.String
 }) {
   readonly isRetryable = false
   override get message() {
-    return `${this.option} is invalid: ${this.problem}`
+    return sentences(`${this.option} is invalid: ${this.problem}`)
   }
 }
 
 /**
- * No refresh token is left and there is no login to fall back on: a human must log in again.
+ * A person must sign in again: no usable refresh token is left, and the program has nothing to log in with. Not retryable.
  *
  * @category reasons
  * @since 0.1.0
@@ -242,12 +263,13 @@ export class ConfigurationInvalid extends Schema.TaggedError<ConfigurationInvali
 export class InteractionRequired extends Schema.TaggedError<InteractionRequired>()("InteractionRequired", answer) {
   readonly isRetryable = false
   override get message() {
-    return `the session has ended${said(this)}; a person must log in again`
+    return sentences(`sign-in required: there is no active session${inBrackets(this)}`, "Have the user sign in")
   }
 }
 
 /**
- * `getValidFor` asked for more than even a fresh token lasts. Remembered: asking again makes no exchange.
+ * The program asked `getValidFor` for a longer lifetime than even a new token has. Not retryable. The service remembers
+ * the failure, so asking again makes no exchange.
  *
  * @category reasons
  * @since 0.1.0
@@ -258,13 +280,15 @@ export class LifetimeTooShort extends Schema.TaggedError<LifetimeTooShort>()("Li
 }) {
   readonly isRetryable = false
   override get message() {
-    return `a fresh token lasts ${inSeconds(this.available)}, and ${inSeconds(this.requested)} were asked for`
+    const { available, requested } = this
+    const what = `asked for a token valid for ${inSeconds(requested)}, but new tokens last only ${inSeconds(available)}`
+    return sentences(what, "Ask for less")
   }
 }
 
 /**
- * The API keeps refusing tokens that are fresh: more renewals caused by rejections than the policy allows. Retryable
- * after `retryAfter`.
+ * The API keeps refusing new tokens: rejections have caused more renewals than the policy allows. Retryable after
+ * `retryAfter`.
  *
  * @category reasons
  * @since 0.1.0
@@ -275,13 +299,13 @@ export class RenewalStorm extends Schema.TaggedError<RenewalStorm>()("RenewalSto
 }) {
   readonly isRetryable = true
   override get message() {
-    const wait = inSeconds(this.retryAfter)
-    return `${this.renewals} fresh tokens were refused; check the environment of the URL, and wait ${wait}`
+    const what = `the API refused ${this.renewals} new tokens, and renewals are paused for ${inSeconds(this.retryAfter)}`
+    return sentences(what, checkEnvironment)
   }
 }
 
 /**
- * A refusal that only one platform knows (movingimage: an unknown VideoManager). Not retryable.
+ * The platform refused for a reason of its own, such as a VideoManager that the user can't access. Not retryable.
  *
  * @category reasons
  * @since 0.1.0
@@ -289,17 +313,17 @@ export class RenewalStorm extends Schema.TaggedError<RenewalStorm>()("RenewalSto
 export class ProviderRejected extends Schema.TaggedError<ProviderRejected>()("ProviderRejected", {
   /** The platform's own code. */
   code: Schema.String,
-  /** What it means, in the provider module's words. */
+  /** What it means and what to do, in the library's own words. */
   detail: Schema.String
 }) {
   readonly isRetryable = false
   override get message() {
-    return `the platform refused (${this.code}): ${this.detail}`
+    return sentences(`the platform refused (${this.code}): ${this.detail}`)
   }
 }
 
 /**
- * The token store did not answer and nothing else could stand in. Retryable.
+ * The token store failed, and the library could not continue without it. Retryable.
  *
  * @category reasons
  * @since 0.1.0
@@ -310,12 +334,15 @@ export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("St
 }) {
   readonly isRetryable = true
   override get message() {
-    return `the token store failed to ${this.operation}`
+    return sentences(
+      `the token store failed (${this.operation})`,
+      "Check that it is reachable and that its user has the rights"
+    )
   }
 }
 
 /**
- * Everything that an exchange with a platform, or the wait for one, can end in.
+ * The reasons with which an exchange with a platform, or the wait for one, can fail.
  *
  * @category reasons
  * @since 0.1.0
@@ -342,16 +369,17 @@ export const RenewalReason = Schema.Union([
 export type RenewalReason = typeof RenewalReason.Type
 
 /**
- * The token has expired, and `renewal` says why there is no newer one; or the API said that a token has expired which
- * could not be replaced. Retryable if the renewal is.
+ * The token has expired. Either its renewal failed, and `renewal` has the reason; or the API answered 401 to a token that
+ * was past its time, and the library could not replace it. Retryable if the renewal is.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class TokenExpired extends Schema.TaggedError<TokenExpired>()("TokenExpired", {
   ...answer,
-  /** When it expired, in milliseconds since the epoch, where that is known. */
+  /** When it expired, in milliseconds since the epoch, if that is known. */
   expiredAt: Schema.optional(Schema.Finite),
+  /** Why it could not be renewed. */
   renewal: Schema.optional(RenewalReason)
 }) {
   get isRetryable(): boolean {
@@ -361,7 +389,10 @@ export class TokenExpired extends Schema.TaggedError<TokenExpired>()("TokenExpir
     return this.renewal === undefined ? undefined : retryAfterOf(this.renewal)
   }
   override get message() {
-    return `the token has expired${said(this)}${this.renewal === undefined ? "" : `: ${this.renewal.message}`}`
+    const what = `the token has expired${inBrackets(this)}`
+    return this.renewal === undefined
+      ? sentences(what, "Try again")
+      : `${what}. Its renewal failed: ${this.renewal.message}`
   }
 }
 
@@ -380,9 +411,12 @@ export const Reason = Schema.Union([...RenewalReason.members, TokenExpired])
 export type Reason = typeof Reason.Type
 
 /**
- * The one error of this library's token operations. Its `reason` says what happened, `isRetryable` whether the same call
- * may succeed later without anybody's help, `retryAfter` how long to wait where somebody said so, and `validUntil` that
- * a held token is still served meanwhile.
+ * The only error of the token operations.
+ *
+ * - `reason`: what happened
+ * - `isRetryable`: whether the same call may succeed later although nobody changes anything
+ * - `retryAfter`: how long to wait, if the platform said so
+ * - `validUntil`: present while callers of `get` are still served a valid token
  *
  * @category errors
  * @since 0.1.0
@@ -402,7 +436,7 @@ export class TokenError extends Schema.TaggedError<TokenError>()("TokenError", {
     return retryAfterOf(this.reason)
   }
   override get message() {
-    const held = this.validUntil === undefined ? "" : ". The token held is still valid"
+    const held = this.validUntil === undefined ? "" : " The held token is still valid."
     return `${this.provider}: ${this.reason.message}${held}`
   }
 }

@@ -430,7 +430,7 @@ describe("an answer is an error by its status:", () => {
         ["page", "pageSize"]
       )
       assert.strictEqual(problem.name, "page")
-      assert.strictEqual(message, "GET /videos: 400: out of range (page), and 1 more")
+      assert.strictEqual(message, "GET /videos: 400: out of range (page), and 1 more. Correct the request.")
     }),
     {
       respond: () =>
@@ -501,7 +501,7 @@ describe("a body that is no problem document leaves the problem empty:", () => {
         const reason = yield* reasonOf(get("/videos"))
         assert.strictEqual(reason._tag, "NotFound")
         assert.deepStrictEqual(JSON.parse(JSON.stringify(reason.problem)), {})
-        assert.strictEqual(reason.message, "GET /videos: 404")
+        assert.strictEqual(reason.message, "GET /videos: 404. Check the id, the path and the environment.")
       }),
       { respond }
     )

@@ -232,10 +232,9 @@ describe("application and sdk", () => {
   }
 })
 
-/** What is written on the console, by a logger or without one, as one text. */
-const logged = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+/** Runs an effect and returns what it writes on the console. `lines` has them while it runs. */
+const logged = <A, E, R>(effect: Effect.Effect<A, E, R>, lines: Array<string> = []) =>
   Effect.suspend(() => {
-    const lines: Array<string> = []
     const write =
       (level: string) =>
       (...line: ReadonlyArray<unknown>) =>
@@ -256,7 +255,7 @@ describe("eager", () => {
         assert.strictEqual(reason._tag, "InvalidCredentials")
         assert.strictEqual(requests, 1)
         assert.include(error.message, `api.video ${environment}`)
-        assert.match(error.message, /a key of api.video.*each environment has its own/)
+        assert.match(error.message, /Use an API key of api\.video \w+; each environment has its own\./)
       }
     })
   )
@@ -296,15 +295,42 @@ describe("eager", () => {
         while ((yield* requests).length === 0) yield* settled
         for (let index = 0; index < 30; index++) yield* Effect.andThen(settled, TestClock.adjust("1 second"))
         const { log, result } = yield* Fiber.join(fiber)
-        assert.match(log, /WARN/)
-        assert.include(log, "api.video production")
-        assert.include(log, "the next request tries again")
+        assert.match(
+          log,
+          /WARN.*api\.video production.*Trying for up to 20 s\.[^]*Starting anyway; the next request will retry\./
+        )
         assert.notInclude(log, Redacted.value(apiKey))
         isDown = false
         yield* TestClock.adjust("10 seconds")
         const request = ApiVideo.ApiVideo.use((api) => api.get("/videos"))
         const response = yield* Effect.provide(request, Layer.succeedContext(result))
         assert.strictEqual(response.status, 200)
+      })
+    )
+  }
+
+  for (const [name, respond, says] of [
+    [
+      "no network",
+      transportError("ENOTFOUND"),
+      "the platform cannot be reached. Check the network, DNS, proxy and URL."
+    ],
+    ["no response", () => Effect.never, "no response to the login yet."]
+  ] as const) {
+    it.effect(`says within two seconds what it is waiting for, and for how long: ${name}`, () =>
+      Effect.gen(function* () {
+        const { client, requests } = Recording.make(respond)
+        const layer = ApiVideo.layer({ apiKey, policy: { ...onDemand, acquireTimeout: "12 seconds" } })
+        const lines: Array<string> = []
+        const start = logged(Layer.build(layer).pipe(Effect.provideService(HttpClient.HttpClient, client)), lines)
+        const fiber = yield* Effect.forkChild(start, { startImmediately: true })
+        while ((yield* requests).length === 0) yield* settled
+        for (let index = 0; index < 2; index++) yield* Effect.andThen(settled, TestClock.adjust("1 second"))
+        assert.lengthOf(lines, 1)
+        assert.include(lines[0], `api.video production: ${says} Trying for up to 12 s.`)
+        for (let index = 0; index < 12; index++) yield* Effect.andThen(settled, TestClock.adjust("1 second"))
+        yield* Fiber.join(fiber)
+        assert.lengthOf(lines, 2)
       })
     )
   }
@@ -339,15 +365,73 @@ describe("layerConfig", () => {
     })
   )
 
-  it.effect("fails with the ConfigError that names a missing variable", () =>
+  for (const [name, env] of [
+    ["missing", {}],
+    ["empty", { APIVIDEO_API_KEY: "" }]
+  ] as const) {
+    it.effect(`says which variable to set: ${name}`, () =>
+      Effect.gen(function* () {
+        const layers = [
+          ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") }),
+          ApiVideo.layer({ apiKey: Config.Redacted("APIVIDEO_API_KEY") })
+        ]
+        const messages = ["Set it to an API key from https://dashboard.api.video.", "Set it."]
+        for (const [index, layer] of layers.entries()) {
+          const { error, requests } = yield* refusal(Layer.provide(layer, environment(env)), api)
+          assert.match(
+            error.message,
+            /^api\.video( production)?: apiKey is invalid: the variable APIVIDEO_API_KEY is not set\. /
+          )
+          assert.isTrue(error.message.endsWith(messages[index]!), error.message)
+          assert.strictEqual(requests, 0)
+        }
+      })
+    )
+  }
+
+  it.effect("says which variable has a wrong value, and never the value", () =>
     Effect.gen(function* () {
-      const { client, requests } = Recording.make(api)
-      const error = yield* Effect.flip(
-        build(ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") }))
-      ).pipe(Effect.provide(environment({})), Effect.provideService(HttpClient.HttpClient, client))
-      assert.instanceOf(error, Config.ConfigError)
-      assert.include(error.message, "APIVIDEO_API_KEY")
-      assert.deepStrictEqual(yield* requests, [])
+      const layer = ApiVideo.layerConfig({
+        apiKey: Config.Redacted("KEY"),
+        eager: Config.Boolean("EAGER"),
+        policy: RenewalPolicy.config("TOKEN")
+      })
+      for (const env of [{ EAGER: "perhaps" }, { EAGER: "true", TOKEN_COOL_DOWN: "perhaps" }]) {
+        const { error } = yield* refusal(Layer.provide(layer, environment({ KEY: "k", ...env })), api)
+        assert.match(error.message, /: the variable (EAGER|TOKEN_COOL_DOWN) has a wrong value: expected /)
+        assert.notInclude(error.message, "perhaps")
+      }
+    })
+  )
+
+  it.effect("reads where requests go from variables, unless the code says it", () =>
+    Effect.gen(function* () {
+      const env = environment({
+        APIVIDEO_API_KEY: "k",
+        APIVIDEO_ENVIRONMENT: "sandbox",
+        APIVIDEO_BASE_URL: "http://127.0.0.1:8080"
+      })
+      const sandbox = environment({ APIVIDEO_API_KEY: "k", APIVIDEO_ENVIRONMENT: "sandbox" })
+      const fromKey = { apiKey: Config.Redacted("APIVIDEO_API_KEY") }
+      for (const [options, provided, origin] of [
+        [fromKey, env, "http://127.0.0.1:8080"],
+        [fromKey, sandbox, "https://sandbox.api.video"],
+        [{ ...fromKey, environment: "production" }, env, "https://ws.api.video"],
+        [{ ...fromKey, baseUrl: "https://video.example.com" }, env, "https://video.example.com"]
+      ] as const) {
+        const { client, requests } = Recording.make(api)
+        yield* build(ApiVideo.layerConfig(options)).pipe(
+          Effect.provide(provided),
+          Effect.provideService(HttpClient.HttpClient, client)
+        )
+        assert.strictEqual((yield* requests)[0]?.url, `${origin}/auth/api-key`)
+      }
+      const wrong = environment({ APIVIDEO_API_KEY: "k", APIVIDEO_ENVIRONMENT: "staging" })
+      const { error } = yield* refusal(Layer.provide(ApiVideo.layerConfig(fromKey), wrong), api)
+      assert.include(
+        error.message,
+        'the variable APIVIDEO_ENVIRONMENT has a wrong value: expected "production" | "sandbox"'
+      )
     })
   )
 

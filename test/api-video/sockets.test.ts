@@ -389,7 +389,7 @@ describe("a key of the other environment", () => {
         type: "authentication-invalid-api-key"
       })
       assert.include(error.message, `api.video ${new URL(baseUrl).host}`)
-      assert.match(error.message, /a key of api.video.*each environment has its own/)
+      assert.match(error.message, /Use an API key of api\.video .*; each environment has its own\./)
       assert.strictEqual((yield* ledger).logins, 1)
     }).pipe(Effect.provide([server, NodeHttpClient.layerUndici]))
   )

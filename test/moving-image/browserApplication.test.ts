@@ -53,7 +53,7 @@ describe.skipIf(Chromium.isSkipped)(Chromium.named("browser application"), () =>
         yield* page.click("#end")
         yield* page.waitForText("Signed out")
         yield* page.click("#list")
-        yield* page.waitForText("a person must log in again")
+        yield* page.waitForText("sign-in required")
         assert.deepStrictEqual(yield* page.complaints, [])
       }),
     60_000

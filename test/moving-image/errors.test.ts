@@ -100,7 +100,7 @@ describe("a documented number", () => {
             // The documentation's sentence, in other words.
             const [word = ""] = meaning.toLowerCase().split(" ")
             assert.include(message.toLowerCase(), word)
-            assert.match(message, new RegExp(`\\(${code}\\)$`))
+            assert.match(message, new RegExp(`\\(${code}\\)\\. [A-Z]`))
           }
         }
       })
@@ -128,7 +128,7 @@ describe("a documented number", () => {
       Effect.gen(function* () {
         const { message, reason } = yield* errorOf(json(400, body))
         assert.isUndefined(reason.code)
-        assert.strictEqual(message, "GET /v1/vms/5/videos: 400")
+        assert.strictEqual(message, "GET /v1/vms/5/videos: 400. Correct the request.")
       })
     )
   }
@@ -136,7 +136,10 @@ describe("a documented number", () => {
   it.effect("of the channels and the storage limit comes from the sandbox as well", () =>
     Effect.gen(function* () {
       const error = yield* errorOf(json(400, Sandbox.errorBody(1001)))
-      assert.strictEqual(error.message, "GET /v1/vms/5/videos: 400: the root channel cannot be deleted (1001)")
+      assert.strictEqual(
+        error.message,
+        "GET /v1/vms/5/videos: 400: the root channel cannot be deleted (1001). Correct the request."
+      )
     })
   )
 })
@@ -158,7 +161,7 @@ describe("a body that is no error's leaves nothing but the status:", () => {
         const { message, reason } = yield* errorOf(respond())
         assert.strictEqual(reason._tag, "NotFound")
         assert.deepInclude({ ...reason }, { code: undefined, detail: undefined })
-        assert.strictEqual(message, "GET /v1/vms/5/videos: 404")
+        assert.strictEqual(message, "GET /v1/vms/5/videos: 404. Check the ids and the path.")
       })
     )
   }

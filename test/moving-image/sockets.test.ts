@@ -225,7 +225,7 @@ describe("VideoManagers:", () => {
     "one that is not the user's fails with the ids that are",
     Effect.gen(function* () {
       const { message } = yield* TokenService.TokenService.use((service) => Effect.flip(service.get))
-      assert.match(message, /unknown-video-manager.*no VideoManager 103; available: 101, 102$/)
+      assert.match(message, /unknown-video-manager.*VideoManager 103\. Available: 101, 102\.$/)
       const { logins, refreshes } = yield* ledger
       assert.deepStrictEqual({ logins, refreshes }, { logins: 1, refreshes: 0 })
     }),
@@ -248,7 +248,7 @@ describe("VideoManagers:", () => {
       const service = yield* TokenService.TokenService
       for (const account of accounts([{ id: 101, name: "Marketing" }]).accounts) yield* sandbox.addAccount(account)
       const { reason } = yield* Effect.flip(service.renew)
-      assert.match(reason.message, /no VideoManager 102; available: 101$/)
+      assert.match(reason.message, /VideoManager 102\. Available: 101\.$/)
     }),
     { videoManager: 102 }
   )
@@ -408,7 +408,7 @@ describe("a program", () => {
       yield* Sandbox.MovingImageSandbox.use((sandbox) => sandbox.configure({ storageLimitReached: true }))
       const full = yield* errorOf(post("/v1/vms/101/videos", { fileName: "film.mp4" }))
       assert.strictEqual(full.code, 1101)
-      assert.match(full.message, /storage limit is reached \(1101\)$/)
+      assert.match(full.message, /storage limit is reached, so the upload is not possible \(1101\)\. /)
     })
   )
 

@@ -41,7 +41,7 @@ describe("layerLogging", () => {
       )
       assert.deepStrictEqual(lines, [
         "Info got a token by login in 0 ms",
-        "Warn renewal failed: fake: the credentials were refused (400); check them. The token held is still valid"
+        "Warn renewal failed: fake: the credentials were refused (400). Check them. The held token is still valid."
       ])
     })
   )

@@ -18,19 +18,19 @@ const cases: ReadonlyArray<{
     says: ["400", "invalid-parameter", "refreshToken"]
   },
   {
-    reason: new TokenError.InvalidCredentials({ status: 400, type: "invalid-api-key", advice: "see the dashboard" }),
+    reason: new TokenError.InvalidCredentials({ status: 400, type: "invalid-api-key", advice: "See the dashboard" }),
     isRetryable: false,
-    says: ["400", "invalid-api-key", "see the dashboard"]
+    says: ["400", "invalid-api-key", ". See the dashboard."]
   },
   {
     reason: new TokenError.RefreshTokenRejected({ status: 401, type: "unrecognized" }),
     isRetryable: false,
-    says: ["401", "unrecognized", "log in again"]
+    says: ["401", "unrecognized", "Log in again."]
   },
   {
     reason: new TokenError.TokenRejected({ status: 401, type: "unauthorized" }),
     isRetryable: false,
-    says: ["401", "unauthorized", "environment of the URL"]
+    says: ["401", "unauthorized", "the same environment."]
   },
   {
     reason: new TokenError.AccountSuspended({ status: 403, type: "suspended" }),
@@ -41,7 +41,7 @@ const cases: ReadonlyArray<{
     reason: new TokenError.RateLimited({ retryAfter: seconds(40), limit: 50, remaining: 0 }),
     isRetryable: true,
     retryAfter: seconds(40),
-    says: ["try again in 40 s"]
+    says: ["429", "Try again in 40 s."]
   },
   ...(["connect", "tls", "network", "timeout", "status"] as const).map((failure) => ({
     reason: new TokenError.ProviderUnavailable({ failure, status: 503, retryAfter: seconds(7) }),
@@ -55,7 +55,7 @@ const cases: ReadonlyArray<{
   {
     reason: new TokenError.AmbiguousExchange({ status: 502, failure: "network" }),
     isRetryable: true,
-    says: ["502", "log in again"]
+    says: ["502", "log in again."]
   },
   {
     reason: new TokenError.MalformedResponse({ status: 200, problem: "expires_in is missing" }),
@@ -70,7 +70,7 @@ const cases: ReadonlyArray<{
   {
     reason: new TokenError.InteractionRequired({ status: 400, type: "invalid-grant" }),
     isRetryable: false,
-    says: ["400", "invalid-grant", "log in again"]
+    says: ["400", "invalid-grant", "sign-in required", "Have the user sign in."]
   },
   {
     reason: new TokenError.LifetimeTooShort({ requested: seconds(7_200), available: seconds(3_600) }),
@@ -81,7 +81,7 @@ const cases: ReadonlyArray<{
     reason: new TokenError.RenewalStorm({ renewals: 5, retryAfter: seconds(20) }),
     isRetryable: true,
     retryAfter: seconds(20),
-    says: ["5 fresh tokens", "20 s", "environment of the URL"]
+    says: ["5 new tokens", "20 s", "the same environment."]
   },
   {
     reason: new TokenError.ProviderRejected({ code: "unknown-video-manager", detail: "there is no VideoManager 17" }),
@@ -102,7 +102,7 @@ const cases: ReadonlyArray<{
     }),
     isRetryable: true,
     retryAfter: seconds(3),
-    says: ["401", "expired", "try again in 3 s"]
+    says: ["401", "expired", "Try again in 3 s."]
   },
   {
     reason: new TokenError.TokenExpired({ renewal: new TokenError.InvalidCredentials({ status: 400 }) }),
@@ -143,6 +143,10 @@ describe("TokenError", () => {
       const { message } = errorOf(reason)
       assert.isTrue(message.startsWith("api.video sandbox: "))
       for (const part of says) assert.include(message, part)
+      // Sentences, each with one full stop, of which the first fits into the line of a log.
+      assert.match(message, /[^.]\.$/)
+      assert.notInclude(message, "..")
+      assert.isAtMost(message.split(". ")[0]!.length, 100)
     })
 
     it(`${name}: ${isRetryable ? "may pass" : "does not pass"} by itself`, () => {

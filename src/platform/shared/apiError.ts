@@ -1,8 +1,10 @@
 /** What the errors of platforms have in common: which request they are of, and texts without its credentials. */
+import * as Duration from "effect/Duration"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { sentences } from "../../token/shared/message.ts"
 
 /** What every error says of the request and the answer. */
 export const answerFields = {
@@ -18,11 +20,13 @@ export interface Answer {
   readonly status: number
 }
 
-/** `DELETE /videos/vi1: 404: why it is so. What to do`. */
-export const describe = ({ method, path, status }: Answer, why: string | undefined, advice?: string): string => {
-  const and = (separator: string, text: string | undefined) => (text === undefined ? "" : separator + text)
-  return `${method} ${path}: ${status}${and(": ", why)}${and(". ", advice)}`
-}
+/** The message of an error, `DELETE /videos/vi1: 404: why. What to do.` */
+export const describe = ({ method, path, status }: Answer, why: string | undefined, advice: string): string =>
+  sentences(`${method} ${path}: ${status}${why === undefined ? "" : `: ${why}`}`, advice)
+
+/** What to do after a response that may say how long to wait. */
+export const tryAgain = (retryAfter: Duration.Duration | undefined): string =>
+  `Try again ${retryAfter === undefined ? "later" : `in ${Math.ceil(Duration.toSeconds(retryAfter))} s`}`
 
 /** Where the credentials of requests are, beyond the header. */
 export interface Hiding {

@@ -1,18 +1,20 @@
 /** The layers of a platform, as far as they are the same for each. */
 import type * as Arr from "effect/Array"
-import * as Config from "effect/Config"
-import * as Console from "effect/Console"
+import type * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import type * as AccessToken from "../../token/AccessToken.ts"
-import type * as RenewalPolicy from "../../token/RenewalPolicy.ts"
+import * as RenewalPolicy from "../../token/RenewalPolicy.ts"
 import type * as TokenError from "../../token/TokenError.ts"
 import type { TokenProvider } from "../../token/TokenProvider.ts"
 import * as TokenService from "../../token/TokenService.ts"
+import { withProvider } from "../../token/shared/failures.ts"
 
 /** How a token is kept, whatever the platform. */
 export interface TokenOptions {
@@ -25,17 +27,38 @@ export interface TokenOptions {
   readonly eager?: boolean | undefined
 }
 
+/** How long the first login may take before a warning says what the program is waiting for. */
+const silence = Duration.seconds(1)
+
+interface FirstLogin {
+  /** The provider's name. */
+  readonly provider: string
+  readonly login: Effect.Effect<unknown, TokenError.TokenError>
+  /** The service's state, which knows the last failure. */
+  readonly state?: TokenService.TokenService["Service"]["state"] | undefined
+  readonly policy: RenewalPolicy.Options | undefined
+}
+
 /**
- * The first login, while a layer is built. Effect's logger would be in every bundle; `Observability.layerLogging` tells of
- * a failure through it.
+ * Logs in while a layer is built. A login that takes longer than a second is reported with its last failure and how long
+ * the library keeps trying; after a transient failure the program starts anyway.
  */
-export const logIn = (
-  login: Effect.Effect<unknown, TokenError.TokenError>
-): Effect.Effect<unknown, TokenError.TokenError> =>
-  Effect.catchIf(
-    login,
-    (error) => error.isRetryable,
-    ({ message }) => Console.warn(`${message}; started, the next request tries again`)
+export const logIn = ({ login, policy, provider, state }: FirstLogin): Effect.Effect<void, TokenError.TokenError> =>
+  Effect.gen(function* () {
+    const { acquireTimeout } = yield* withProvider(provider)(RenewalPolicy.make(policy))
+    const report = Effect.gen(function* () {
+      yield* Effect.sleep(silence)
+      const failure = state === undefined ? undefined : (yield* state).lastFailure
+      const what = failure?.message ?? `${provider}: no response to the login yet.`
+      yield* Effect.logWarning(`${what} Trying for up to ${Math.ceil(acquireTimeout / 1000)} s.`)
+    })
+    const reporter = yield* Effect.forkChild(report)
+    yield* Effect.ensuring(login, Fiber.interrupt(reporter))
+  }).pipe(
+    Effect.catchIf(
+      (error) => error.isRetryable,
+      ({ message }) => Effect.logWarning(`${message} Starting anyway; the next request will retry.`)
+    )
   )
 
 /** Provides the token of a provider. */
@@ -46,8 +69,11 @@ export const layerToken = <R>(
   Layer.effect(
     TokenService.TokenService,
     Effect.gen(function* () {
-      const service = yield* TokenService.make({ provider: yield* provider, policy })
-      if (eager !== false) yield* logIn(service.get)
+      const made = yield* provider
+      const service = yield* TokenService.make({ provider: made, policy })
+      if (eager !== false) {
+        yield* logIn({ provider: made.name, login: service.get, state: service.state, policy })
+      }
       return service
     })
   )
@@ -59,13 +85,6 @@ export type FromConfig<Options, Values extends keyof Options, Secrets extends ke
 > & { readonly [K in Values]?: Options[K] | Config.Config<Options[K]> } & {
   readonly [K in Secrets]: Config.Config<Redacted.Redacted>
 }
-
-export const read = <A>(value: A | Config.Config<A>): Effect.Effect<A, Config.ConfigError> =>
-  Config.isConfig(value) ? value : Effect.succeed(value)
-
-/** What is read again at each login. Read once now, to fail the start where it is missing. */
-export const readLater = <A>(value: Config.Config<A>): Effect.Effect<Config.Config<A>, Config.ConfigError> =>
-  Effect.as(value, value)
 
 /** What a spec says of the network and of the token. */
 export interface TestOptions {

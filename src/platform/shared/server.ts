@@ -1,8 +1,11 @@
 /** A platform's server, and the options that lead to it: checked before any network. */
+import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import type * as TokenError from "../../token/TokenError.ts"
+import * as Schema from "effect/Schema"
+import * as TokenError from "../../token/TokenError.ts"
 import { invalid } from "../../token/shared/failures.ts"
+import { readConfig } from "./configuration.ts"
 import { isSecureOrigin } from "./origin.ts"
 
 /** Where requests go, and what they say of the program. */
@@ -27,7 +30,12 @@ export const locate = (
     : Effect.fail(invalid("baseUrl", "it must be https, or http on loopback, with at most a path"))
 
 /** A secret as a program gives it: as it is, or by an effect that reads it each time. */
-export type SecretSource = Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
+export type SecretSource =
+  | Redacted.Redacted
+  | Config.Config<Redacted.Redacted>
+  | Effect.Effect<Redacted.Redacted, unknown>
+
+const isConfigurationInvalid = Schema.is(TokenError.ConfigurationInvalid)
 
 /** Reads a secret: what cannot be one is found before any network. An empty one gets the `advice`. */
 export const readSecret = (
@@ -39,7 +47,13 @@ export const readSecret = (
   Effect.flatMap(
     Redacted.isRedacted(source)
       ? Effect.succeed(source)
-      : Effect.mapError(source, () => invalid(option, "the effect that reads it failed; is its variable set?")),
+      : Config.isConfig(source)
+        ? readConfig(option, source)
+        : Effect.mapError(source, (error) =>
+            isConfigurationInvalid(error)
+              ? error
+              : invalid(option, "the effect that reads it failed. Check what it reads")
+          ),
     (redacted) => {
       const secret = Redacted.value(redacted)
       const problem =
