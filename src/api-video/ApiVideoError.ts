@@ -14,6 +14,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as ApiError from "../platform/shared/apiError.ts"
+import { readError } from "../platform/shared/body.ts"
 import * as Http from "../platform/shared/http.ts"
 import { Millis } from "../token/shared/schema.ts"
 import { secretParameters } from "./internal/secrets.ts"
@@ -35,7 +36,7 @@ const problemFields = {
  */
 export const ProblemDetails = Schema.Struct({
   ...problemFields,
-  /** One entry per attribute if several are at fault. The first is repeated at the top level. */
+  /** One entry per attribute if several are at fault, up to 20. The first is repeated at the top level. */
   problems: Schema.optional(Schema.Array(Schema.Struct(problemFields)))
 })
 
@@ -48,7 +49,8 @@ const describe = (error: ApiError.Answer & { readonly problem: ProblemDetails },
   const { detail, name, problems = [], title } = error.problem
   const why = (detail ?? title)?.replace(/[.\s]+$/, "")
   const at = name ? ` (${name})` : ""
-  const others = problems.length > 1 ? `, and ${problems.length - 1} more` : ""
+  const others =
+    problems.length > 1 ? `, and ${problems.length - 1} ${problems.length < mostProblems ? "more" : "or more"}` : ""
   return ApiError.describe(error, why && `${why}${at}${others}`, advice)
 }
 
@@ -285,12 +287,14 @@ export class ApiVideoError extends Schema.TaggedError<ApiVideoError>()("ApiVideo
   }
 }
 
-const toProblem = (body: unknown, scrub: (text: string) => string): ProblemDetails => {
-  if (!Predicate.isObject(body)) return {}
+/** As many problems of one response as an error keeps. */
+const mostProblems = 20
+
+const toProblem = (body: ApiError.Body, scrub: (text: string) => string): ProblemDetails => {
   const own = (body: ApiError.Body) =>
     Object.fromEntries(Object.keys(problemFields).map((name) => [name, ApiError.textOf(body, name, scrub)]))
   const { problems } = body
-  const several = Array.isArray(problems) ? problems.filter(Predicate.isObject).map(own) : []
+  const several = Array.isArray(problems) ? problems.slice(0, mostProblems).filter(Predicate.isObject).map(own) : []
   return { ...own(body), ...(several.length > 0 && { problems: several }) }
 }
 
@@ -330,10 +334,10 @@ export const retryAfterOf: (response: HttpClientResponse.HttpClientResponse) => 
  * @since 0.1.0
  */
 export const fromResponse = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<ApiVideoError> =>
-  Effect.map(Http.readJson(response), (body) => {
+  Effect.map(readError(response), (content) => {
     const { status } = response
-    const read = ApiError.readAnswer(response, hiding)
-    const answer = { ...read.answer, problem: toProblem(body, read.scrub) }
+    const read = ApiError.readAnswer(response, content, hiding)
+    const answer = { ...read.answer, problem: toProblem(read.body, read.scrub) }
     const reason =
       status === 429
         ? new RateLimited({ ...answer, ...Http.limitsOf(response) })

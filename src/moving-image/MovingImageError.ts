@@ -11,9 +11,9 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as ApiError from "../platform/shared/apiError.ts"
+import { readError } from "../platform/shared/body.ts"
 import * as Http from "../platform/shared/http.ts"
 import { Millis } from "../token/shared/schema.ts"
 
@@ -256,10 +256,9 @@ const codeOf = (body: ApiError.Body): Code | undefined =>
  * @since 0.1.0
  */
 export const fromResponse = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<MovingImageError> =>
-  Effect.map(Http.readJson(response), (json) => {
+  Effect.map(readError(response), (content) => {
     const { status } = response
-    const { answer, scrub } = ApiError.readAnswer(response, hiding)
-    const body = Predicate.isObject(json) ? json : {}
+    const { answer, body, scrub } = ApiError.readAnswer(response, content, hiding)
     // The body of such a request contains a password, which `scrub` does not know.
     const isSecret = answer.path.includes("/v1/vms/auth/")
     const detail = isSecret ? undefined : ApiError.textOf(body, "message", scrub)

@@ -23,7 +23,8 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { AccessToken } from "../token/AccessToken.ts"
 import { reasonOf } from "../token/shared/failures.ts"
-import { isReplayable, readAll } from "./shared/http.ts"
+import { drain } from "./shared/body.ts"
+import { isReplayable } from "./shared/http.ts"
 import { observersOf, tell } from "../token/shared/observers.ts"
 import { isSecureOrigin, originOf } from "./shared/origin.ts"
 import { ConfigurationInvalid, TokenError } from "../token/TokenError.ts"
@@ -200,7 +201,7 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
           return Effect.andThen(Effect.exit(service.reject(token)), giveUp(response, asItWas, token))
         }
         // What is left unread of a refused answer would keep its connection.
-        return readAll(response, 1_000).pipe(
+        return drain(response, 1_000).pipe(
           Effect.andThen(renewed(token, validity)),
           Effect.flatMap((fresh) =>
             Effect.andThen(

@@ -208,11 +208,14 @@ export class ProviderUnavailable extends Schema.TaggedError<ProviderUnavailable>
  */
 export class AmbiguousExchange extends Schema.TaggedError<AmbiguousExchange>()("AmbiguousExchange", {
   status: answer.status,
-  failure: Schema.optional(Failure)
+  failure: Schema.optional(Failure),
+  /** Why the response could not be read, in this library's words. Absent if there was no response. */
+  problem: Schema.optional(Schema.String)
 }) {
   readonly isRetryable = true
   override get message() {
-    return sentences(`the response to a refresh was lost${inBrackets(this)}`, "Try again, or log in again")
+    const why = this.problem === undefined ? "" : `: ${this.problem}`
+    return sentences(`the response to a refresh was lost${inBrackets(this)}${why}`, "Try again, or log in again")
   }
 }
 

@@ -243,13 +243,13 @@ const inputs: Readonly<Record<string, { readonly is: string | Sandbox.FaultKind 
   "a host that DNS does not know": { is: "unknown", ...both(unavailable("connect")) },
   "a self-signed certificate": { is: "selfSigned", ...both(unavailable("tls")) },
   "plain HTTP where TLS is spoken": { is: "plain", ...both(unavailable("tls")) },
-  "a connection that closes in mid-body": { is: "midBody", ...unreadable("not JSON") },
+  "a connection that closes in mid-body": { is: "midBody", ...unreadable("the body broke off") },
   "a connection that breaks": {
     is: { _tag: "DropBefore" },
     login: unavailable("network"),
     refresh: { _tag: "AmbiguousExchange", failure: "network" }
   },
-  "a proxy's HTML with 200": { is: { _tag: "Html", status: 200 }, ...unreadable("not JSON") },
+  "a proxy's HTML with 200": { is: { _tag: "Html", status: 200 }, ...unreadable("the body is not JSON") },
   "a proxy's HTML with 502": {
     is: { _tag: "Html", status: 502 },
     ...both({ ...unavailable("status"), status: 502 })
@@ -258,7 +258,7 @@ const inputs: Readonly<Record<string, { readonly is: string | Sandbox.FaultKind 
     is: { _tag: "Html", status: 407 },
     ...both({ ...unavailable("status"), status: 407 })
   },
-  "truncated JSON": { is: { _tag: "TruncatedJson" }, ...unreadable("not JSON") },
+  "truncated JSON": { is: { _tag: "TruncatedJson" }, ...unreadable("the body is not JSON") },
   "an empty body": { is: { _tag: "Status", status: 200 }, ...unreadable("not a token response") },
   "an empty 204": { is: { _tag: "Status", status: 204 }, ...unreadable("not a token response", 204) },
   "an array": { is: json([]), ...unreadable("not a token response") },

@@ -27,7 +27,7 @@ const ofLogin: ReadonlyArray<Failing> = [
   [broken, broken],
   [late, late],
   [answerLost, broken],
-  [garbled, new TokenError.MalformedResponse({ status: 200, problem: "not JSON" })]
+  [garbled, new TokenError.MalformedResponse({ status: 200, problem: "the body is not JSON" })]
 ]
 
 const ofRefresh: ReadonlyArray<Failing> = [

@@ -161,7 +161,8 @@ describe("a body that is no error's leaves nothing but the status:", () => {
         const { message, reason } = yield* errorOf(respond())
         assert.strictEqual(reason._tag, "NotFound")
         assert.deepInclude({ ...reason }, { code: undefined, detail: undefined })
-        assert.strictEqual(message, "GET /v1/vms/5/videos: 404. Check the ids and the path.")
+        const why = name === "HTML" || name === "truncated JSON" ? ": the body is not JSON" : ""
+        assert.strictEqual(message, `GET /v1/vms/5/videos: 404${why}. Check the ids and the path.`)
       })
     )
   }

@@ -401,7 +401,11 @@ describe("a login fails with", () => {
     ["429", () => status(429, { "retry-after": "100" }), { _tag: "RateLimited" }],
     ["503", () => status(503), { _tag: "ProviderUnavailable", status: 503, failure: "status" }],
     ["a proxy's HTML with 502", () => Recording.html(502), { _tag: "ProviderUnavailable", status: 502 }],
-    ["a proxy's HTML with 200", () => Recording.html(200), { _tag: "MalformedResponse", problem: "not JSON" }],
+    [
+      "a proxy's HTML with 200",
+      () => Recording.html(200),
+      { _tag: "MalformedResponse", problem: "the body is not JSON" }
+    ],
     ["a redirect", () => status(302, { location: "/" }), { _tag: "MalformedResponse", status: 302 }],
     ["an array", () => json(200, []), { _tag: "MalformedResponse", problem: "not a token response" }],
     [

@@ -3,11 +3,11 @@ import * as Effect from "effect/Effect"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
+import { drain, longest, readContent } from "../../platform/shared/body.ts"
 import { ApiVideo, type Call, type ClientError } from "../ApiVideoClient.ts"
 import * as ApiVideoError from "../ApiVideoError.ts"
 import { decodeLeniently } from "./decode.ts"
 import { type FieldIssue, fieldOf } from "./issues.ts"
-import { drain, readJson } from "./read.ts"
 import { type Made, requestOf } from "./request.ts"
 import type { Route } from "./route.ts"
 import { stubOf } from "./stubs.ts"
@@ -41,15 +41,17 @@ const decoding = <A>(route: Route, schema: Schema.Codec<A, unknown>): Reader<A> 
   return {
     fromJson: (json) => decode(json, 200),
     fromResponse: (response) =>
-      Effect.flatMap(readJson(response), (json) =>
-        Result.isFailure(json)
-          ? malformed(route, response.status, [{ field: "", message: `the body ${json.failure}` }])
-          : decode(json.success, response.status)
+      Effect.flatMap(readContent(response, { limit: longest.resource }), (content) =>
+        content._tag === "Json"
+          ? decode(content.value, response.status)
+          : malformed(route, response.status, [
+              { field: "", message: `the body ${content._tag === "Empty" ? "is empty" : content.problem}` }
+            ])
       )
   }
 }
 
-const ignoring: Reader<void> = { fromJson: () => Effect.void, fromResponse: drain }
+const ignoring: Reader<void> = { fromJson: () => Effect.void, fromResponse: (response) => drain(response) }
 
 const exchange = <A>(
   route: Route,

@@ -14,7 +14,8 @@ import * as Predicate from "effect/Predicate"
 import * as oauth from "oauth4webapi"
 import * as TokenError from "../../token/TokenError.ts"
 import { makeExchange, type Operation, type Refusal } from "../../platform/shared/authentication.ts"
-import { discreet, failureOf, readJson, retryAfterOf } from "../../platform/shared/http.ts"
+import { longest, readContent } from "../../platform/shared/body.ts"
+import { discreet, failureOf, retryAfterOf } from "../../platform/shared/http.ts"
 import { isSecureOrigin, originOf } from "../../platform/shared/origin.ts"
 import type { Server } from "../../platform/shared/server.ts"
 import { invalid } from "../../token/shared/failures.ts"
@@ -338,7 +339,8 @@ export const getDocument = /* @__PURE__ */ Effect.fnUntraced(function* (
       ? unreachable(status, retryAfterOf(response))
       : invalid("issuer", `${what} answered ${status}, so it is not there`)
   }
-  const value = yield* readJson(response)
+  const content = yield* readContent(response, { limit: longest.token, within: 5_000 })
+  const value = content._tag === "Json" ? content.value : undefined
   const lifetime = lifetimeOf(headers, yield* Clock.currentTimeMillis)
   return Predicate.isObject(value) ? { value, lifetime } : yield* unreachable(status)
 })

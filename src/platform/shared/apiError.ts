@@ -2,27 +2,35 @@
 import * as Duration from "effect/Duration"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { sentences } from "../../token/shared/message.ts"
+import type { Content } from "./body.ts"
 
 /** What every error says of the request and the answer. */
 export const answerFields = {
   method: Schema.String,
   /** Path of the request, without query and without a credential. */
   path: Schema.String,
-  status: Schema.Int
+  status: Schema.Int,
+  /** Why the response's body could not be read, as in `is larger than 64 KiB`. Absent if it was read, or empty. */
+  unread: Schema.optional(Schema.String)
 }
 
 export interface Answer {
   readonly method: string
   readonly path: string
   readonly status: number
+  readonly unread?: string | undefined
 }
 
 /** The message of an error, `DELETE /videos/vi1: 404: why. What to do.` */
-export const describe = ({ method, path, status }: Answer, why: string | undefined, advice: string): string =>
-  sentences(`${method} ${path}: ${status}${why === undefined ? "" : `: ${why}`}`, advice)
+export const describe = (answer: Answer, why: string | undefined, advice: string): string => {
+  const { method, path, status, unread } = answer
+  const text = why ?? (unread && `the body ${unread}`)
+  return sentences(`${method} ${path}: ${status}${text === undefined ? "" : `: ${text}`}`, advice)
+}
 
 /** What to do after a response that may say how long to wait. */
 export const tryAgain = (retryAfter: Duration.Duration | undefined): string =>
@@ -75,17 +83,40 @@ const attempt = (decode: (text: string) => string, text: string): string => {
   }
 }
 
+/** As much of a server's text as is looked at, and as much as an error keeps. */
+const longestText = { read: 4096, kept: 999 }
+
+/** Removes what the end of a text has in common with the beginning of a secret, where the text was cut. */
+const withoutBeginningOf = (text: string, secret: string): string => {
+  for (let length = Math.min(secret.length - 1, text.length); length > 0; length--) {
+    if (text.endsWith(secret.slice(0, length))) return text.slice(0, -length)
+  }
+  return text
+}
+
+/**
+ * Removes secrets from a text of the server. A long one is cut first, as looking through it for secrets takes time; what
+ * the cut may have left of a secret is removed as well.
+ */
+const scrubbed = (text: string, secrets: ReadonlyArray<string>): string => {
+  const isCut = text.length > longestText.read
+  const read = isCut ? secrets.reduce(withoutBeginningOf, text.slice(0, longestText.read)) : text
+  return secrets.reduce((text, secret) => text.replaceAll(secret, "<redacted>"), read).slice(0, longestText.kept)
+}
+
 /** Reads what every error says, and gives what takes the credentials of the request out of a text. */
 export const readAnswer = (
   { request, status }: HttpClientResponse.HttpClientResponse,
+  content: Content,
   hiding: Hiding
-): { readonly answer: Answer; readonly scrub: (text: string) => string } => {
+): { readonly answer: Answer; readonly body: Body; readonly scrub: (text: string) => string } => {
   const { method, url } = request
   const path = redactUrl(URL.canParse(url) ? new URL(url).pathname : url, hiding)
   const secrets = secretsOf(request, hiding)
   return {
-    answer: { method, path, status },
-    scrub: (text) => secrets.reduce((text, secret) => text.replaceAll(secret, "<redacted>"), text)
+    answer: { method, path, status, ...(content._tag === "Unread" && { unread: content.problem }) },
+    body: content._tag === "Json" && Predicate.isObject(content.value) ? content.value : {},
+    scrub: (text) => scrubbed(text, secrets)
   }
 }
 
@@ -97,9 +128,5 @@ export interface Body {
 /** A text among the members of a body, if it is one: on one line, for it ends in logs and terminals, and not endless. */
 export const textOf = (body: Body, member: string, scrub: (text: string) => string): string | undefined => {
   const value = body[member]
-  return typeof value === "string" && value !== ""
-    ? scrub(value)
-        .replace(/\p{Cc}+/gu, " ")
-        .slice(0, 999)
-    : undefined
+  return typeof value === "string" && value !== "" ? scrub(value).replace(/\p{Cc}+/gu, " ") : undefined
 }

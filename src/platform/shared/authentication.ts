@@ -11,7 +11,8 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as AccessToken from "../../token/AccessToken.ts"
 import * as TokenError from "../../token/TokenError.ts"
-import { discreet, failureOf, limitsOf, readJson, retryAfterOf } from "./http.ts"
+import { longest, readContent, readError } from "./body.ts"
+import { discreet, failureOf, isStatusCodeError, limitsOf, retryAfterOf } from "./http.ts"
 import type { Server } from "./server.ts"
 import { invalid, withProvider } from "../../token/shared/failures.ts"
 
@@ -37,7 +38,6 @@ const reasonOf = (response: HttpClientResponse.HttpClientResponse): TokenError.R
 
 /** What a request without a usable answer means; a refresh that may have arrived is ambiguous. */
 const reasonOfFailure = (operation: Operation, error: HttpClientError.HttpClientError): TokenError.RenewalReason => {
-  if (error.response !== undefined) return unreadable(operation, error.response.status, "not JSON")
   if (error.reason._tag !== "TransportError") return invalid("baseUrl", "no request can be made of it")
   const unavailable = new TokenError.ProviderUnavailable({ failure: failureOf(error) })
   return operation === "refresh" && unavailable.sent
@@ -48,7 +48,7 @@ const reasonOfFailure = (operation: Operation, error: HttpClientError.HttpClient
 /** An answer that is none: a refresh may have been carried out all the same. */
 export const unreadable = (operation: Operation, status: number | undefined, problem: string) =>
   operation === "refresh"
-    ? new TokenError.AmbiguousExchange({ status })
+    ? new TokenError.AmbiguousExchange({ status, problem })
     : new TokenError.MalformedResponse({ status, problem })
 
 /** As a string: what encodes JSON to bytes would be in every bundle. */
@@ -70,12 +70,19 @@ export const makeExchange = <A, Payload extends object = Readonly<Record<string,
   ): Effect.fn.Return<A, TokenError.RenewalReason> {
     const request = HttpClientRequest.post(server.baseUrl + path, { headers: server.headers, acceptJson: true })
     const failed = Effect.mapError((error: HttpClientError.HttpClientError) => reasonOfFailure(operation, error))
-    const response = yield* failed(client.execute(HttpClientRequest.setBody(request, encode(payload))))
+    const sent = client.execute(HttpClientRequest.setBody(request, encode(payload)))
+    const response = yield* failed(
+      Effect.catchIf(sent, isStatusCodeError, ({ reason }) => Effect.succeed(reason.response))
+    )
     const { status } = response
     if (status < 200 || status > 299) {
-      return yield* reasonOf(response) ?? refusal(operation, status, yield* readJson(response))
+      const content = yield* readError(response)
+      const body = content._tag === "Json" ? content.value : undefined
+      return yield* reasonOf(response) ?? refusal(operation, status, body)
     }
-    const answer = yield* failed(response.json)
+    const content = yield* readContent(response, { limit: longest.token })
+    if (content._tag === "Unread") return yield* unreadable(operation, status, `the body ${content.problem}`)
+    const answer = content._tag === "Json" ? content.value : null
     return yield* Effect.mapError(decode(answer), ({ problem }) => unreadable(operation, status, problem))
   })
 }

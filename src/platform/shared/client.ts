@@ -18,7 +18,8 @@ import type * as Scope from "effect/Scope"
 import * as BearerClient from "../BearerClient.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import { TokenService } from "../../token/TokenService.ts"
-import { discreet, failureOf, isReplayable, readJson } from "./http.ts"
+import { readError } from "./body.ts"
+import { discreet, failureOf, isReplayable, isStatusCodeError } from "./http.ts"
 import { limited, type LimiterOptions, type Limits, minute } from "./limiter.ts"
 import { observersOf } from "../../token/shared/observers.ts"
 import { originOf } from "./origin.ts"
@@ -124,11 +125,6 @@ const concealed =
 const isBrokenOff = (error: unknown): error is HttpClientError.HttpClientError =>
   HttpClientError.isHttpClientError(error) && !error.response
 
-const isStatusCodeError = (
-  error: HttpClientError.HttpClientError
-): error is HttpClientError.HttpClientError & { readonly reason: HttpClientError.StatusCodeError } =>
-  error.reason._tag === "StatusCodeError"
-
 /** Paths are relative to the base URL; of an absolute URL only the origin matters, which the credential's guard checks. */
 const based =
   <E extends ApiError>({ prepare, server }: Api<E>) =>
@@ -224,8 +220,8 @@ export const bearer = Effect.fnUntraced(function* (server: Server, { anonymous, 
     anonymous,
     observers: observersOf(yield* Effect.context()),
     unhealed: (response, token) =>
-      Effect.flatMap(readJson(response), (body) => {
-        const { status, type } = read(response.status, body)
+      Effect.flatMap(readError(response), (content) => {
+        const { status, type } = read(response.status, content._tag === "Json" ? content.value : undefined)
         return Effect.fail(
           token.expiresAt <= clock.currentTimeMillisUnsafe()
             ? new TokenError.TokenExpired({ status, type, expiredAt: token.expiresAt })

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
-import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type { Failure } from "../../token/TokenError.ts"
@@ -31,6 +31,12 @@ export const discreet =
         )
       )
     )
+
+/** An error that the program's own `HttpClient` made of a status: its response is there all the same. */
+export const isStatusCodeError = (
+  error: unknown
+): error is HttpClientError.HttpClientError & { readonly reason: HttpClientError.StatusCodeError } =>
+  HttpClientError.isHttpClientError(error) && error.reason._tag === "StatusCodeError"
 
 /** A connection that was never made: codes and system calls of Node, undici, Bun and Deno. */
 const neverConnected = /connect\b|getaddrinfo|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|CONNECT_TIMEOUT|ConnectionRefused/
@@ -71,26 +77,6 @@ export const isReplayable = ({ body }: HttpClientRequest.HttpClientRequest): boo
 const isWhole = (body: unknown): boolean =>
   typeof body === "string" ||
   [Uint8Array, ArrayBuffer, URLSearchParams, Blob, FormData].some((type) => body instanceof type)
-
-/** The body of an answer, to its end: `undefined` if it breaks off, or does not end within so many milliseconds. */
-export const readAll = (
-  response: HttpClientResponse.HttpClientResponse,
-  within: number
-): Effect.Effect<ArrayBuffer | undefined> =>
-  Effect.catch(
-    Effect.timeoutOrElse(response.arrayBuffer, { duration: within, orElse: () => Effect.succeed(undefined) }),
-    () => Effect.succeed(undefined)
-  )
-
-/** What an error answer says, in JSON: `undefined` if it is none, or does not end. To be read once. */
-export const readJson = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<unknown> =>
-  Effect.map(readAll(response, 5_000), (body) => {
-    try {
-      return JSON.parse(new TextDecoder().decode(body))
-    } catch {
-      return undefined
-    }
-  })
 
 /**
  * A header of whole or fractional numbers, such as a count or seconds; `undefined` where it is absent, empty or no number.

@@ -10,7 +10,8 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import type * as Scope from "effect/Scope"
-import { readAll, retryAfterOf } from "./http.ts"
+import { drain } from "./body.ts"
+import { retryAfterOf } from "./http.ts"
 import { originOf } from "./origin.ts"
 import type { Server } from "./server.ts"
 
@@ -59,7 +60,7 @@ const tell = (resetAfter: string) => (response: HttpClientResponse.HttpClientRes
     })
   }
   return status === 429
-    ? Effect.map(readAll(response, 5_000), told)
+    ? Effect.map(drain(response), told)
     : Effect.succeed(Number(headers[resetAfter] ?? 0) <= 3600 ? response : told())
 }
 
