@@ -23,7 +23,7 @@ const places: Readonly<Record<string, Effect.Effect<Store, unknown, FileSystem.F
 const script = {
   name: "chaos",
   about: `Runs ${size.processes} processes that share a credential through each store in turn, for ${size.renewals} generations of it, and kills
-${size.kills} times whoever renews it (kill -9). Takes a quarter of an hour and writes examples/chaos.md. Redis and PostgreSQL are
+${size.kills} times the one that renews it (kill -9). Takes a quarter of an hour and writes examples/chaos.md. Redis and PostgreSQL are
 those of REDIS_URL and DATABASE_URL, or those at 127.0.0.1. Ends with 1 if a request fails, or an exchange is one too many.`,
   operands: { name: "[store ...]", about: "Only these: files, redis, postgresql. Writes no file then." },
   flags: { seed: { value: "TEXT", about: "Decides what is left to chance. Drawn by default, and printed." } }
@@ -97,7 +97,7 @@ const run = Effect.gen(function* () {
     "# Chaos",
     "",
     `\`npm run chaos\`, ${new Date(started).toISOString().slice(0, 10)}, \`--seed ${seed}\`, Node ${process.versions.node}:`,
-    `${size.processes} processes share one credential, and ${size.kills} times whoever exchanges it is killed (\`kill -9\`) and replaced.`,
+    `${size.processes} processes share one credential, and ${size.kills} times the process that exchanges it is killed (\`kill -9\`) and replaced.`,
     "Tokens live for 3 s, a lease for 2 s. The server takes each refresh token once, revokes everything if one comes twice,",
     "and a login ends earlier ones. Logins and refreshes are at most the generations, and one for each process that was killed,",
     "slower than its lease, or told to end in the midst of it.",
