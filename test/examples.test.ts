@@ -7,9 +7,6 @@ import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { redis } from "./support/servers.ts"
 
-// The example of a spec is one: its tests are among these.
-await import("../examples/spec.test.ts")
-
 const root = join(import.meta.dirname, "..")
 
 interface Ending {

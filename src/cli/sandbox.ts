@@ -1,11 +1,12 @@
 /**
- * `npm run sandbox -- --port 8080 --ttl 3600`: api.video on this machine, until Ctrl-C; with `--platform movingimage` that
- * platform.
+ * `npm run sandbox -- --port 8080 --ttl 3600`: runs api.video on this machine until SIGINT (Ctrl-C) or SIGTERM. With
+ * `--platform movingimage` it runs that platform instead.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
 import * as CliError from "effect/cli/CliError"
+import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Console from "effect/Console"
@@ -129,17 +130,28 @@ const sandbox = Command.make(
   Command.withDescription("Runs a video platform on this machine: same endpoints, tokens and errors, made-up data.")
 )
 
+/** Answers arguments that make no sense with one line, where the default is the whole help. */
+const presenter = CliOutput.layerPresenter({
+  present: (event) => {
+    if (event._tag !== "InvalidInvocation") return CliOutput.defaultPresenter.present(event)
+    const problems = event.errors.map(({ message }) => message.trim().replaceAll(/\s*\n\s*/g, " "))
+    return Console.error(`npm run sandbox: ${problems.join("; ")}. See npm run sandbox -- --help`)
+  }
+})
+
+/** Of the process: 2 for arguments that make no sense, as for every script of this repository. */
+const statusOf = (exit: Exit.Exit<unknown, unknown>): number => {
+  if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return 0
+  const error = Cause.squash(exit.cause)
+  if (!(error instanceof CliError.ShowHelp)) return 1
+  return error.errors.length === 0 ? 0 : 2
+}
+
 Command.run(sandbox, { version: "0.1.0" }).pipe(
-  Effect.provide(NodeServices.layer),
+  Effect.provide([NodeServices.layer, presenter]),
   NodeRuntime.runMain({
-    // Failures were told above or by the command line parser, in words.
+    // The command line parser, or the command itself, has printed every failure.
     disableErrorReporting: true,
-    teardown: (exit, onExit) =>
-      onExit(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) || isHelp(exit.cause) ? 0 : 1)
+    teardown: (exit, onExit) => onExit(statusOf(exit))
   })
 )
-
-function isHelp(cause: Cause.Cause<unknown>): boolean {
-  const error = Cause.squash(cause)
-  return error instanceof CliError.ShowHelp && error.errors.length === 0
-}

@@ -1,9 +1,0 @@
-// Runs on any Node: `npm ci` puts a Node that Effect supports first on the PATH of every npm script.
-const [major, minor] = process.versions.node.split(".").map(Number)
-if (major < 22 || (major === 22 && minor < 19)) {
-  console.error(
-    `effect-video-auth needs Node 22.19 or newer, and this is ${process.versions.node}. ` +
-      "Run it through npm (npm ci, then npm start): the dev dependency `node` brings the right one."
-  )
-  process.exit(1)
-}

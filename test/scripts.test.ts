@@ -1,0 +1,105 @@
+/** The npm scripts: how they answer arguments, and that a signal to npm ends what it started. */
+import { assert, describe, it } from "@effect/vitest"
+import { spawn } from "node:child_process"
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { delimiter, join } from "node:path"
+import { text } from "node:stream/consumers"
+import { setTimeout } from "node:timers/promises"
+
+const root = join(import.meta.dirname, "..")
+const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+const binaries = join(root, "node_modules", ".bin")
+
+/** Those of this repository that do something for people. The others are tools with a command line of their own. */
+const ours = [
+  "start",
+  "sandbox",
+  "test",
+  "test:long",
+  "bench",
+  "chaos",
+  "soak",
+  "mutants",
+  "docs:check",
+  "size",
+  "audit",
+  "package:check"
+]
+
+/** Runs a script with a flag, as npm does. Its path begins with these directories. */
+const run = async (script: string, flag: string, directories: ReadonlyArray<string> = [binaries]) => {
+  const child = spawn(`${scripts[script]} ${flag}`, {
+    cwd: root,
+    shell: true,
+    env: { ...process.env, PATH: [...directories, process.env["PATH"]].join(delimiter) }
+  })
+  const code = new Promise((resolve) => child.on("close", resolve))
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
+  return { code: await code, stdout, stderr }
+}
+
+describe("npm scripts", () => {
+  for (const script of ours) {
+    it(`${script} answers an unknown flag with one line, and --help with its flags`, async () => {
+      const unknown = await run(script, "--bogus")
+      assert.match(unknown.stderr, new RegExp(`^npm run ${script}: .*--bogus.*See npm run ${script} -- --help\n$`))
+      assert.deepStrictEqual({ code: unknown.code, stdout: unknown.stdout }, { code: 2, stdout: "" })
+      const help = await run(script, "--help")
+      assert.match(help.stdout, /^ {2}--\w/m)
+      assert.match(help.stdout, /--help/)
+      assert.deepStrictEqual({ code: help.code, stderr: help.stderr }, { code: 0, stderr: "" })
+    })
+
+    it(`${script} ends with npm`, () => {
+      assert.match(scripts[script], /^node -r \.\/scripts\/preload\.cjs [^&;|]+$/)
+    })
+  }
+
+  it.skipIf(process.platform === "win32")("bench explains itself without installing anything", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "effect-video-auth-"))
+    try {
+      const npm = join(directory, "npm")
+      writeFileSync(npm, `#!/bin/sh\ntouch "${directory}/was-called"\n`)
+      chmodSync(npm, 0o755)
+      assert.strictEqual((await run("bench", "--help", [directory, binaries])).code, 0)
+      assert.isFalse(existsSync(join(directory, "was-called")))
+    } finally {
+      rmSync(directory, { recursive: true, force: true })
+    }
+  })
+
+  it.skipIf(process.platform === "win32")("sandbox ends when npm gets SIGTERM", async () => {
+    // npm leads a group of its own, so that whatever it leaves behind can be ended.
+    const npm = spawn("npm", ["run", "--silent", "sandbox", "--", "--port", "0"], {
+      cwd: root,
+      detached: true,
+      stdio: ["ignore", "pipe", "inherit"]
+    })
+    const ended = new Promise((resolve) => npm.once("exit", resolve))
+    try {
+      let greeting = ""
+      for await (const chunk of npm.stdout.setEncoding("utf8")) {
+        greeting += chunk
+        if (greeting.includes("Try it:")) break
+      }
+      const url = /http:\/\/127\.0\.0\.1:\d+/.exec(greeting)![0]
+      const isListening = () =>
+        fetch(url, { method: "HEAD" }).then(
+          () => true,
+          () => false
+        )
+      assert.isTrue(await isListening())
+      npm.kill("SIGTERM")
+      await ended
+      // A server that goes on would keep the test waiting until it times out.
+      while (await isListening()) await setTimeout(50)
+    } finally {
+      try {
+        process.kill(-npm.pid!, "SIGKILL")
+      } catch {
+        // Nothing is left of the group.
+      }
+    }
+  })
+})
