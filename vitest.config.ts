@@ -13,9 +13,15 @@ const minutes = process.env["TEST_MINUTES"] === undefined ? undefined : Number(p
 
 const report = process.env["TEST_REPORT"]
 
+/** Tests that are too slow for every change, however small they are made. */
 const longTests = "test/**/*.long.test.ts"
-/** They draw their inputs, so they find more when they run for longer. */
-const randomTests = "test/{fuzz,model}/**/*.test.ts"
+/** Tests whose size is a multiple of `TEST_SCALE`: small in one suite, large in the other. */
+const sizedTests = [
+  "test/{fuzz,model,soak}/**/*.test.ts",
+  "test/api-video/keys.test.ts",
+  "test/fleet/simulation.test.ts",
+  "test/moving-image/session.test.ts"
+]
 
 export default defineConfig({
   resolve: { conditions },
@@ -40,7 +46,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "long",
-          include: [longTests, randomTests],
+          include: [longTests, ...sizedTests],
           env: { TEST_SEED: process.env["TEST_SEED"] ?? freshSeed(), TEST_SCALE: process.env["TEST_SCALE"] ?? "20" }
         }
       }

@@ -106,7 +106,7 @@ const byModel = async (directory: string, mutant: Mutant): Promise<Verdict | und
   const { output, passed } = await test(directory, [model])
   if (passed) return undefined
   const after = /falsified after (\d+) run/.exec(output)?.[1]
-  const what = /Failure: (?:Error: )?"?(guarantee \d+|the program hangs)/.exec(output)?.[1] ?? "it does not run"
+  const what = /Failure: (?:Error: )?"?(guarantee \d+|it hangs)/.exec(output)?.[1] ?? "it does not run"
   const how = after === undefined ? (output.trim().split("\n").at(-1) ?? what) : `${after} programs: ${what}`
   return { mutant, killedBy: "model", how }
 }

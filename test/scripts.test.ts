@@ -39,6 +39,13 @@ const run = async (script: string, flag: string, directories: ReadonlyArray<stri
   return { code: await code, stdout, stderr }
 }
 
+/** Asks again until it is so. */
+const until = async (isSo: () => Promise<boolean>): Promise<void> => {
+  if (await isSo()) return
+  await setTimeout(50)
+  return until(isSo)
+}
+
 describe("npm scripts", () => {
   for (const script of ours) {
     it(`${script} answers an unknown flag with one line, and --help with its flags`, async () => {
@@ -93,7 +100,7 @@ describe("npm scripts", () => {
       npm.kill("SIGTERM")
       await ended
       // A server that goes on would keep the test waiting until it times out.
-      while (await isListening()) await setTimeout(50)
+      await until(async () => !(await isListening()))
     } finally {
       try {
         process.kill(-npm.pid!, "SIGKILL")

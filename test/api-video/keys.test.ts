@@ -5,6 +5,7 @@ import { Effect, Layer, Redacted } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import { ApiVideo, TokenServiceMap } from "effect-video-auth"
 import * as Sandbox from "effect-video-auth/testing/ApiVideoSandbox"
+import { scaled } from "../support/random.ts"
 
 const keysOf = (count: number) => Array.from({ length: count }, (_, index) => `key-of-customer-${index}`)
 
@@ -42,12 +43,13 @@ describe("many keys in one program", () => {
     })
   )
 
+  const many = scaled(50)
   test(
-    "1,000 of them: every token is checked by the server, and each is that of its key",
+    `${many} of them: every token is checked by the server, and each is that of its key`,
     Effect.gen(function* () {
       const seen = new Map<string, string>()
       yield* Effect.forEach(
-        [...keysOf(1_000), ...keysOf(1_000)],
+        [...keysOf(many), ...keysOf(many)],
         Effect.fnUntraced(function* (key) {
           const response = yield* list(key)
           const token = response.request.headers["authorization"] ?? ""
@@ -56,10 +58,10 @@ describe("many keys in one program", () => {
         }),
         { concurrency: 16 }
       )
-      assert.strictEqual(new Set(seen.values()).size, 1_000)
-      assert.deepInclude(yield* ledger, { loginsAccepted: 1_000, refreshTokensSentTwice: [] })
+      assert.strictEqual(new Set(seen.values()).size, many)
+      assert.deepInclude(yield* ledger, { loginsAccepted: many, refreshTokensSentTwice: [] })
     }),
-    { count: 1_000 }
+    { count: many }
   )
 
   test(

@@ -60,14 +60,14 @@ describe("discovery that says anything", () => {
     "leads to the allowed host or to a typed failure",
     { wild: Wildness, which: Which },
     ({ which, wild }) => logIn(wild, which),
-    times(500)
+    times(150)
   )
 
   it.live.prop(
     "leads to the allowed host or to a typed failure, where values are others",
     { values: Values, which: Which },
     ({ values, which }) => logIn(inPlaceOf(values), which),
-    times(500)
+    times(150)
   )
 
   it.live("leads to the token endpoint where nobody tampers with it", () =>

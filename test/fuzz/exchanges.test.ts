@@ -54,14 +54,14 @@ for (const platform of onWires) {
         `gives a token that lives, or a typed failure: ${operation}`,
         { wild: Wildness },
         ({ wild }) => run(operation, wild),
-        times(500)
+        times(150)
       )
 
       it.live.prop(
         `gives a token that lives, or a typed failure, where values are others: ${operation}`,
         { values: Values },
         ({ values }) => run(operation, inPlaceOf(values)),
-        times(500)
+        times(150)
       )
     }
 
@@ -79,7 +79,7 @@ for (const platform of onWires) {
           assert.isAtLeast(Duration.toMillis(wait), 0)
           assert.isAtMost(Duration.toMillis(wait), Duration.toMillis(Duration.days(1)))
         }),
-      times(250)
+      times(75)
     )
   })
 }

@@ -36,7 +36,7 @@ for (const [name, making] of Object.entries(encodings)) {
             assert.strictEqual(Redacted.value(exit.value.accessToken), Redacted.value(token.accessToken))
           }
         }).pipe(ends),
-      times(400)
+      times(150)
     )
   })
 }

@@ -186,7 +186,7 @@ for (const client of clients) {
           assert.isAtMost(sent, 2 * (1 + 3))
           for (const error of failuresIn(exits)) yield* assertFailure(error)
         }),
-      times(300)
+      times(100)
     )
 
     it.live.prop(
@@ -200,7 +200,7 @@ for (const client of clients) {
           const { exits } = yield* perform(client, [requestAt(which)], answer)
           for (const error of failuresIn(exits)) yield* assertFailure(error)
         }),
-      times(300)
+      times(100)
     )
 
     it.live.prop(
@@ -215,7 +215,7 @@ for (const client of clients) {
           })
           assert.isTrue(exits.slice(2).every(Exit.isSuccess))
         }),
-      times(250)
+      times(75)
     )
 
     it.live.prop(
@@ -244,7 +244,7 @@ for (const client of clients) {
           assert.deepStrictEqual({ rejects, sent }, isAboutScope ? { rejects: 0, sent: 1 } : { rejects: 1, sent: 2 })
           for (const error of failuresIn(exits)) yield* assertFailure(error)
         }),
-      times(300)
+      times(100)
     )
   })
 }

@@ -69,7 +69,7 @@ describe("a service whose platform answers with anything", () => {
           yield* TestClock.adjust("61 minutes")
           assert.isTrue(Exit.isSuccess(yield* got(service.get)), "it does not recover")
         }).pipe(Effect.scoped, alone),
-      times(60)
+      times(20)
     )
   }
 })
@@ -121,6 +121,6 @@ describe("a service whose clocks jump", () => {
         assert.strictEqual(peak, 1)
         assert.isAtMost(logins + refreshes, 1 + 2 * jumps.length + passed / Duration.toMillis("44 minutes"))
       }).pipe(Effect.scoped, alone),
-    times(150)
+    times(50)
   )
 })

@@ -37,7 +37,7 @@ describe("a token answer", () => {
         assert.isAbove(expiresAt, issuedAt)
         assert.isAtMost(expiresAt - issuedAt, year)
       }),
-    times(1_000)
+    times(300)
   )
 
   it.effect.prop(
@@ -48,7 +48,7 @@ describe("a token answer", () => {
         const exit = yield* decode({ ...Object(body), error: "credential-9" })
         if (Exit.isFailure(exit)) assertClean(exit.cause)
       }),
-    times(500)
+    times(150)
   )
 })
 
@@ -66,7 +66,7 @@ describe("where an answer says no lifetime, that of the JWT", () => {
         if ((exp - iat) * 1_000 < 1) assert.isUndefined(lifetime)
         else assert.closeTo(Math.min(lifetime ?? Number.NaN, year), Math.min((exp - iat) * 1_000, year), 1)
       }),
-    times(1_000)
+    times(300)
   )
 
   it.effect.prop(
@@ -84,6 +84,6 @@ describe("where an answer says no lifetime, that of the JWT", () => {
         if (Exit.isSuccess(exit)) assert.strictEqual(Redacted.value(exit.value.accessToken), token)
         else assertClean(exit.cause)
       }),
-    times(1_500)
+    times(450)
   )
 })

@@ -6,6 +6,8 @@ import { inspect } from "node:util"
 import type { Answer, Tamper } from "../guarantees/wire.ts"
 import { checks } from "../support/random.ts"
 
+export { ends } from "../support/random.ts"
+
 /** Returns the options of a property that is checked on so many inputs. */
 export const times = (runs: number) => checks(runs, { size: 30, maxShrinks: 500 })
 
@@ -240,7 +242,3 @@ export const typed = <A, E>(exit: Exit.Exit<A, E>): Exit.Exit<A, E> => {
   }
   return exit
 }
-
-/** On the live clock, and generous: a hang must fail inside the property, or nothing shrinks. */
-export const ends = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.timeoutOrElse(effect, { duration: "5 seconds", orElse: () => Effect.die("it hangs") })

@@ -1,18 +1,18 @@
 /**
- * Decides what random tests draw, and how much of it.
+ * Decides what random tests draw, and how large the tests are that can be made larger.
  *
  * Everything that a test leaves to chance follows from `TEST_SEED`, so that a failure can be replayed. `npm test` uses the
  * same seed on every run, and `npm run test:long` draws a new one. A failed test prints the command that replays it.
  */
-import type { Arbitrary } from "effect"
+import { type Arbitrary, Effect } from "effect"
 
 const { TEST_REPLAY, TEST_SCALE = "1", TEST_SEED = "effect-video-auth", TEST_SHRINKS } = process.env
 
 /** The seed of this run. */
 export const seed: string = TEST_SEED
 
-/** The number of times that a random test runs, multiplied by `TEST_SCALE`, which is larger in `npm run test:long`. */
-export const scaled = (runs: number): number => Math.max(1, Math.round(runs * Number(TEST_SCALE)))
+/** Returns the size of a test in this run: `size` in `npm test`, and 20 times as much in `npm run test:long`. */
+export const scaled = (size: number): number => Math.max(1, Math.round(size * Number(TEST_SCALE)))
 
 /**
  * Returns the options of a property that is checked on so many inputs. `TEST_REPLAY` runs a single, shrunk input, and
@@ -30,3 +30,20 @@ export const checks = (
     replay: TEST_REPLAY
   }
 })
+
+let hasHung = false
+
+/**
+ * Fails a run of a random test that would never end, so that its input can be printed and made smaller. No machine is so
+ * slow that a run takes a minute. Once one has hung, smaller inputs get less time.
+ */
+export const ends = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() =>
+    Effect.timeoutOrElse(effect, {
+      duration: hasHung ? "2 seconds" : "1 minute",
+      orElse: () => {
+        hasHung = true
+        return Effect.die("it hangs")
+      }
+    })
+  )

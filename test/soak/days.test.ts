@@ -1,6 +1,4 @@
-/**
- * Thirty days, in which something goes wrong with every third exchange, and with all of them for hours now and then.
- */
+/** Days in which something goes wrong with every third exchange, and now and then with all of them for hours. */
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Exit, Fiber, Hash, Random, Redacted, Scope } from "effect"
 import { type AccessToken, TokenError, TokenService } from "effect-video-auth"
@@ -9,9 +7,9 @@ import { TestClock } from "effect/testing"
 import { bare, census } from "../guarantees/engine.ts"
 import { nameOf, onWires } from "../guarantees/platforms.ts"
 import { numbers } from "../model/scheduler.ts"
-import { seed } from "../support/random.ts"
+import { scaled, seed } from "../support/random.ts"
 
-const days = 30
+const days = scaled(1.5)
 const lifetime = "1 hour"
 
 type Exchange = Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason>
@@ -114,7 +112,7 @@ const makeServer = (dice: () => number, traits: FakeProvider.Options) => {
   }
 }
 
-describe("thirty days of faults", () => {
+describe(`${days} days of faults`, () => {
   for (const platform of onWires) {
     it.effect(
       `every token served is alive, none is refreshed twice, and no caller fails without a reason (${platform.name})`,
@@ -172,9 +170,9 @@ describe("thirty days of faults", () => {
           yield* TestClock.adjust(Duration.days(days))
           yield* Fiber.interrupt(caller)
 
-          assert.isAbove(counts.served, 20_000)
-          assert.isAbove(books.failed, 100)
-          assert.isAbove(counts.rejected, 10)
+          assert.isAbove(counts.served, 600 * days)
+          assert.isAbove(books.failed, 3 * days)
+          assert.isAbove(counts.rejected, 0)
           assert.include(counts, { dead: 0, unexplained: 0 })
           assert.strictEqual(books.peak, 1)
           assert.deepStrictEqual(books.sent, [...new Set(books.sent)])

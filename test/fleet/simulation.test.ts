@@ -1,16 +1,17 @@
 /**
- * A fleet on paper: 1,000 processes, each an owner of leases of its own, share one credential for a day of virtual time.
- * 20 of them keep it fresh by their own timers, which tick 2,880 times a day each; the others renew when they are asked.
- * `FLEET_KEPT_FRESH=1000` gives all of them timers, and takes minutes.
+ * A fleet on paper: many processes, each with leases of its own, share one credential for a day of virtual time. A few of
+ * them keep it fresh by their own timers, which tick 2,880 times a day each; the others renew when they are asked.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Exit, Random, Scope } from "effect"
 import { TokenService, TokenStore } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { TestClock } from "effect/testing"
+import { scaled } from "../support/random.ts"
 
-const processes = 1_000
-const keptFresh = Number(process.env["FLEET_KEPT_FRESH"] ?? 20)
+/** 1,000 in `npm run test:long`. */
+const processes = scaled(50)
+const keptFresh = scaled(1)
 
 /** A fleet that calls an API now and then, and what came of it. */
 const makeFleet = Effect.fnUntraced(function* (
@@ -68,7 +69,7 @@ const makeFleet = Effect.fnUntraced(function* (
   }
 })
 
-describe("a fleet of 1,000 processes", () => {
+describe(`a fleet of ${processes} processes`, () => {
   it.effect(
     "makes 24 to 40 exchanges in 24 hours, a restart of each process included, and nobody gets less than a valid token",
     () =>
