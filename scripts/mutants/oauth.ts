@@ -1,10 +1,12 @@
 /** Ways to break what OAuth 2 and OpenID Connect ask of a client. */
 import type { Mutant } from "./mutant.ts"
 
-const code = "src/oauth/shared/code.ts"
+const codeFlow = "src/oauth/shared/codeFlow.ts"
+const codes = "src/oauth/shared/errorCodes.ts"
 const device = "src/oauth/DeviceAuthorization.ts"
 const grants = "src/oauth/shared/grants.ts"
-const oauth = "src/oauth/shared/oauth.ts"
+const discovery = "src/oauth/shared/discovery.ts"
+const requests = "src/oauth/shared/requests.ts"
 const signIn = "src/oauth/internal/signIn.ts"
 
 const of = (name: string) => [`test/oauth/${name}.test.ts`]
@@ -13,21 +15,21 @@ export const ofOAuth: ReadonlyArray<Mutant> = [
   {
     breaks: "sign-in",
     name: "a redirect is good twice",
-    file: code,
+    file: codeFlow,
     edits: [["yield* store.remove(keyOf(client, state))", ""]],
     tests: of("signIn")
   },
   {
     breaks: "sign-in",
     name: "a redirect is good for ever",
-    file: code,
+    file: codeFlow,
     edits: [["Option.isNone(pending) || now >= pending.value.expiresAt", "Option.isNone(pending)"]],
     tests: of("signIn")
   },
   {
     breaks: "sign-in",
     name: "PKCE shows its verifier",
-    file: code,
+    file: codeFlow,
     edits: [
       ["code_challenge: challenge", "code_challenge: verifier"],
       ['code_challenge_method: "S256"', 'code_challenge_method: "plain"']
@@ -37,14 +39,14 @@ export const ofOAuth: ReadonlyArray<Mutant> = [
   {
     breaks: "sign-in",
     name: "a client finishes what another one began",
-    file: code,
+    file: codeFlow,
     edits: [["authorization-code/${server.baseUrl} ${options.clientId}/${state}", "authorization-code/${state}"]],
     tests: of("signIn")
   },
   {
     breaks: "sign-in",
     name: "a sign-in may be of any age",
-    file: code,
+    file: codeFlow,
     edits: [["...(maxAge !== undefined && { maxAge })", ""]],
     tests: of("signIn")
   },
@@ -58,24 +60,24 @@ export const ofOAuth: ReadonlyArray<Mutant> = [
   {
     breaks: "sign-in",
     name: "any nonce will do",
-    file: code,
+    file: codeFlow,
     edits: [
       [
         "...(nonce !== undefined && { requireIdToken: true, expectedNonce: nonce }),",
         "expectedNonce: nonceOf(body) ?? oauth.expectNoNonce,"
       ],
       [
-        "const refused = refusalOfCode(",
-        'const nonceOf = (body: any) => body.id_token && JSON.parse(atob(body.id_token.split(".")[1])).nonce\nconst refused = refusalOfCode('
+        "export const make =",
+        'const nonceOf = (body: any) => body.id_token && JSON.parse(atob(body.id_token.split(".")[1])).nonce\nexport const make ='
       ]
     ],
     tests: of("signIn")
   },
   {
     breaks: "sign-in",
-    name: "who leaves while a code is traded loses the token",
-    file: code,
-    edits: [["const { claims } = yield* Effect.uninterruptible(", "const { claims } = yield* Effect.interruptible("]],
+    name: "a caller that stops waiting for a code's token loses it",
+    file: codeFlow,
+    edits: [["const token = yield* Effect.uninterruptible(", "const token = yield* Effect.interruptible("]],
     tests: of("signIn")
   },
   {
@@ -89,15 +91,15 @@ export const ofOAuth: ReadonlyArray<Mutant> = [
     breaks: "sign-in",
     name: "slow_down does not slow down",
     file: device,
-    edits: [['if (code === "slow_down") pause += slowerBy', 'if (code === "slow_down") pause += 0']],
+    edits: [['if (code === "slow_down") pause += slowDownBy', 'if (code === "slow_down") pause += 0']],
     tests: of("device")
   },
   {
     breaks: "sign-in",
     name: "a person is sent to a page that is not secure",
-    file: device,
+    file: "src/oauth/internal/deviceAuthorization.ts",
     edits: [
-      ["isSecureOrigin(verification_uri) && isSecureOrigin(verification_uri_complete ?? verification_uri)", "true"]
+      ["!isSecureOrigin(verificationUri) || !isSecureOrigin(verificationUriComplete ?? verificationUri)", "false"]
     ],
     tests: of("device")
   },
@@ -105,20 +107,20 @@ export const ofOAuth: ReadonlyArray<Mutant> = [
     breaks: 4,
     name: "a server that gives no new refresh token ends the session",
     file: grants,
-    edits: [["answer.refreshToken === undefined && client.options.rotatesRefreshToken !== true", "false"]],
+    edits: [["response.refreshToken === undefined && client.options.rotatesRefreshToken !== true", "false"]],
     tests: of("grants")
   },
   {
     breaks: 6,
     name: "a refused refresh token is a wrong password",
-    file: oauth,
+    file: codes,
     edits: [['return operation === "refresh"\n        ? new', 'return operation !== "refresh"\n        ? new']],
     tests: of("grants")
   },
   {
     breaks: 10,
     name: "metadata may lead to any host",
-    file: oauth,
+    file: requests,
     edits: [
       ["hosts === undefined || hosts.some((host) => originOf(`${protocol}//${host}`) === originOf(url))", "true"]
     ],
@@ -127,21 +129,21 @@ export const ofOAuth: ReadonlyArray<Mutant> = [
   {
     breaks: 10,
     name: "metadata may lead to a server that is not secure",
-    file: oauth,
+    file: requests,
     edits: [["!isSecureOrigin(url)", "false"]],
     tests: of("discovery")
   },
   {
     breaks: 10,
     name: "metadata may be those of another issuer",
-    file: oauth,
-    edits: [["(response) => oauth.processDiscoveryResponse(at, response)", "(response) => response.json() as never"]],
+    file: discovery,
+    edits: [["oauth.processDiscoveryResponse(at, response)", "response.json() as never"]],
     tests: of("discovery")
   },
   {
     breaks: 8,
     name: "metadata are kept for ever",
-    file: oauth,
+    file: discovery,
     edits: [
       [
         "Exit.isSuccess(exit) ? exit.value.lifetime : Duration.zero",

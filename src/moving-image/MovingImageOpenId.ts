@@ -22,9 +22,11 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as AuthorizationCode from "../oauth/AuthorizationCode.ts"
-import * as Code from "../oauth/shared/code.ts"
+import { makeClientOf } from "../oauth/shared/client.ts"
+import * as CodeFlow from "../oauth/shared/codeFlow.ts"
+import { cachedDocument, discover, getDocument } from "../oauth/shared/discovery.ts"
 import * as Grants from "../oauth/shared/grants.ts"
-import { discover, getDocument, kept } from "../oauth/shared/oauth.ts"
+import type { Client, RequestedGrant } from "../oauth/shared/requests.ts"
 import { locate, type Server } from "../platform/shared/server.ts"
 import { invalid, withProvider } from "../token/shared/failures.ts"
 import * as MovingImage from "./MovingImage.ts"
@@ -118,25 +120,25 @@ const defaultBaseUrl = "https://api.video-cdn.net"
 /** A client of the login service that the API's host names. */
 const makeClient = (
   options: ServerOptions,
-  grant: Grants.GrantOptions
-): Effect.Effect<Grants.Client, TokenError.TokenError, HttpClient.HttpClient> =>
+  grant: RequestedGrant
+): Effect.Effect<Client, TokenError.TokenError, HttpClient.HttpClient> =>
   Effect.gen(function* () {
     const { baseUrl, host } = yield* locate(options.baseUrl ?? defaultBaseUrl)
     const hosts = options.issuerHosts ?? (baseUrl === defaultBaseUrl ? [documented] : [host, documented])
     const server: Server = { platform: "movingimage", name: `movingimage ${host}`, headers: {}, baseUrl, host }
-    const client = yield* HttpClient.HttpClient
+    const httpClient = yield* HttpClient.HttpClient
     const webfinger = new URL("/.well-known/webfinger", baseUrl)
     webfinger.searchParams.set("resource", `${baseUrl}/v1/`)
-    const metadata = yield* kept(
+    const metadata = yield* cachedDocument(
       Effect.gen(function* () {
-        const found = yield* getDocument(client, webfinger.href, undefined, "its webfinger document")
+        const found = yield* getDocument(httpClient, webfinger.href, undefined, "its webfinger document")
         const issuer = issuerIn(found.value)
         if (Option.isNone(issuer)) return yield* invalid("baseUrl", "its webfinger document names no issuer")
-        const { lifetime, value } = yield* discover(client, issuer.value, "oidc", hosts)
+        const { lifetime, value } = yield* discover(httpClient, { issuer: issuer.value, issuerHosts: hosts })
         return { value, lifetime: Duration.min(lifetime, found.lifetime) }
       })
     )
-    return yield* Grants.makePeer(client, server, hosts, metadata, grant)
+    return yield* makeClientOf({ server, httpClient, endpoints: undefined, hosts, tenants: undefined, metadata }, grant)
   }).pipe(withProvider("movingimage"))
 
 /** What options of ours say of a grant. */
@@ -229,7 +231,7 @@ export const layerBrowserApplication = (
   TokenError.TokenError,
   HttpClient.HttpClient | KeyValueStore.KeyValueStore
 > =>
-  Code.layer(
+  CodeFlow.layer(
     AuthorizationCode.AuthorizationCode,
     // Whatever the types say: a program in JavaScript, or options from elsewhere, may have one.
     "clientSecret" in options && options.clientSecret !== undefined
@@ -258,7 +260,7 @@ export const layerServerApplication = (
 > => {
   const { clientId, clientSecret } = options
   const authentication = { method: "client_secret_basic", clientSecret } as const
-  return Code.layer(
+  return CodeFlow.layer(
     AuthorizationCode.AuthorizationCode,
     makeClient(options, { ...grantOf(options), clientId, authentication }),
     asQuery(options)

@@ -1,16 +1,16 @@
 /**
- * The authorization code flow (RFC 6749 §4.1): a person signs in on the server's own pages, and the program gets a code
- * that it trades for a token. With PKCE (RFC 7636), `state`, the `nonce` of OpenID Connect, and the check of `iss`
- * (RFC 9207), always.
+ * The authorization code flow (RFC 6749 §4.1): a person signs in on the server's own pages, and the program receives a code,
+ * which it exchanges for a token. It always uses PKCE (RFC 7636) and `state`, checks `iss` (RFC 9207), and checks the `nonce`
+ * of OpenID Connect.
  *
- * {@link layer} provides a `TokenService`, which serves and renews the token, and {@link AuthorizationCode}, by which
- * somebody signs in: send the person's browser to the URL of `start`, and hand the URL it comes back to, to `finish`.
- * `TokenService.invalidate` signs out. Until somebody signed in, `get` fails with `InteractionRequired`.
+ * {@link layer} provides a `TokenService`, which serves and renews the token, and {@link AuthorizationCode}, which signs people
+ * in: send the person's browser to the URL that `start` returns, and pass the URL it comes back to, to `finish`.
+ * `TokenService.invalidate` signs out. Before anybody has signed in, `get` fails with `InteractionRequired`.
  *
- * What a sign-in began with is kept in the `KeyValueStore` of the context, under its `state`; it is good for ten minutes, and
- * `finish` removes it. That of a sign-in which nobody finishes stays for as long as the store keeps it. The store has to be
- * one that belongs to the browser which began it: `sessionStorage` in a page, and on a server one with a prefix that a
- * cookie of that browser says. Else somebody could finish in a browser what another one began.
+ * `start` stores the sign-in in the `KeyValueStore` of the context under its `state`, and `finish` removes it. It expires after
+ * ten minutes; a sign-in that nobody finishes stays for as long as the store keeps it. The store must belong to the browser
+ * that started the sign-in: `sessionStorage` in a page, and on a server one whose prefix comes from a cookie of that browser.
+ * Otherwise somebody could finish in one browser what another browser started.
  *
  * @since 0.1.0
  */
@@ -19,33 +19,39 @@ import type * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as Layer from "effect/Layer"
 import type * as KeyValueStore from "effect/persistence/KeyValueStore"
-import * as Code from "./shared/code.ts"
-import * as Grants from "./shared/grants.ts"
-import type * as OAuth2 from "./OAuth2.ts"
-import type { FlowOptions, SignedIn, StartOptions } from "./shared/options.ts"
+import type * as Option from "effect/Option"
+import { makeClient } from "./shared/client.ts"
+import * as CodeFlow from "./shared/codeFlow.ts"
+import type { Claims, ClientOptions, FlowOptions, SignedIn, StartOptions } from "./shared/options.ts"
 import type * as TokenError from "../token/TokenError.ts"
 import type * as TokenService from "../token/TokenService.ts"
 
 export type { FlowOptions, SignedIn, StartOptions }
 
 /**
- * Which client asks, for what, at which server, and how the flow goes.
+ * Options of the client and of the flow.
  *
  * @category options
  * @since 0.1.0
  */
-export interface Options extends OAuth2.ClientOptions, FlowOptions {}
+export interface Options extends ClientOptions, FlowOptions {}
 
 /**
  * | member | promise |
  * | --- | --- |
- * | `start` | the URL to send the person's browser to |
- * | `finish` | takes the URL that it came back to (a path with its query will do) and trades the code. Whatever was signed in before is replaced |
+ * | `start` | returns the URL to send the person's browser to |
+ * | `finish` | takes the URL that the browser came back to (a path with its query is enough) and exchanges the code. It replaces whoever was signed in before |
+ * | `claims` | returns the claims of the latest ID token, also after a restart with a durable `TokenStore`; `None` if the scope has no `openid`. Fails as `TokenService.get` does |
  *
- * `finish` fails with a `ProviderRejected` whose code is `unknown_state` for a redirect of a sign-in that did not begin here
- * in the last ten minutes, or is finished; `access_denied` where the person refused; `invalid_response` where the redirect is
- * another server's; `invalid_grant` where the code is refused. With a `MalformedResponse` for an ID token that is not for this
- * sign-in. In each case `start` begins another one, and who was signed in before still is.
+ * `finish` fails with a `ProviderRejected` whose code is
+ *
+ * - `unknown_state`: the sign-in did not start here in the last ten minutes, or is finished
+ * - `access_denied`: the person refused
+ * - `invalid_response`: the redirect comes from another server
+ * - `invalid_grant`: the server refused the code
+ *
+ * and with `MalformedResponse` for an ID token that is not for this sign-in. In each case whoever was signed in before still
+ * is, and `start` begins another sign-in.
  *
  * @category services
  * @since 0.1.0
@@ -56,6 +62,7 @@ export class AuthorizationCode
     {
       readonly start: (options?: StartOptions) => Effect.Effect<URL, TokenError.TokenError>
       readonly finish: (redirect: string | URL) => Effect.Effect<SignedIn, TokenError.TokenError>
+      readonly claims: Effect.Effect<Option.Option<Claims>, TokenError.TokenError>
     }
   >()("effect-video-auth/AuthorizationCode") {}
 
@@ -92,4 +99,4 @@ export const layer = (
   TokenService.TokenService | AuthorizationCode,
   TokenError.TokenError,
   HttpClient.HttpClient | KeyValueStore.KeyValueStore
-> => Code.layer(AuthorizationCode, Grants.makeClient(options), options)
+> => CodeFlow.layer(AuthorizationCode, makeClient(options), options)

@@ -1,10 +1,10 @@
 /**
- * The device authorization grant (RFC 8628): a program without a browser shows a code, which a person enters on another
- * device, where they sign in.
+ * The device authorization grant (RFC 8628): a program without a browser shows a code, and a person enters it on another device
+ * and signs in there.
  *
- * {@link layer} provides a `TokenService`, which serves and renews the token, and {@link DeviceAuthorization}, by which
- * somebody signs in. `TokenService.invalidate` signs out. Until somebody signed in, `get` fails with `InteractionRequired`.
- * With a durable `TokenStore`, the next start goes on with the session.
+ * {@link layer} provides a `TokenService`, which serves and renews the token, and {@link DeviceAuthorization}, which signs
+ * people in. `TokenService.invalidate` signs out. Before anybody has signed in, `get` fails with `InteractionRequired`. With a
+ * durable `TokenStore`, the session continues after a restart.
  *
  * @since 0.1.0
  */
@@ -16,57 +16,62 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as oauth from "oauth4webapi"
-import type { AccessToken } from "../token/AccessToken.ts"
 import { stamped } from "../platform/shared/authentication.ts"
-import * as Grants from "./shared/grants.ts"
-import { monotonic } from "../token/shared/time.ts"
-import { ask, checked, inTime, isUnreadableSuccess, refusalOfCode } from "./shared/oauth.ts"
-import { isSecureOrigin } from "../platform/shared/origin.ts"
+import type { AccessToken } from "../token/AccessToken.ts"
 import { withProvider } from "../token/shared/failures.ts"
-import * as SignIn from "./internal/signIn.ts"
-import type * as OAuth2 from "./OAuth2.ts"
+import { monotonic } from "../token/shared/time.ts"
 import * as TokenError from "../token/TokenError.ts"
 import { TokenService } from "../token/TokenService.ts"
+import * as Response from "./internal/deviceAuthorization.ts"
+import * as SignIn from "./internal/signIn.ts"
+import { makeClient } from "./shared/client.ts"
+import { refusalOfCode } from "./shared/errorCodes.ts"
+import * as Grants from "./shared/grants.ts"
+import { checkIdToken, claimsOf } from "./shared/idToken.ts"
+import type { Claims, ClientOptions, TokenOptions } from "./shared/options.ts"
+import { grantParameters, withResources } from "./shared/parameters.ts"
+import { type Client, isUnreadableSuccess, send, withRequestTimeout } from "./shared/requests.ts"
 
 /**
- * What to tell the person.
+ * What to show to the person.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Prompt {
-  /** To be entered at `verificationUri`. */
+  /** The code to enter at `verificationUri`. */
   readonly userCode: string
-  /** Where to go, on any device: https, or http on loopback. */
+  /** The page to open, on any device: https, or http on loopback. */
   readonly verificationUri: string
-  /** The same with the code in it, for a link or a QR code, where the server gives one. */
+  /** The same page with the code in its URL, for a link or a QR code, if the server provides one. */
   readonly verificationUriComplete: Option.Option<string>
-  /** How long the code can be entered. */
+  /** How long the code is valid. */
   readonly expiresIn: Duration.Duration
 }
 
 /**
- * Which client asks, for what, at which server, and how the person is told.
+ * Options of the client, and how the person is prompted.
  *
  * @category options
  * @since 0.1.0
  */
-export interface Options extends OAuth2.ClientOptions, OAuth2.TokenOptions {
-  /** Shows the code, and does not wait until it is entered. */
+export interface Options extends ClientOptions, TokenOptions {
+  /** Shows the code. It does not wait until the person has entered it. */
   readonly prompt: (prompt: Prompt) => Effect.Effect<unknown>
-  /** Tells apart the people who sign in to one client and share a store. @default "" */
+  /** Distinguishes people who sign in to one client and share a store. @default "" */
   readonly session?: string | undefined
 }
 
 /**
  * | member | promise |
  * | --- | --- |
- * | `signIn` | gets a code, shows it, and waits until somebody has entered it and signed in, or refused |
- * | `resume` | goes on with a session that is there already, and signs in where there is none |
+ * | `signIn` | requests a code, shows it, and waits until a person has entered it and signed in, or refused |
+ * | `resume` | continues the session that exists, and signs in if none does |
+ * | `claims` | returns the claims of the latest ID token, also after a restart with a durable `TokenStore`; `None` if the server sent none. Fails as `TokenService.get` does |
  *
- * They fail with a `ProviderRejected` whose code is `access_denied` where the person refused, and `expired_token` where
- * nobody entered the code in time. The server is asked as often as it says, five seconds apart if it does not; more rarely
- * after each `slow_down` and each time it does not answer.
+ * `signIn` and `resume` fail with a `ProviderRejected` whose code is `access_denied` if the person refused, and `expired_token`
+ * if nobody entered the code in time. The server is polled as often as it says, at most once a second, and every five seconds
+ * if it says nothing; less often after each `slow_down` and each time it does not respond.
  *
  * @category services
  * @since 0.1.0
@@ -77,6 +82,7 @@ export class DeviceAuthorization
     {
       readonly signIn: Effect.Effect<void, TokenError.TokenError>
       readonly resume: Effect.Effect<void, TokenError.TokenError>
+      readonly claims: Effect.Effect<Option.Option<Claims>, TokenError.TokenError>
     }
   >()("effect-video-auth/DeviceAuthorization") {}
 
@@ -86,114 +92,107 @@ const expired = () =>
     detail: "nobody entered the code in time; start again"
   })
 
-const refused = refusalOfCode("the code was used before or is not of this client; start again")
+const refusalFor = ({ clientAdvice }: Client) =>
+  refusalOfCode("the code was used before or belongs to another client; start again", clientAdvice)
 
-/** RFC 8628 §3.2 and §3.5, in milliseconds. */
-const usualInterval = 5_000
-const slowerBy = 5_000
-const longestBackoff = 60_000
-/** So long before the code expires there is still time to ask. */
-const lastCall = 1_000
+/** RFC 8628 §3.5, in milliseconds. */
+const slowDownBy = 5_000
+const longestBackOff = 60_000
+/** The last poll is made this long before the code expires. */
+const lastPollBefore = 1_000
 
-const authorize = (client: Grants.Client) =>
-  ask(client, {
+const authorize = (client: Client) =>
+  send(client, {
     endpoint: "device_authorization_endpoint",
     operation: "login",
-    write: (metadata, authentication, options) =>
+    compose: (metadata, authentication, options) =>
       oauth.deviceAuthorizationRequest(
         metadata,
         client.registration,
         authentication,
-        Grants.parametersOf(client.options),
+        grantParameters(client.options),
         options
       ),
-    decode: (body, metadata) =>
-      Effect.filterOrFail(
-        checked(body, (response) => oauth.processDeviceAuthorizationResponse(metadata, client.registration, response)),
-        ({ verification_uri, verification_uri_complete }) =>
-          // A person is sent there.
-          isSecureOrigin(verification_uri) && isSecureOrigin(verification_uri_complete ?? verification_uri),
-        () => new TokenError.MalformedResponse({ problem: "verification_uri is neither https nor on loopback" })
-      ),
-    refusal: refused
+    decode: Response.decode,
+    refusal: refusalFor(client)
   })
 
-/** Asks until somebody has decided, by the rules of RFC 8628 §3.5. Only the waiting can be interrupted. */
+/** Polls until a person has decided, by the rules of RFC 8628 §3.5. Only the waiting can be interrupted. */
 const poll = Effect.fnUntraced(function* (
-  client: Grants.Client,
-  { device_code, expires_in, interval }: oauth.DeviceAuthorizationResponse
+  client: Client,
+  { deviceCode, expiresIn, interval }: Response.DeviceAuthorization
 ): Effect.fn.Return<AccessToken, TokenError.RenewalReason> {
   const clock = yield* Clock.Clock
-  const deadline = monotonic(clock) + expires_in * 1_000
-  let pause = interval === undefined ? usualInterval : interval * 1_000
-  /** After each failure it is asked less often (§3.5). */
-  let backoff = 0
-  /** What an answer asked for beyond that, once. */
-  let more = 0
+  const deadline = monotonic(clock) + expiresIn * 1_000
+  let pause = interval * 1_000
+  /** Grows with each failure (§3.5). */
+  let backOff = 0
+  /** What the latest response asked for, once. */
+  let retryAfter = 0
   while (true) {
     const left = deadline - monotonic(clock)
-    const least = Math.max(pause, more)
-    // Whoever has decided meanwhile is not told that time is up without having asked once more.
-    const wait = Math.max(least, Math.min(backoff, left - lastCall))
+    const shortest = Math.max(pause, retryAfter)
+    // However long the back-off, one more poll finds out whether the person has decided.
+    const wait = Math.max(shortest, Math.min(backOff, left - lastPollBefore))
     yield* Effect.interruptible(Effect.sleep(Math.max(0, Math.min(wait, left))))
     if (wait >= left) return yield* expired()
-    more = 0
-    const answer = yield* Effect.result(askOnce(client, device_code))
-    if (answer._tag === "Success") return answer.success.token
-    const reason = answer.failure
+    retryAfter = 0
+    const response = yield* Effect.result(pollOnce(client, deviceCode))
+    if (response._tag === "Success") return response.success.token
+    const reason = response.failure
     const code = reason._tag === "ProviderRejected" ? reason.code : undefined
-    // The code is used up.
+    // The server accepted the code, so it is used up.
     if (isUnreadableSuccess(reason)) return yield* reason
-    if (code === "slow_down") pause += slowerBy
+    if (code === "slow_down") pause += slowDownBy
     else if (reason.isRetryable) {
-      backoff = Math.min(2 * Math.max(pause, backoff), longestBackoff)
-      more = "retryAfter" in reason && reason.retryAfter !== undefined ? Duration.toMillis(reason.retryAfter) : 0
+      backOff = Math.min(2 * Math.max(pause, backOff), longestBackOff)
+      retryAfter = "retryAfter" in reason && reason.retryAfter !== undefined ? Duration.toMillis(reason.retryAfter) : 0
     } else if (code !== "authorization_pending") return yield* reason
   }
 })
 
-const askOnce = (client: Grants.Client, deviceCode: string) =>
+const pollOnce = (client: Client, deviceCode: string) =>
   stamped(
-    inTime(
-      Grants.requestToken(
-        client,
-        "login",
-        (metadata, authentication, options) =>
+    withRequestTimeout(
+      Grants.requestToken(client, {
+        operation: "login",
+        compose: (metadata, authentication, options) =>
           oauth.deviceCodeGrantRequest(metadata, client.registration, authentication, deviceCode, {
             ...options,
-            additionalParameters: Grants.narrowing(client.options)
+            additionalParameters: withResources(client.options)
           }),
-        refused,
-        Grants.asItIs
-      )
+        refusal: refusalFor(client),
+        claims: (body, metadata) => checkIdToken(client, metadata, body, oauth.processDeviceCodeResponse)
+      })
     )
   )
 
-/** The session has ended, be it that its token was held until it expired. */
-const needsSomebody = ({ reason }: TokenError.TokenError) =>
+/** Whether the session has ended, also if its token was used until it expired. */
+const isSignedOut = ({ reason }: TokenError.TokenError) =>
   (reason._tag === "TokenExpired" ? reason.renewal : reason)?._tag === "InteractionRequired"
 
 const make = Effect.fnUntraced(function* (options: Options) {
-  const client = yield* Grants.makeClient(options)
+  const client = yield* makeClient(options)
   const { put, service } = yield* SignIn.make(Grants.session(client, options.session), options)
   const named = withProvider(client.server.name)
   const begin = Effect.gen(function* () {
-    const authorization = yield* inTime(authorize(client))
+    const authorization = yield* withRequestTimeout(authorize(client))
     yield* options.prompt({
-      userCode: authorization.user_code,
-      verificationUri: authorization.verification_uri,
-      verificationUriComplete: Option.fromUndefinedOr(authorization.verification_uri_complete),
-      expiresIn: Duration.seconds(authorization.expires_in)
+      userCode: authorization.userCode,
+      verificationUri: authorization.verificationUri,
+      verificationUriComplete: Option.fromUndefinedOr(authorization.verificationUriComplete),
+      expiresIn: Duration.seconds(authorization.expiresIn)
     })
     return authorization
   })
-  // A device code is good for one token: what is on its way is put in its place.
+  // A device code is good for one token, so a token that has arrived is stored even if the caller stops waiting.
   const signIn = Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(named(Effect.flatMap(restore(begin), (authorization) => poll(client, authorization))), put)
   )
-  const resume = Effect.catchIf(Effect.asVoid(service.get), needsSomebody, () => signIn)
+  const resume = Effect.catchIf(Effect.asVoid(service.get), isSignedOut, () => signIn)
+  const claims = Effect.map(service.get, claimsOf)
   return Context.make(TokenService, service).pipe(
-    Context.add(DeviceAuthorization, DeviceAuthorization.of({ signIn, resume }))
+    Context.add(DeviceAuthorization, DeviceAuthorization.of({ signIn, resume, claims }))
   )
 })
 

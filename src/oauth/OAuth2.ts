@@ -1,9 +1,10 @@
 /**
- * Tokens of any OAuth 2 or OpenID Connect server, for grants that need nobody: client credentials, a user's password, and a
- * refresh token that somebody got. `AuthorizationCode` and `DeviceAuthorization` are for grants that a person gives.
+ * Tokens of any OAuth 2 or OpenID Connect server, for grants that need no person: client credentials, a user's password, a
+ * refresh token, and any other grant type, such as token exchange and JWT bearer. `AuthorizationCode` and
+ * `DeviceAuthorization` are for grants that a person gives.
  *
  * Each grant is a `TokenProvider`; {@link layerToken} makes a `TokenService` of it, which `BearerClient` turns into an
- * `HttpClient`. Messages are written and checked by oauth4webapi, and sent by the program's own `HttpClient`.
+ * `HttpClient`. oauth4webapi writes and checks the messages, and the program's own `HttpClient` sends them.
  *
  * **Example** (Calling an API as the program itself)
  *
@@ -33,32 +34,52 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
-import type * as Redacted from "effect/Redacted"
-import * as Grants from "./shared/grants.ts"
+import type * as PlatformError from "effect/PlatformError"
+import * as Redacted from "effect/Redacted"
 import { logIn } from "../platform/shared/layers.ts"
-import * as SignIn from "./internal/signIn.ts"
+import { withProvider } from "../token/shared/failures.ts"
 import type * as TokenError from "../token/TokenError.ts"
 import * as TokenService from "../token/TokenService.ts"
+import * as SignIn from "./internal/signIn.ts"
+import { makeClient } from "./shared/client.ts"
+import * as Grants from "./shared/grants.ts"
 import type {
   ClientAuthentication,
   ClientOptions,
   Claims,
   Endpoints,
+  GrantOptions,
   Provider,
   ServerOptions,
+  SigningKey,
   TokenOptions
 } from "./shared/options.ts"
+import { checkGrantParameters } from "./shared/parameters.ts"
 
-export type { ClientAuthentication, ClientOptions, Claims, Endpoints, Provider, ServerOptions, TokenOptions }
+export type {
+  ClientAuthentication,
+  ClientOptions,
+  Claims,
+  Endpoints,
+  GrantOptions,
+  Provider,
+  ServerOptions,
+  SigningKey,
+  TokenOptions
+}
+
+/** A secret, or an effect that reads the current one each time. */
+type SecretSource = Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
 
 /**
- * Client credentials (RFC 6749 §4.4): the client acts for itself. Each renewal is a login.
+ * Requests tokens by client credentials (RFC 6749 §4.4): the client acts for itself. Each renewal is a login.
  *
- * Fails, as all grants do, by the server's `error` code and not by the status, which servers disagree on:
- * `InvalidCredentials` for `invalid_client`, `ProviderRejected` with the code for `invalid_scope` and the like,
- * `ConfigurationInvalid` for an issuer that is not what it should be.
+ * Like all grants, it fails by the server's `error` code, whatever the HTTP status, because servers disagree on the status:
+ * with `InvalidCredentials` for `invalid_client`, with `ProviderRejected` and the code for `invalid_scope` and the like. It fails
+ * with `ConfigurationInvalid` for an issuer that is not what it should be.
  *
  * @category constructors
  * @since 0.1.0
@@ -66,48 +87,176 @@ export type { ClientAuthentication, ClientOptions, Claims, Endpoints, Provider, 
 export const clientCredentials = (
   options: ClientOptions
 ): Effect.Effect<Provider, TokenError.TokenError, HttpClient.HttpClient> =>
-  Effect.map(Grants.makeClient(options), Grants.clientCredentials)
+  Effect.map(makeClient(options), Grants.clientCredentials)
 
 /**
- * A user's name and password (RFC 6749 §4.3), for servers that still take them. A renewal is a refresh, and a login where
- * that fails. After a refused password the schedule tries no more by itself, for repeated failures can lock the account.
+ * Requests tokens with a user's name and password (RFC 6749 §4.3), at servers that still accept them. A renewal is a refresh,
+ * and a login if that fails. A refused password is not tried again for five minutes, because repeated failures can lock the
+ * account.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const password = (
   options: ClientOptions & {
-    /** The user, or an effect that is run at each login. */
-    readonly username: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
-    /** The user's password, or an effect that is run at each login. */
-    readonly password: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
+    /** The user name, or an effect that is run for each login. */
+    readonly username: SecretSource
+    /** The user's password, or an effect that is run for each login. */
+    readonly password: SecretSource
   }
 ): Effect.Effect<Provider, TokenError.TokenError, HttpClient.HttpClient> =>
-  Effect.map(Grants.makeClient(options), (client) => Grants.password(client, options))
+  Effect.map(makeClient(options), (client) => Grants.password(client, options))
 
 /**
- * A refresh token that somebody got elsewhere (RFC 6749 §6). There is no login: when it is refused, or was sent and its
- * answer lost, a person has to sign in again (`InteractionRequired`).
+ * Continues a session from a refresh token that somebody obtained elsewhere (RFC 6749 §6). There is no login: once the session
+ * has ended, a person has to sign in again (`InteractionRequired`).
  *
- * It is where a session begins and no more: it is sent once at most. What it was exchanged for is kept in the `TokenStore`,
- * if there is a durable one, and the next start with the same refresh token goes on from there. A new one begins a new
- * session: it is how somebody whose session ended starts again.
+ * The refresh token only starts the session. What it was exchanged for is kept in the `TokenStore`, if there is a durable one,
+ * and the next start with the same refresh token continues from there. Another refresh token starts another session, which is
+ * how somebody whose session has ended starts again.
+ *
+ * `rotatesRefreshToken` decides what happens if the response to a refresh is lost:
+ *
+ * - by default, the server may have replaced the refresh token, so it is not sent again, and the session has ended
+ * - with `false`, the server is known not to replace it, and the refresh is repeated with the same token
  *
  * @category constructors
  * @since 0.1.0
  */
 export const refreshToken = (
   options: ClientOptions & {
-    readonly refreshToken: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
-    /** Tells apart the sessions of one client that share a store. @default "" */
+    readonly refreshToken: SecretSource
+    /** Distinguishes the sessions of one client that share a store. @default "" */
     readonly session?: string | undefined
   }
 ): Effect.Effect<Provider, TokenError.TokenError, HttpClient.HttpClient> =>
-  Effect.map(Grants.makeClient(options), (client) => Grants.seededSession(client, options))
+  Effect.map(makeClient(options), (client) => Grants.seededSession(client, options))
+
+/**
+ * Requests tokens by a grant of any type (RFC 6749 §4.5).
+ *
+ * **Example** (Zoom's server-to-server apps)
+ *
+ * ```ts
+ * import { Config } from "effect"
+ * import { OAuth2 } from "effect-video-auth"
+ *
+ * export const zoom = OAuth2.grant({
+ *   issuer: "https://zoom.us",
+ *   discovery: { token_endpoint: "https://zoom.us/oauth/token" },
+ *   clientId: "my-app",
+ *   authentication: { method: "client_secret_basic", clientSecret: Config.Redacted("ZOOM_CLIENT_SECRET") },
+ *   grantType: "account_credentials",
+ *   parameters: { account_id: Config.Redacted("ZOOM_ACCOUNT_ID") },
+ *   renewWith: "login",
+ *   oldTokenSurvivesRefresh: false
+ * })
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const grant = (options: GrantOptions): Effect.Effect<Provider, TokenError.TokenError, HttpClient.HttpClient> =>
+  Effect.gen(function* () {
+    const { parameters, ...rest } = options
+    const client = yield* makeClient(rest)
+    return yield* withProvider(client.server.name)(
+      Effect.andThen(checkGrantParameters(parameters), Grants.grant(client, options))
+    )
+  })
+
+/** A grant with parameters of its own, which the program must not set. */
+const grantWith = (
+  options: Omit<GrantOptions, "grantType">,
+  grantType: string,
+  own: Readonly<Record<string, string | SecretSource | undefined>>
+) => {
+  const set = Object.entries(own).flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]))
+  return Effect.andThen(
+    withProvider("oauth2")(checkGrantParameters(options.parameters, Object.keys(own))),
+    grant({ ...options, grantType, parameters: { ...options.parameters, ...Object.fromEntries(set) } })
+  )
+}
+
+const accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
+
+/**
+ * Exchanges one token for another (RFC 8693): a service that received a user's token obtains one for the next API, or a
+ * workload exchanges the token of its platform.
+ *
+ * **Example** (A Kubernetes service account at a security token service)
+ *
+ * ```ts
+ * import { NodeFileSystem } from "@effect/platform-node"
+ * import { Effect } from "effect"
+ * import { OAuth2 } from "effect-video-auth"
+ *
+ * export const exchange = OAuth2.tokenExchange({
+ *   issuer: "https://login.example.com",
+ *   clientId: "my-service",
+ *   subjectToken: OAuth2.secretFile("/var/run/secrets/tokens/sts").pipe(Effect.provide(NodeFileSystem.layer)),
+ *   subjectTokenType: "urn:ietf:params:oauth:token-type:jwt",
+ *   audience: "videos",
+ *   session: "my-service"
+ * })
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const tokenExchange = (
+  options: Omit<GrantOptions, "grantType"> & {
+    /** The token of whom the new one is for, or an effect that reads the current one. */
+    readonly subjectToken: SecretSource
+    /** @default "urn:ietf:params:oauth:token-type:access_token" */
+    readonly subjectTokenType?: string | undefined
+    /** The token of who acts for the subject, or an effect that reads the current one. */
+    readonly actorToken?: SecretSource | undefined
+    /** @default "urn:ietf:params:oauth:token-type:access_token" */
+    readonly actorTokenType?: string | undefined
+    /** @default the server's */
+    readonly requestedTokenType?: string | undefined
+  }
+): Effect.Effect<Provider, TokenError.TokenError, HttpClient.HttpClient> =>
+  grantWith(options, "urn:ietf:params:oauth:grant-type:token-exchange", {
+    subject_token: options.subjectToken,
+    subject_token_type: options.subjectTokenType ?? accessTokenType,
+    actor_token: options.actorToken,
+    actor_token_type: options.actorToken && (options.actorTokenType ?? accessTokenType),
+    requested_token_type: options.requestedTokenType
+  })
+
+/**
+ * Requests tokens with a signed assertion as the grant (RFC 7523 §2.1), such as that of a Google service account.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const jwtBearer = (
+  options: Omit<GrantOptions, "grantType"> & {
+    /** The assertion, or an effect that signs or reads a new one for each login. */
+    readonly assertion: SecretSource
+  }
+): Effect.Effect<Provider, TokenError.TokenError, HttpClient.HttpClient> =>
+  grantWith(options, "urn:ietf:params:oauth:grant-type:jwt-bearer", { assertion: options.assertion })
+
+/**
+ * Reads a secret from a file, without the white space around it. Used as an option, it is read again for each request, so
+ * that a file may be replaced, as those of Kubernetes and SPIFFE are.
+ *
+ * @category secrets
+ * @since 0.1.0
+ */
+export const secretFile = (
+  path: string
+): Effect.Effect<Redacted.Redacted, PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Effect.flatMap(FileSystem.FileSystem, (files) =>
+    Effect.map(files.readFileString(path), (text) => Redacted.make(text.trim()))
+  )
 
 /**
  * Provides the token of a grant. It is kept in the `TokenStore` of the context, if there is one. A refused credential
- * fails here unless `eager` is off; a failure that passes is told on the console.
+ * fails the layer unless `eager` is off; a transient failure is logged, and the program starts anyway.
  *
  * @category layers
  * @since 0.1.0

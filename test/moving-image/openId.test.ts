@@ -59,7 +59,7 @@ describe("discovery", () => {
     ["link-insecure", "neither https nor on loopback"],
     ["link-foreign", "on a host that issuerHosts does not name"],
     ["link-missing", "names no issuer"],
-    ["configuration-issuer", "those of another issuer"]
+    ["configuration-issuer", "names another issuer"]
   ] as const)
     test(
       `refuses what it says, and sends no password, where it lies: ${lie}`,

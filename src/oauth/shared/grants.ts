@@ -1,244 +1,143 @@
-/** The grants of OAuth 2: what each asks the token endpoint for, and the `TokenProvider`s that do so. */
+/** The grants of OAuth 2 as `TokenProvider`s: what each sends to the token endpoint, and how its tokens behave. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as HttpClient from "effect/http/HttpClient"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as oauth from "oauth4webapi"
+import type { Operation, Refusal } from "../../platform/shared/authentication.ts"
+import { stretched } from "../../platform/shared/password.ts"
+import { identityOf, readSecret, type SecretSource } from "../../platform/shared/server.ts"
 import * as AccessToken from "../../token/AccessToken.ts"
-import type * as OAuth2 from "./options.ts"
+import { invalid } from "../../token/shared/failures.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import type { TokenProvider, Traits } from "../../token/TokenProvider.ts"
-import type { Operation, Refusal } from "../../platform/shared/authentication.ts"
-import {
-  ask,
-  checkPlace,
-  discover,
-  isUnreadableSuccess,
-  kept,
-  type Peer,
-  refusalWith,
-  type RequestOptions
-} from "./oauth.ts"
-import { stretched } from "../../platform/shared/password.ts"
-import { identityOf, locate, readSecret, type SecretSource, type Server } from "../../platform/shared/server.ts"
-import { invalid, withProvider } from "../../token/shared/failures.ts"
-
-/** What a client asks for, whichever its server. */
-export type GrantOptions = Omit<OAuth2.ClientOptions, keyof OAuth2.ServerOptions>
-
-/** A client, and what it asks for. */
-export interface Client extends Peer {
-  readonly options: GrantOptions
-}
+import { refusalWith } from "./errorCodes.ts"
+import { claimsAfterRefresh, withClaims } from "./idToken.ts"
+import type { Claims, GrantOptions, Provider } from "./options.ts"
+import { grantParameters, withResources } from "./parameters.ts"
+import { type Client, isUnreadableSuccess, type Request, type RequestedGrant, send } from "./requests.ts"
 
 type Renewal<A> = Effect.Effect<A, TokenError.RenewalReason>
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Clients
-// ---------------------------------------------------------------------------------------------------------------------
-
-/** All that a credential of this kind cannot have in it. */
-const lineBreak = /[\r\n]/
-
-const authenticationOf = ({
-  authentication = { method: "none" }
-}: GrantOptions): Effect.Effect<oauth.ClientAuth, TokenError.ConfigurationInvalid> => {
-  switch (authentication.method) {
-    case "none":
-      return Effect.succeed(oauth.None())
-    case "client_secret_basic":
-    case "client_secret_post": {
-      const make = authentication.method === "client_secret_basic" ? oauth.ClientSecretBasic : oauth.ClientSecretPost
-      return Effect.map(readSecret("clientSecret", authentication.clientSecret, lineBreak), make)
-    }
-    case "private_key_jwt": {
-      const { keyId, privateKey } = authentication
-      const key = Effect.isEffect(privateKey) ? privateKey : Effect.succeed(privateKey)
-      return Effect.flatMap(
-        Effect.mapError(key, () => invalid("privateKey", "the effect that reads it failed; is its variable set?")),
-        (key) =>
-          Effect.try({
-            try: () => oauth.PrivateKeyJwt(keyId === undefined ? key : { key, kid: keyId }),
-            catch: () => invalid("privateKey", "it is no private key that may sign")
-          })
-      )
-    }
-  }
-}
-
-/** A client of the server whose metadata those are. Its secret is read as it would be now, whoever has it read later. */
-export const makePeer = (
-  client: HttpClient.HttpClient,
-  server: Server,
-  hosts: ReadonlyArray<string> | undefined,
-  metadata: Peer["metadata"],
-  options: GrantOptions
-): Effect.Effect<Client, TokenError.ConfigurationInvalid> =>
-  options.clientId.trim() === ""
-    ? Effect.fail(invalid("clientId", "it is empty"))
-    : Effect.map(Effect.context<never>(), (context) => ({
-        server,
-        client,
-        hosts,
-        metadata,
-        options,
-        registration: { client_id: options.clientId },
-        authentication: Effect.provide(authenticationOf(options), context)
-      }))
-
-/** A client of the server that its options name. */
-export const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* (options: OAuth2.ClientOptions) {
-  const { discovery = "openid", issuer, issuerHosts } = options
-  const place = yield* Effect.mapError(locate(issuer), ({ problem }) => invalid("issuer", problem))
-  yield* checkPlace(issuer, "it", issuerHosts)
-  const server: Server = { platform: "oauth2", name: place.host, headers: {}, ...place }
-  const client = yield* HttpClient.HttpClient
-  const metadata =
-    typeof discovery === "object"
-      ? Effect.succeed<oauth.AuthorizationServer>({ issuer, ...discovery })
-      : yield* kept(discover(client, issuer, discovery === "openid" ? "oidc" : "oauth2", issuerHosts))
-  return yield* makePeer(client, server, issuerHosts, metadata, options)
-}, withProvider("oauth2"))
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Requests
 // ---------------------------------------------------------------------------------------------------------------------
 
-export const scopeOf = ({ scope }: GrantOptions): string | undefined =>
-  typeof scope === "string" || scope === undefined ? scope : scope.join(" ")
+/** Scopes as a string: Twitch sends a list. */
+const scopeIn = (scope: unknown): string | undefined =>
+  typeof scope === "string" ? scope : Array.isArray(scope) ? scope.filter(Predicate.isString).join(" ") : undefined
 
-const resourcesOf = ({ resource = [] }: GrantOptions): ReadonlyArray<string> =>
-  typeof resource === "string" ? [resource] : resource
-
-/** What an access token is to be good for, where a request to the token endpoint may narrow it (RFC 8707 §2.2). */
-export const narrowing = (options: GrantOptions, more?: Readonly<Record<string, string>>): URLSearchParams => {
-  const parameters = new URLSearchParams(more)
-  for (const resource of resourcesOf(options)) parameters.append("resource", resource)
-  return parameters
-}
-
-/** What asks for a grant says, whichever the grant. */
-export const parametersOf = (options: GrantOptions, more: Readonly<Record<string, string>> = {}): URLSearchParams => {
-  const scope = scopeOf(options)
-  const { audience } = options
-  return narrowing(options, {
-    ...options.parameters,
-    ...(scope !== undefined && { scope }),
-    ...(audience !== undefined && { audience }),
-    ...more
-  })
-}
-
-/** Decodes a token answer; `refresh_expires_in` is Keycloak's. */
+/**
+ * Decodes a token response of any grant. It tolerates what servers were seen to send: `refresh_expires_in` (Keycloak), a list
+ * of scopes (Twitch), a missing lifetime (Vimeo, GitHub), and the token type `BearerToken` (Apigee).
+ */
 export const decodeToken =
-  ({ lifetime }: GrantOptions) =>
+  ({ lifetime }: Pick<RequestedGrant, "lifetime">) =>
   (body: unknown): Effect.Effect<AccessToken.TokenResponse, TokenError.MalformedResponse> => {
-    const said: { readonly [member: string]: unknown } = Predicate.isObject(body) ? { ...body } : {}
-    const answer =
-      lifetime !== undefined && (said["expires_in"] ?? null) === null
-        ? { ...said, expires_in: Duration.toSeconds(Duration.fromInputUnsafe(lifetime)) }
-        : body
-    const { refresh_expires_in: refreshLifetime, scope } = said
+    const members: { readonly [member: string]: unknown } = Predicate.isObject(body) ? { ...body } : {}
+    const response = {
+      ...members,
+      ...(/^bearertoken$/i.test(String(members["token_type"])) && { token_type: "Bearer" }),
+      ...(lifetime !== undefined &&
+        (members["expires_in"] ?? null) === null && {
+          expires_in: Duration.toSeconds(Duration.fromInputUnsafe(lifetime))
+        })
+    }
+    const { refresh_expires_in: refreshLifetime } = members
+    const scope = scopeIn(members["scope"])
     const refreshSeconds = /^(number|string)$/.test(typeof refreshLifetime) ? Number(refreshLifetime) : 0
-    return Effect.map(AccessToken.decodeResponse(answer), (token) => ({
+    return Effect.map(AccessToken.decodeResponse(Predicate.isObject(body) ? response : body), (token) => ({
       ...token,
-      // Zero is a refresh token that does not expire.
+      // Zero means that the refresh token does not expire.
       ...(refreshSeconds > 0 && refreshSeconds < Infinity && { refreshExpiresIn: Duration.seconds(refreshSeconds) }),
-      ...(typeof scope === "string" && { extra: { scope } })
+      ...(scope !== undefined && { extra: { scope } })
     }))
   }
 
 /** One request to the token endpoint. */
-export const requestToken = <A = AccessToken.TokenResponse>(
-  client: Client,
-  operation: Operation,
-  write: (
-    metadata: oauth.AuthorizationServer,
-    authentication: oauth.ClientAuth,
-    options: RequestOptions
-  ) => Promise<unknown>,
-  refusal: Refusal,
-  decode: (
+interface TokenRequest {
+  readonly operation: Operation
+  readonly compose: Request<unknown>["compose"]
+  readonly refusal: Refusal
+  /** Who signed in, according to the response. */
+  readonly claims?: (
     body: unknown,
-    metadata: oauth.AuthorizationServer,
-    token: AccessToken.TokenResponse
-  ) => Effect.Effect<A, TokenError.MalformedResponse>
-): Renewal<A> =>
-  ask(client, {
+    metadata: oauth.AuthorizationServer
+  ) => Effect.Effect<Claims | undefined, TokenError.MalformedResponse>
+}
+
+/** Requests a token, once. All grants decode the response in the same way. */
+export const requestToken = (
+  client: Client,
+  { claims = () => Effect.undefined, compose, operation, refusal }: TokenRequest
+): Renewal<AccessToken.TokenResponse> =>
+  send(client, {
     endpoint: "token_endpoint",
     operation,
-    write,
+    compose,
     refusal,
     decode: (body, metadata) =>
-      Effect.flatMap(decodeToken(client.options)(body), (token) => decode(body, metadata, token))
+      Effect.flatMap(decodeToken(client.options)(body), (token) =>
+        Effect.map(claims(body, metadata), (claims) => withClaims(token, claims))
+      )
   })
 
-/** What an answer says of the token is all there is to it. */
-export const asItIs = (_body: unknown, _metadata: unknown, token: AccessToken.TokenResponse) => Effect.succeed(token)
-
-/** Asks for a token by a grant that is no more than its parameters. */
-const grant = (
-  client: Client,
-  type: string,
-  parameters: URLSearchParams,
-  advice = "check them"
-): Renewal<AccessToken.TokenResponse> =>
-  requestToken(
-    client,
-    "login",
-    (metadata, authentication, options) =>
+/** Requests a token by a grant that consists of its parameters. */
+const requestGrant = (client: Client, grantType: string, parameters: URLSearchParams, advice = "check them") =>
+  requestToken(client, {
+    operation: "login",
+    compose: (metadata, authentication, options) =>
       oauth.genericTokenEndpointRequest(
         metadata,
         client.registration,
         authentication,
-        type,
-        // Each attempt adds to its own.
+        grantType,
+        // The client's authentication adds parameters, so each request gets a copy.
         new URLSearchParams(parameters),
         options
       ),
-    refusalWith(advice),
-    asItIs
-  )
+    refusal: refusalWith({ grant: advice, client: client.clientAdvice })
+  })
 
-/** Refreshes, once. A server that gives no new refresh token leaves the old one in force, unless it is known to rotate. */
+/**
+ * Refreshes, once. If the server returns no new refresh token, the old one stays in force, unless the server is known to
+ * rotate them.
+ */
 const refresh =
-  (client: Client): NonNullable<TokenProvider["refresh"]> =>
+  (client: Client, keepsClaims = false): NonNullable<TokenProvider["refresh"]> =>
   (current) => {
     const { refreshToken } = current
     if (refreshToken === undefined) return Effect.fail(new TokenError.RefreshTokenRejected({}))
-    const additionalParameters = narrowing(client.options, client.options.refreshParameters)
-    return Effect.map(
-      requestToken(
-        client,
-        "refresh",
-        (metadata, authentication, options) =>
-          oauth.refreshTokenGrantRequest(metadata, client.registration, authentication, Redacted.value(refreshToken), {
-            ...options,
-            additionalParameters
-          }),
-        refusalWith(""),
-        asItIs
-      ),
-      (answer) =>
-        answer.refreshToken === undefined && client.options.rotatesRefreshToken !== true
-          ? { ...answer, refreshToken }
-          : answer
+    const additionalParameters = withResources(client.options, client.options.refreshParameters)
+    const request = requestToken(client, {
+      operation: "refresh",
+      compose: (metadata, authentication, options) =>
+        oauth.refreshTokenGrantRequest(metadata, client.registration, authentication, Redacted.value(refreshToken), {
+          ...options,
+          additionalParameters
+        }),
+      refusal: refusalWith({ grant: "", client: client.clientAdvice }),
+      ...(keepsClaims && { claims: (body, metadata) => claimsAfterRefresh(client, metadata, body, current) })
+    })
+    return Effect.map(request, (response) =>
+      response.refreshToken === undefined && client.options.rotatesRefreshToken !== true
+        ? { ...response, refreshToken }
+        : response
     )
   }
 
-/** Revokes a token. The content of a success is not looked at (RFC 7009 §2.2). */
+/** Revokes a token. The content of a success is ignored (RFC 7009 §2.2). */
 const revoke =
-  (client: Client): OAuth2.Provider["revoke"] =>
+  (client: Client): Provider["revoke"] =>
   (token) =>
     Effect.flatMap(client.metadata, ({ revocation_endpoint }) => {
       const { accessToken, refreshToken } = token
       if (revocation_endpoint === undefined) return Effect.void
       const hint = refreshToken === undefined ? "access_token" : "refresh_token"
-      return ask(client, {
+      return send(client, {
         endpoint: "revocation_endpoint",
         operation: "login",
-        write: (metadata, authentication, options) =>
+        compose: (metadata, authentication, options) =>
           oauth.revocationRequest(
             metadata,
             client.registration,
@@ -246,100 +145,189 @@ const revoke =
             Redacted.value(refreshToken ?? accessToken),
             { ...options, additionalParameters: { token_type_hint: hint } }
           ),
-        refusal: refusalWith("check them"),
+        refusal: refusalWith({ grant: "check them", client: client.clientAdvice }),
         decode: () => Effect.void
       }).pipe(Effect.catchIf(isUnreadableSuccess, () => Effect.void))
     })
 
 // ---------------------------------------------------------------------------------------------------------------------
+// Identities
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** Names an identity by everything that decides which token it gets: server, grant, parameters and credential. */
+const identityFor = (client: Client, grant: string, credential: Renewal<ReadonlyArray<string>>): Renewal<string> =>
+  Effect.flatMap(credential, (credential) => {
+    const { options } = client
+    const parameters = [grantParameters(options), withResources(options, options.refreshParameters)].map(String)
+    return identityOf(client.server, JSON.stringify([client.endpoints, grant, ...parameters, ...credential]))
+  })
+
+// ---------------------------------------------------------------------------------------------------------------------
 // Providers
 // ---------------------------------------------------------------------------------------------------------------------
 
-const traitsOf = ({ rotatesRefreshToken = true }: GrantOptions) => ({
-  rotatesRefreshToken,
-  loginSupersedesRefresh: false,
-  oldTokenSurvivesRefresh: true
-})
-
-/** A secret of the client is part of its name, for who knows the client id alone must not be given its token. */
-const clientNamed = ({ authentication, clientId }: GrantOptions) =>
-  authentication !== undefined && "clientSecret" in authentication
-    ? Effect.flatMap(readSecret("clientSecret", authentication.clientSecret, lineBreak), (password) =>
-        stretched({ username: clientId, password })
-      )
-    : Effect.succeed(clientId)
-
-const named = (client: Client, grant: string, credential: Renewal<string>): Renewal<string> =>
-  Effect.flatMap(credential, (credential) =>
-    identityOf(client.server, [grant, String(parametersOf(client.options)), credential].join("\n"))
-  )
-
-const provider = (
+const makeProvider = (
   client: Client,
   own: Pick<TokenProvider, "identity" | "login" | "refresh"> & {
-    readonly traits: Pick<Traits, "renewWith" | "locksAccount">
+    readonly traits: Pick<Traits, "renewWith"> & Partial<Traits>
   }
-): OAuth2.Provider => ({
-  ...own,
-  name: client.server.name,
-  traits: { ...traitsOf(client.options), ...own.traits },
-  revoke: revoke(client)
-})
+): Provider => {
+  const { rotatesRefreshToken = true } = client.options
+  return {
+    ...own,
+    name: client.server.name,
+    traits: { rotatesRefreshToken, loginSupersedesRefresh: false, oldTokenSurvivesRefresh: true, ...own.traits },
+    revoke: revoke(client)
+  }
+}
 
-export const clientCredentials = (client: Client): OAuth2.Provider =>
-  provider(client, {
-    identity: named(client, "client_credentials", clientNamed(client.options)),
-    // RFC 6749 §4.4.3: there should be no refresh token, and there is no need of one.
-    login: Effect.map(grant(client, "client_credentials", parametersOf(client.options)), (token) => ({
+export const clientCredentials = (client: Client): Provider =>
+  makeProvider(client, {
+    identity: identityFor(
+      client,
+      "client_credentials",
+      Effect.map(client.identity, (identity) => [identity])
+    ),
+    // RFC 6749 §4.4.3: there should be no refresh token, and the client does not need one.
+    login: Effect.map(requestGrant(client, "client_credentials", grantParameters(client.options)), (token) => ({
       ...token,
       refreshToken: undefined
     })),
     traits: { renewWith: "login" }
   })
 
+/** A user name and a password are single lines. */
+const lineBreak = /[\r\n]/
+
 export const password = (
   client: Client,
   user: { readonly username: SecretSource; readonly password: SecretSource }
-): OAuth2.Provider => {
+): Provider => {
   const credentials = Effect.all({
     username: readSecret("username", user.username, lineBreak),
     password: readSecret("password", user.password, lineBreak)
   })
-  const advice = "check username and password, for repeated failures can lock the account"
-  return provider(client, {
-    identity: named(
+  const advice = "check username and password; repeated failures can lock the account"
+  return makeProvider(client, {
+    identity: identityFor(
       client,
       "password",
-      Effect.flatMap(credentials, (user) =>
-        Effect.map(Effect.all([stretched(user), clientNamed(client.options)]), (names) => names.join("\n"))
-      )
+      Effect.flatMap(credentials, (user) => Effect.all([stretched(user), client.identity]))
     ),
-    login: Effect.flatMap(credentials, (user) => grant(client, "password", parametersOf(client.options, user), advice)),
+    login: Effect.flatMap(credentials, (user) =>
+      requestGrant(client, "password", grantParameters(client.options, user), advice)
+    ),
     refresh: refresh(client),
     traits: { renewWith: "refresh-then-login", locksAccount: true }
   })
 }
 
-/** A session that a person began: it can be refreshed, and not begun again without one. */
-export const session = (client: Client, name = "", begunWith: Renewal<string> = Effect.succeed("")): OAuth2.Provider =>
-  provider(client, {
-    identity: named(
+type Parameters = NonNullable<GrantOptions["parameters"]>
+
+/** Nothing is forbidden in a parameter: a SAML assertion has line breaks. */
+const nothing = /(?!)/
+
+const readParameters = (parameters: Parameters): Renewal<Readonly<Record<string, string>>> =>
+  Effect.map(
+    Effect.forEach(Object.entries(parameters), ([name, value]) =>
+      Effect.map(
+        typeof value === "string" ? Effect.succeed(value) : readSecret(name, value, nothing),
+        (value): [string, string] => [name, value]
+      )
+    ),
+    Object.fromEntries<string>
+  )
+
+/** What distinguishes parameters from others: their values, or the name of the session for those that change. */
+const parametersIdentity = ({ parameters = {}, session }: GrantOptions): Renewal<ReadonlyArray<string>> => {
+  const open = Object.entries(parameters).filter(([, value]) => typeof value === "string")
+  const secret = Object.entries(parameters).filter(
+    ([, value]) => typeof value !== "string" && !(session !== undefined && Effect.isEffect(value))
+  )
+  return Effect.flatMap(readParameters(Object.fromEntries(secret)), (secrets) =>
+    Effect.map(
+      stretched({ username: JSON.stringify([open, session ?? null]), password: JSON.stringify(secrets) }),
+      (identity) => [identity]
+    )
+  )
+}
+
+/** Grant types whose credential is good for once; sending it again at each renewal would end what it led to. */
+const singleUse = new Set(["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"])
+
+/** A grant of any type, such as token exchange and JWT bearer. */
+export const grant = (
+  client: Client,
+  options: GrantOptions
+): Effect.Effect<Provider, TokenError.ConfigurationInvalid> => {
+  const {
+    grantType,
+    locksAccount,
+    oldTokenSurvivesRefresh,
+    parameters = {},
+    renewWith = "refresh-then-login"
+  } = options
+  if (grantType.trim() === "") return Effect.fail(invalid("grantType", "it is empty"))
+  if (singleUse.has(grantType)) {
+    return Effect.fail(
+      invalid(
+        "grantType",
+        "its code or token is good for once; use AuthorizationCode, DeviceAuthorization or refreshToken"
+      )
+    )
+  }
+  return Effect.succeed(
+    makeProvider(client, {
+      identity: identityFor(
+        client,
+        `grant ${grantType}`,
+        Effect.map(Effect.all([client.identity, parametersIdentity(options)]), ([identity, more]) => [
+          identity,
+          ...more
+        ])
+      ),
+      login: Effect.flatMap(readParameters(parameters), (parameters) =>
+        requestGrant(client, grantType, grantParameters(client.options, parameters), "check the grant's parameters")
+      ),
+      refresh: refresh(client),
+      traits: {
+        renewWith,
+        ...(oldTokenSurvivesRefresh !== undefined && { oldTokenSurvivesRefresh }),
+        ...(locksAccount !== undefined && { locksAccount })
+      }
+    })
+  )
+}
+
+/** A session that a person started. It can be refreshed, but not started again without a person. */
+export const session = (
+  client: Client,
+  name = "",
+  startedWith: Renewal<ReadonlyArray<string>> = Effect.succeed([])
+): Provider =>
+  makeProvider(client, {
+    // The client's secret is not part of it: the session goes on when the secret is replaced.
+    identity: identityFor(
       client,
       "session",
-      Effect.map(begunWith, (token) => [client.options.clientId, name, token].join("\n"))
+      Effect.map(startedWith, (credential) => [client.options.clientId, name, ...credential])
     ),
-    refresh: refresh(client),
+    refresh: refresh(client, true),
     traits: { renewWith: "refresh" }
   })
 
-/** A session that a refresh token begins. Another one begins another session, whatever became of the earlier one. */
+/** A session that starts with a refresh token. Another refresh token starts another session, whatever became of the first. */
 export const seededSession = (
   client: Client,
   options: { readonly refreshToken: SecretSource; readonly session?: string | undefined }
-): OAuth2.Provider => {
+): Provider => {
   const token = readSecret("refreshToken", options.refreshToken, lineBreak)
   return {
-    ...session(client, options.session, token),
+    ...session(
+      client,
+      options.session,
+      Effect.map(token, (token) => [token])
+    ),
     seed: Effect.map(token, (token) => Redacted.make(token, { label: "refresh_token" }))
   }
 }

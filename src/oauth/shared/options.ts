@@ -1,4 +1,4 @@
-/** The options and models of OAuth 2 clients, which `OAuth2` publishes. */
+/** The options and models of OAuth 2 clients, which `OAuth2` and the interactive grants publish. */
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -10,7 +10,7 @@ import type * as TokenError from "../../token/TokenError.ts"
 import type { TokenProvider } from "../../token/TokenProvider.ts"
 
 /**
- * Endpoints of a server that publishes no metadata, under their names of RFC 8414 §2.
+ * The endpoints of a server that publishes no metadata, named as in RFC 8414 §2.
  *
  * @category options
  * @since 0.1.0
@@ -23,61 +23,124 @@ export interface Endpoints {
 }
 
 /**
- * Which authorization server it is.
+ * Which authorization server to use.
  *
  * @category options
  * @since 0.1.0
  */
 export interface ServerOptions {
-  /** Its issuer identifier, to the letter: https, or http on loopback. */
+  /** The issuer identifier, exactly as the server writes it: https, or http on loopback. */
   readonly issuer: string
   /**
-   * Where its endpoints are: in the document of OpenID Connect Discovery (below the issuer), in that of RFC 8414 (the
-   * issuer's path comes last), or here. A document is kept for as long as its HTTP headers say, ten minutes where they say
-   * nothing, and until there is a newer one while its server is down.
+   * Where the endpoints are found: in the OpenID Connect Discovery document (below the issuer), in the RFC 8414 document
+   * (which puts the issuer's path last), or in this option. A document is cached for as long as its HTTP headers say, for ten
+   * minutes where they say nothing, and is still used while its server is down.
    * @default "openid"
    */
   readonly discovery?: "openid" | "oauth2" | Endpoints | undefined
   /**
-   * Hosts, with their ports, that issuer and endpoints may be on.
-   * @default any: the issuer, which https vouches for, says where its endpoints are
+   * Hosts, with their ports, on which issuer and endpoints may be.
+   * @default any host: the issuer, which https authenticates, says where its endpoints are
    */
   readonly issuerHosts?: ReadonlyArray<string> | undefined
+  /**
+   * The tenants that may issue ID tokens, for a server whose metadata has `{tenantid}` in its issuer, as Entra ID's for the
+   * issuers `https://login.microsoftonline.com/common/v2.0` and `…/organizations/v2.0`. With `"any"`, people of every tenant
+   * can sign in. An ID token must name the issuer of its own tenant either way.
+   * @default none: an issuer with `{tenantid}` is refused
+   */
+  readonly tenants?: "any" | ReadonlyArray<string> | undefined
 }
 
 /**
- * How a client shows who it is, by the method's name in RFC 8414 and OpenID Connect Core §9. Secrets and keys may be
- * effects, which are run at each exchange.
+ * A key for `private_key_jwt`, with the header members that belong to it, for keys that rotate.
  *
- * **Example** (A private key)
+ * @category options
+ * @since 0.1.0
+ */
+export interface SigningKey {
+  readonly privateKey: CryptoKey
+  /** The header's `kid`. */
+  readonly keyId?: string | undefined
+  /** Other header members, such as `x5t` and `x5t#S256`, the thumbprints of the key's certificate. */
+  readonly header?: Readonly<Record<string, string | ReadonlyArray<string>>> | undefined
+}
+
+/**
+ * How a client authenticates, by the method's name in RFC 8414 and OpenID Connect Core §9. Secrets, keys and assertions may
+ * be effects, which are run for each request.
+ *
+ * **Example** (Signing with a private key)
  *
  * ```ts
  * import type { OAuth2 } from "effect-video-auth"
  *
  * export const signedWith = async (pkcs8: Uint8Array<ArrayBuffer>): Promise<OAuth2.ClientAuthentication> => ({
  *   method: "private_key_jwt",
- *   privateKey: await crypto.subtle.importKey("pkcs8", pkcs8, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]),
+ *   privateKey: await crypto.subtle.importKey("pkcs8", pkcs8, { name: "ECDSA", namedCurve: "P-256" }, true, ["sign"]),
  *   keyId: "2026"
  * })
+ * ```
+ *
+ * **Example** (A workload without a secret: Kubernetes replaces the token in the file)
+ *
+ * ```ts
+ * import { NodeFileSystem } from "@effect/platform-node"
+ * import { Effect } from "effect"
+ * import { OAuth2 } from "effect-video-auth"
+ *
+ * export const authentication: OAuth2.ClientAuthentication = {
+ *   method: "client_assertion",
+ *   assertion: OAuth2.secretFile("/var/run/secrets/tokens/keycloak").pipe(Effect.provide(NodeFileSystem.layer))
+ * }
  * ```
  *
  * @category options
  * @since 0.1.0
  */
 export type ClientAuthentication =
-  /** A public client: it says who it is and proves nothing. */
+  /** A public client, which sends its client id and proves nothing. */
   | { readonly method: "none" }
-  | { readonly method: "client_secret_basic" | "client_secret_post"; readonly clientSecret: SecretSource }
+  | {
+      readonly method: "client_secret_basic"
+      readonly clientSecret: SecretSource
+      /**
+       * How client id and secret are written before they are joined and encoded in Base64: `form` as RFC 6749 §2.3.1 wants it,
+       * or `raw` for servers that decode only the Base64. The two differ if either contains anything but letters and digits.
+       * @default "form"
+       */
+      readonly encoding?: "form" | "raw" | undefined
+    }
+  | { readonly method: "client_secret_post"; readonly clientSecret: SecretSource }
+  /** Signs an assertion for each request (RFC 7523 §2.2). */
   | {
       readonly method: "private_key_jwt"
-      /** For signing: RSA, ECDSA or Ed25519, extractable or not. */
-      readonly privateKey: CryptoKey | Effect.Effect<CryptoKey, unknown>
-      /** `kid` of the key, where the server knows several. */
+      /**
+       * An RSA, ECDSA or Ed25519 key that may sign, or an effect that reads the current one. Processes share the token of an
+       * ECDSA or RSA-PSS key in a store only if the key is extractable.
+       */
+      readonly privateKey: CryptoKey | Effect.Effect<CryptoKey | SigningKey, unknown>
+      /** The header's `kid`, where the server knows several keys. */
       readonly keyId?: string | undefined
+      /**
+       * The assertion's `aud`: the server's issuer, its token endpoint, or any other value.
+       * @default "issuer", and "token_endpoint" where the issuer contains `{tenantid}`
+       */
+      readonly audience?: "issuer" | "token_endpoint" | (string & {}) | undefined
+      /** Other header members. Entra ID wants `x5t` or `x5t#S256`, the thumbprint of the key's certificate. */
+      readonly header?: SigningKey["header"]
+    }
+  /** Sends an assertion that something else issued and signed: Kubernetes, SPIFFE, GitHub Actions (RFC 7521 §4.2). */
+  | {
+      readonly method: "client_assertion"
+      /** The assertion, or an effect that reads the current one. */
+      readonly assertion: SecretSource
+      /** @default "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" */
+      readonly type?: string | undefined
     }
 
 /**
- * What a client asks for, at which server.
+ * What a client asks for, and at which server.
  *
  * @category options
  * @since 0.1.0
@@ -88,57 +151,108 @@ export interface ClientOptions extends ServerOptions {
   readonly authentication?: ClientAuthentication | undefined
   /** Scopes, separated by spaces or in a list. @default the server's */
   readonly scope?: string | ReadonlyArray<string> | undefined
-  /** For which API, where the server has it named so. */
-  readonly audience?: string | undefined
-  /** For which APIs (RFC 8707): absolute URIs. Sent with refreshes too. */
+  /** The APIs the token is for, at servers that name them so (Auth0; RFC 8693). */
+  readonly audience?: string | ReadonlyArray<string> | undefined
+  /** The APIs the token is for (RFC 8707), as absolute URIs. Sent with refreshes too. */
   readonly resource?: string | ReadonlyArray<string> | undefined
-  /** What else the server wants to be told by the request that asks for a grant. */
+  /**
+   * Other parameters of the request that asks for a grant. Those that this library sets, such as `grant_type` and `scope`, are
+   * refused with `ConfigurationInvalid`.
+   */
   readonly parameters?: Readonly<Record<string, string>> | undefined
-  /** What else it wants to be told by refreshes. */
+  /** Other parameters of refreshes, with the same exceptions; a `scope` is allowed. */
   readonly refreshParameters?: Readonly<Record<string, string>> | undefined
   /**
-   * Whether a refresh uses up its refresh token and gives another. `true`: none is sent twice, and an answer without one
-   * leaves none. `false`: the same one is sent again and again, also after an answer that was lost.
-   * @default none is sent twice, and an answer without one leaves the one before in force (RFC 6749 §6)
+   * Whether a refresh uses up its refresh token and returns another.
+   *
+   * - `true`: no refresh token is sent twice, and a response without one leaves none
+   * - `false`: the same refresh token is sent again and again, also after a response was lost
+   *
+   * @default no refresh token is sent twice, and a response without one leaves the old one in force (RFC 6749 §6)
    */
   readonly rotatesRefreshToken?: boolean | undefined
-  /** How long access tokens live, where answers do not say it (RFC 6749 §5.1 lets the documents say it). */
+  /** How long access tokens live at a server whose responses don't say it (RFC 6749 §5.1), such as Vimeo and GitHub. */
   readonly lifetime?: Duration.Input | undefined
+  /**
+   * The algorithm that ID tokens are signed with.
+   * @default one that the server's metadata names, and "RS256" if it names none
+   */
+  readonly idTokenAlgorithm?: string | undefined
+  /** How far the clocks of this machine and of the server may differ when an ID token is checked. @default 30 seconds */
+  readonly clockTolerance?: Duration.Input | undefined
 }
 
 /**
- * What a grant is renewed by: a `TokenProvider` that can also revoke what it got.
+ * A grant of any type: its parameters, and how the server's tokens behave.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface GrantOptions extends Omit<ClientOptions, "parameters"> {
+  /** The value of `grant_type`, such as `urn:ietf:params:oauth:grant-type:token-exchange`. */
+  readonly grantType: string
+  /**
+   * Parameters of the grant. A secret is a `Redacted`, or an effect that reads the current one for each request. Those that this
+   * library sets, such as `grant_type`, and those that have an option of their own, such as `scope`, are refused.
+   */
+  readonly parameters?: Readonly<Record<string, string | SecretSource>> | undefined
+  /**
+   * What a renewal does: refresh, and repeat the grant if that fails or there is no refresh token; or always repeat the grant.
+   * @default "refresh-then-login"
+   */
+  readonly renewWith?: "refresh-then-login" | "login" | undefined
+  /**
+   * Whether an access token stays valid when the next one is issued. Set it to `false` at servers that end it, as Zoom may: then
+   * callers wait for a renewal under way, and are not given a token that may have ended.
+   * @default true
+   */
+  readonly oldTokenSurvivesRefresh?: boolean | undefined
+  /**
+   * Whether repeated failures lock an account. Then a refused grant is not repeated for five minutes.
+   * @default false
+   */
+  readonly locksAccount?: boolean | undefined
+  /**
+   * Whose token it is, among those that share a store. Name it if an effect reads a parameter that changes, such as a token
+   * that Kubernetes replaces each hour: then a restarted process finds the stored token again.
+   * @default identified by all parameters, with the values that effects read at the start
+   */
+  readonly session?: string | undefined
+}
+
+/**
+ * Obtains and renews the tokens of a grant: a `TokenProvider` that can also revoke what it got.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Provider extends TokenProvider {
-  /** Revokes the refresh token, or else the access token (RFC 7009); nothing at a server that has no endpoint for it. */
+  /** Revokes the refresh token, or else the access token (RFC 7009). Does nothing if the server has no endpoint for it. */
   readonly revoke: (token: AccessToken) => Effect.Effect<void, TokenError.RenewalReason>
-  /** The refresh token that a session begins with, where its store has none. */
+  /** The refresh token that a session starts with if its store has none. */
   readonly seed?: Effect.Effect<Redacted.Redacted, TokenError.RenewalReason> | undefined
 }
 
 /**
- * A token, and what to do about it.
+ * How a token is renewed and revoked.
  *
  * @category options
  * @since 0.1.0
  */
 export interface TokenOptions {
-  /** @default RenewalPolicy.Options of all defaults; `fatalFor` is five minutes for {@link password} */
+  /** @default the defaults of RenewalPolicy.Options; `fatalFor` is five minutes where repeated failures lock the account */
   readonly policy?: RenewalPolicy.Options | undefined
   /**
    * When tokens are revoked (RFC 7009): when somebody signs out (`TokenService.invalidate`), also when the scope closes, or
-   * never. Do not revoke on close what other processes share. A revocation that fails is logged.
+   * never. Do not revoke on close if other processes share the token. A revocation that fails is logged.
    * @default "sign-out"
    */
   readonly revoke?: "sign-out" | "close" | "never" | undefined
 }
 
 /**
- * What an ID token says of the person who signed in: `iss`, `sub`, and what the server adds. Checked as OpenID Connect Core
- * §3.1.3.7 wants it.
+ * The claims of an ID token, which say who signed in: `iss`, `sub`, and what the server adds. They were checked as OpenID
+ * Connect Core §3.1.3.7 requires for a token that came from the token endpoint over TLS.
  *
  * @category models
  * @since 0.1.0
@@ -150,41 +264,47 @@ export interface Claims {
 }
 
 /**
- * How the flow goes, whichever the server.
+ * Options of the authorization code flow, for any server.
  *
  * @category options
  * @since 0.1.0
  */
 export interface FlowOptions extends TokenOptions {
-  /** Where the server sends the browser back to, as it is registered there: an absolute URL. */
+  /**
+   * Where the server sends the browser back to, exactly as registered there: https, http on loopback, or a scheme that belongs
+   * to the application and has a dot in it (RFC 8252 §7.1), without a fragment. Anything else is refused.
+   */
   readonly redirectUri: string
-  /** What else the authorization endpoint is to be told, as in `{ prompt: "login" }`. */
+  /**
+   * Other parameters of the authorization request, such as `{ prompt: "login" }`. Those that this library sets, such as
+   * `state`, are refused with `ConfigurationInvalid`.
+   */
   readonly authorizationParameters?: Readonly<Record<string, string>> | undefined
-  /** Tells apart the people who sign in to one client and share a store, as by the id of their session. @default "" */
+  /** Distinguishes people who sign in to one client and share a store, such as by the id of their session. @default "" */
   readonly session?: string | undefined
 }
 
 /**
- * What one sign-in begins with.
+ * Options of a single sign-in.
  *
  * @category options
  * @since 0.1.0
  */
 export interface StartOptions {
-  /** Where the person was; `finish` gives it back. */
+  /** Where the person was; `finish` returns it. */
   readonly returnTo?: string | undefined
-  /** What the authorization endpoint is to be told this time, as in `{ login_hint: "ada" }`. */
+  /** Parameters of this authorization request, such as `{ login_hint: "ada" }`. */
   readonly parameters?: Readonly<Record<string, string>> | undefined
 }
 
 /**
- * Somebody who signed in.
+ * A finished sign-in.
  *
  * @category models
  * @since 0.1.0
  */
 export interface SignedIn {
-  /** Who it is, where the scope has `openid`. */
+  /** Who signed in, if the scope contains `openid`. */
   readonly claims: Option.Option<Claims>
   readonly returnTo: Option.Option<string>
 }

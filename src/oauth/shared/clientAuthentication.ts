@@ -1,0 +1,175 @@
+/** How a client authenticates at an authorization server, and how it is identified among those that share a store. */
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import * as Hex from "effect/encoding/Hex"
+import * as oauth from "oauth4webapi"
+import { stretched } from "../../platform/shared/password.ts"
+import { readSecret } from "../../platform/shared/server.ts"
+import { invalid } from "../../token/shared/failures.ts"
+import type * as TokenError from "../../token/TokenError.ts"
+import type { ClientAuthentication, SigningKey } from "./options.ts"
+import { isTemplate } from "./tenants.ts"
+
+type Renewal<A> = Effect.Effect<A, TokenError.RenewalReason>
+
+/** A client id and a secret are single lines. */
+const lineBreak = /[\r\n]/
+
+type PrivateKeyJwt = Extract<ClientAuthentication, { readonly method: "private_key_jwt" }>
+
+/** Members of the header that this library sets. */
+const reservedHeader = ["alg", "kid"]
+
+/** The key to sign with now, with the header members that belong to it. */
+const readSigningKey = (authentication: PrivateKeyJwt): Renewal<SigningKey> => {
+  const { privateKey } = authentication
+  const key: Renewal<CryptoKey | SigningKey> = Effect.isEffect(privateKey)
+    ? Effect.mapError(privateKey, () => invalid("privateKey", "the effect that reads it failed; is its variable set?"))
+    : Effect.succeed(privateKey)
+  return Effect.flatMap(key, (read) => {
+    const own = "privateKey" in read ? read : { privateKey: read }
+    const signingKey = {
+      privateKey: own.privateKey,
+      keyId: own.keyId ?? authentication.keyId,
+      header: { ...authentication.header, ...own.header }
+    }
+    const reserved = reservedHeader.find((name) => Object.hasOwn(signingKey.header, name))
+    return reserved === undefined
+      ? Effect.succeed(signingKey)
+      : Effect.fail(
+          invalid("header", reserved === "kid" ? "kid is set by keyId" : `${reserved} follows from the private key`)
+        )
+  })
+}
+
+const audienceOf = ({ audience }: PrivateKeyJwt, { issuer, token_endpoint }: oauth.AuthorizationServer) => {
+  // A template names no server, and Entra ID, which has one, wants its token endpoint.
+  if (audience === "token_endpoint" || (audience === undefined && isTemplate(issuer))) return token_endpoint
+  return audience === undefined || audience === "issuer" ? issuer : audience
+}
+
+/** Signs a new assertion for each request (RFC 7523 §2.2). */
+const privateKeyJwt = (authentication: PrivateKeyJwt): Renewal<oauth.ClientAuth> =>
+  Effect.flatMap(readSigningKey(authentication), ({ header = {}, keyId, privateKey }) =>
+    Effect.try({
+      try: (): oauth.ClientAuth => {
+        const sign = (server: oauth.AuthorizationServer) =>
+          oauth.PrivateKeyJwt(keyId === undefined ? privateKey : { key: privateKey, kid: keyId }, {
+            [oauth.modifyAssertion]: (assertionHeader, payload) => {
+              for (const [name, value] of Object.entries(header)) {
+                assertionHeader[name] = typeof value === "string" ? value : [...value]
+              }
+              payload["aud"] = audienceOf(authentication, server)
+            }
+          })
+        // Only the key can be wrong, so any server shows that before a request is made.
+        sign({ issuer: "" })
+        return (server, client, body, headers) => sign(server)(server, client, body, headers)
+      },
+      catch: () => invalid("privateKey", "it is not a private key that may sign")
+    })
+  )
+
+/** RFC 7617, without the form encoding that RFC 6749 §2.3.1 adds. */
+const rawBasic =
+  (clientSecret: string): oauth.ClientAuth =>
+  (_server, { client_id }, _body, headers) =>
+    headers.set("authorization", `Basic ${Base64.encode(`${client_id}:${clientSecret}`)}`)
+
+const clientAssertion =
+  (assertion: string, type: string): oauth.ClientAuth =>
+  (_server, { client_id }, body) => {
+    body.set("client_id", client_id)
+    body.set("client_assertion_type", type)
+    body.set("client_assertion", assertion)
+  }
+
+const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+/** Authenticates a client, with its secret, key or assertion as it is now. */
+export const authenticate = (authentication: ClientAuthentication): Renewal<oauth.ClientAuth> => {
+  switch (authentication.method) {
+    case "none":
+      return Effect.succeed(oauth.None())
+    case "client_secret_basic":
+      return Effect.map(
+        readSecret("clientSecret", authentication.clientSecret, lineBreak),
+        authentication.encoding === "raw" ? rawBasic : oauth.ClientSecretBasic
+      )
+    case "client_secret_post":
+      return Effect.map(readSecret("clientSecret", authentication.clientSecret, lineBreak), oauth.ClientSecretPost)
+    case "private_key_jwt":
+      return privateKeyJwt(authentication)
+    case "client_assertion":
+      return Effect.map(readSecret("assertion", authentication.assertion, lineBreak), (assertion) =>
+        clientAssertion(assertion.trim(), authentication.type ?? jwtBearer)
+      )
+  }
+}
+
+/** What to check when a server does not accept the client. */
+export const adviceFor = ({ method, ...authentication }: ClientAuthentication): string => {
+  switch (method) {
+    case "none":
+      return "check the client id; the server may want the client to authenticate"
+    case "client_secret_basic":
+      return "encoding" in authentication && authentication.encoding === "raw"
+        ? "check client id and secret; the server may want them form-encoded (encoding: form)"
+        : "check client id and secret; the server may want them without form encoding (encoding: raw) or in the body (client_secret_post)"
+    case "client_secret_post":
+      return "check client id and secret; the server may want them in a header (client_secret_basic)"
+    case "private_key_jwt":
+      return "check client id, key and keyId; the server may want another audience or header"
+    case "client_assertion":
+      return "check client id and assertion: its issuer, subject, audience and expiry"
+  }
+}
+
+/** Names of keys that can neither be exported nor give the same signature twice. */
+const opaqueKeys = new WeakMap<CryptoKey, string>()
+
+/**
+ * Identifies a private key. `identityOf` hashes the result, so that nothing of the key is revealed. A key that can neither be
+ * exported nor gives the same signature twice (ECDSA, RSA-PSS) is known in this process only.
+ */
+const keyIdentity = async (key: CryptoKey): Promise<string> => {
+  if (key.extractable) {
+    const { crv, d, n, x } = await crypto.subtle.exportKey("jwk", key)
+    return JSON.stringify([crv, n, x, d])
+  }
+  const { name } = key.algorithm
+  if (name === "RSASSA-PKCS1-v1_5" || name === "Ed25519") {
+    const signature = await crypto.subtle.sign(name, key, new TextEncoder().encode("effect-video-auth/identity"))
+    return Hex.encode(new Uint8Array(signature))
+  }
+  const known = opaqueKeys.get(key) ?? crypto.randomUUID()
+  opaqueKeys.set(key, known)
+  return known
+}
+
+/**
+ * Identifies a client together with its secret, key or assertion: a program that knows only the client id must not be given
+ * the token that another one stored.
+ */
+export const clientIdentity = (clientId: string, authentication: ClientAuthentication): Renewal<string> => {
+  switch (authentication.method) {
+    case "none":
+      return Effect.succeed(JSON.stringify([clientId]))
+    case "client_secret_basic":
+    case "client_secret_post":
+      return Effect.flatMap(readSecret("clientSecret", authentication.clientSecret, lineBreak), (password) =>
+        stretched({ username: clientId, password })
+      )
+    case "private_key_jwt":
+      return Effect.flatMap(readSigningKey(authentication), ({ keyId, privateKey }) =>
+        Effect.tryPromise({
+          try: async () => JSON.stringify([clientId, keyId, await keyIdentity(privateKey)]),
+          catch: () => invalid("privateKey", "it is not a private key that may sign")
+        })
+      )
+    case "client_assertion":
+      return Effect.map(readSecret("assertion", authentication.assertion, lineBreak), (assertion) =>
+        JSON.stringify([clientId, assertion])
+      )
+  }
+}

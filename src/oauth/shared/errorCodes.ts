@@ -1,0 +1,120 @@
+/** What an error of an authorization server means. Servers agree on its code far more than on the HTTP status. */
+import * as Predicate from "effect/Predicate"
+import type { Operation, Refusal } from "../../platform/shared/authentication.ts"
+import * as TokenError from "../../token/TokenError.ts"
+import { invalid } from "../../token/shared/failures.ts"
+
+/** Codes of RFC 6749 §4.1.2.1 and §5.2, RFC 7009 §2.2.1, RFC 8628 §3.5, RFC 8707 §2 and OpenID Connect Core §3.1.2.6. */
+const details = {
+  access_denied: "access was denied; the person may have refused",
+  account_selection_required: "",
+  authorization_pending: "nobody has entered the code yet",
+  consent_required: "",
+  expired_token: "the code expired before anybody entered it; start again",
+  interaction_required: "",
+  invalid_client: "",
+  invalid_grant: "",
+  invalid_request: "",
+  invalid_scope: "the scope is unknown, or not allowed for this client",
+  invalid_target: "the resource or audience is unknown, or not allowed for this client",
+  login_required: "",
+  server_error: "",
+  slow_down: "the client polls too often",
+  temporarily_unavailable: "",
+  unauthorized_client: "this client may not use this grant, or the server did not recognize it",
+  unsupported_grant_type: "the server does not support this grant",
+  unsupported_response_type: "the server does not support this response type",
+  unsupported_token_type: "the server does not revoke tokens of this kind"
+}
+
+type StandardCode = keyof typeof details
+
+/** Codes that GitHub and Entra ID send instead of the standard ones. */
+const synonyms: Readonly<Record<string, StandardCode>> = {
+  authorization_declined: "access_denied",
+  bad_refresh_token: "invalid_grant",
+  bad_verification_code: "invalid_grant",
+  incorrect_client_credentials: "invalid_client",
+  incorrect_device_code: "invalid_grant"
+}
+
+const isStandardCode = (code: unknown): code is StandardCode => typeof code === "string" && Object.hasOwn(details, code)
+
+const standardCodeOf = (code: unknown): StandardCode | undefined => {
+  const standard = typeof code === "string" && Object.hasOwn(synonyms, code) ? synonyms[code] : code
+  return isStandardCode(standard) ? standard : undefined
+}
+
+/** A code is a word such as `invalid_grant`. Some servers put the phrase of the HTTP status there ("Bad Request"). */
+const looksLikeCode = (value: unknown): value is string => typeof value === "string" && /^[a-z][\w.:/-]*$/.test(value)
+
+/** The error code in a response body: its `error`, or, at Twitch, a `message` that is a standard code. */
+export const errorCodeOf = (body: unknown): string | undefined => {
+  if (!Predicate.isObject(body)) return undefined
+  const { error, message }: { readonly error?: unknown; readonly message?: unknown } = body
+  return looksLikeCode(error) ? error : standardCodeOf(message)
+}
+
+/** What to do about a refused grant and about a client that the server did not accept. */
+export interface Advice {
+  readonly grant: string
+  readonly client: string
+}
+
+/** The reason for an error code. An unknown code is not repeated, because a server could put anything there. */
+export const reasonOfCode = (
+  code: unknown,
+  operation: Operation,
+  status: number | undefined,
+  advice?: Advice
+): TokenError.RenewalReason => {
+  const type = standardCodeOf(code)
+  switch (type) {
+    case undefined:
+      return new TokenError.ProviderRejected({
+        code: "unknown",
+        detail: "the server's error code is not a standard one"
+      })
+    case "invalid_grant":
+      return operation === "refresh"
+        ? new TokenError.RefreshTokenRejected({ status, type })
+        : new TokenError.InvalidCredentials({ status, type, advice: advice?.grant })
+    case "invalid_client":
+      return new TokenError.InvalidCredentials({ status, type, advice: advice?.client })
+    case "invalid_request":
+      return new TokenError.BadRequest({ status, type })
+    case "server_error":
+    case "temporarily_unavailable":
+      return new TokenError.ProviderUnavailable({ status, failure: "status" })
+    case "account_selection_required":
+    case "consent_required":
+    case "interaction_required":
+    case "login_required":
+      return new TokenError.InteractionRequired({ status, type })
+    default:
+      return new TokenError.ProviderRejected({ code: type, detail: details[type] })
+  }
+}
+
+/** Classifies the error responses of an endpoint. */
+export const refusalWith =
+  (advice: Advice): Refusal =>
+  (operation, status, body) => {
+    const code = errorCodeOf(body)
+    if (code !== undefined) return reasonOfCode(code, operation, status, advice)
+    if (status === 404 || status === 405) return invalid("issuer", `an endpoint of its server answered ${status}`)
+    // Something in front of the server responded, so the refresh token in the request was not used.
+    if (operation === "refresh") return new TokenError.ProviderUnavailable({ status, failure: "status" })
+    // The server itself may have responded, and repeating a wrong password can lock an account.
+    return status === 401
+      ? new TokenError.InvalidCredentials({ status, advice: advice.grant })
+      : new TokenError.MalformedResponse({ status, problem: "an error without its code" })
+  }
+
+/** Classifies the errors of a grant whose code or device code somebody else was given: `detail` says what to do. */
+export const refusalOfCode =
+  (detail: string, client: string): Refusal =>
+  (operation, status, body) =>
+    standardCodeOf(errorCodeOf(body)) === "invalid_grant"
+      ? new TokenError.ProviderRejected({ code: "invalid_grant", detail })
+      : refusalWith({ grant: "", client })(operation, status, body)
