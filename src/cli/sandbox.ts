@@ -64,7 +64,10 @@ const apiVideo: Platform = {
     ...ApiVideoSandbox.defaultApiKeys.map((key) => `  ${key}`),
     "",
     "Try it:",
-    post(`${url}/auth/api-key`, { apiKey: "your_api_key" })
+    post(`${url}/auth/api-key`, { apiKey: "your_api_key" }),
+    "",
+    "The README's first program uses it with these variables:",
+    `  APIVIDEO_API_KEY=your_api_key APIVIDEO_BASE_URL=${url} node index.ts`
   ]
 }
 
@@ -95,7 +98,10 @@ const movingImage: Platform = {
       scope: "openid",
       username: "your_username",
       password: "your_password"
-    })
+    }),
+    "",
+    "The first program of docs/movingimage.md uses it with these variables, and videoManager 101:",
+    `  MOVINGIMAGE_USERNAME=your_username MOVINGIMAGE_PASSWORD=your_password MOVINGIMAGE_BASE_URL=${url} node index.ts`
   ]
 }
 

@@ -4,9 +4,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { fileURLToPath } from "node:url"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { text } from "node:stream/consumers"
 
-const script = fileURLToPath(new URL("../../src/cli/sandbox.ts", import.meta.url))
+const root = join(import.meta.dirname, "..", "..")
+const script = join(root, "src", "cli", "sandbox.ts")
 
 /** Starts the command and gives what it prints first, whole, and a way to end it. */
 const start = async (...args: ReadonlyArray<string>) => {
@@ -15,7 +18,7 @@ const start = async (...args: ReadonlyArray<string>) => {
   let greeting = ""
   for await (const chunk of child.stdout.setEncoding("utf8")) {
     greeting += String(chunk)
-    if (/Try it:\n.*\n/.test(greeting)) break
+    if (/ node index\.ts\n/.test(greeting)) break
   }
   const interrupt = async () => {
     child.kill("SIGINT")
@@ -87,6 +90,35 @@ describe.concurrent("npm run sandbox", () => {
       assert.strictEqual(await interrupt(), 0)
     }
   )
+
+  for (const { args, page, program, shows } of [
+    { page: "README.md", args: [], program: (text: string) => text, shows: /"?pagination"?/ },
+    {
+      page: "docs/movingimage.md",
+      args: ["--platform", "movingimage"],
+      program: (text: string) => text.replaceAll("42", "101"),
+      shows: /videos/
+    }
+  ]) {
+    it.skipIf(process.platform === "win32")(
+      `the first program of ${page} runs with the variables that it prints`,
+      async () => {
+        const { greeting, interrupt } = await start(...args)
+        const env = Object.fromEntries(
+          [...greeting.matchAll(/([A-Z_]+)=(\S+)/g)].map(([, name, value]) => [name, value])
+        )
+        const source = /^```ts\n([^]*?)^```$/m.exec(readFileSync(join(root, page), "utf8"))?.[1] ?? ""
+        const options = ["--conditions=@effect-video-auth/source", "--input-type=module-typescript"]
+        const child = spawn(process.execPath, [...options, "--eval", program(source)], {
+          cwd: root,
+          env: { PATH: process.env["PATH"], ...env },
+          stdio: ["ignore", "pipe", "inherit"]
+        })
+        assert.match(await text(child.stdout), shows)
+        assert.strictEqual(await interrupt(), 0)
+      }
+    )
+  }
 
   it("names the platforms that there are", () => {
     const { status, stderr, stdout } = spawnSync(process.execPath, [script, "--platform", "other"], {
