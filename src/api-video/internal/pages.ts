@@ -39,7 +39,10 @@ export const pages = <A>(
   Stream.paginate<Progress, A, ClientError, ApiVideo>({ currentPage: 1, seen: nothing }, ({ currentPage, seen }) =>
     Effect.map(list({ currentPage, pageSize }), (page) => {
       const emitted = new Set(seen)
-      const fresh = page.data.filter((item) => !emitted.has(idOf(item)) && emitted.add(idOf(item)))
+      const fresh = page.data.filter((item) => {
+        const id = idOf(item)
+        return id === undefined || (!emitted.has(id) && emitted.add(id))
+      })
       const next = { currentPage: currentPage + 1, seen: new Set(page.data.map(idOf)) }
       return [fresh, isLast(page, currentPage, pageSize) ? Option.none() : Option.some(next)]
     })

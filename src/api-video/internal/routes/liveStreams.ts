@@ -1,0 +1,71 @@
+/** Routes of `LiveStreams`. */
+import * as Schemas from "../../LiveStream.ts"
+import { pageOf } from "../../Page.ts"
+import { thumbnail } from "../files.ts"
+import type { Route, UploadRoute } from "../route.ts"
+
+export const list = {
+  name: "LiveStreams.list",
+  id: "GET_live-streams",
+  method: "GET",
+  path: "/live-streams",
+  query: Schemas.LiveStreamQuery,
+  success: /* @__PURE__ */ pageOf(Schemas.LiveStream)
+} as const satisfies Route
+
+export const create = {
+  name: "LiveStreams.create",
+  id: "POST_live-streams",
+  method: "POST",
+  path: "/live-streams",
+  body: Schemas.LiveStreamCreation,
+  success: Schemas.LiveStream
+} as const satisfies Route
+
+export const get = {
+  name: "LiveStreams.get",
+  id: "GET_live-streams-liveStreamId",
+  method: "GET",
+  path: "/live-streams/:liveStreamId",
+  success: Schemas.LiveStream
+} as const satisfies Route
+
+export const update = {
+  name: "LiveStreams.update",
+  id: "PATCH_live-streams-liveStreamId",
+  method: "PATCH",
+  path: "/live-streams/:liveStreamId",
+  body: Schemas.LiveStreamUpdate,
+  success: Schemas.LiveStream
+} as const satisfies Route
+
+export const remove = {
+  name: "LiveStreams.delete",
+  id: "DELETE_live-streams-liveStreamId",
+  method: "DELETE",
+  path: "/live-streams/:liveStreamId"
+} as const satisfies Route
+
+export const uploadThumbnail = {
+  name: "LiveStreams.uploadThumbnail",
+  id: "POST_live-streams-liveStreamId-thumbnail",
+  method: "POST",
+  path: "/live-streams/:liveStreamId/thumbnail",
+  file: thumbnail,
+  success: Schemas.LiveStream
+} as const satisfies UploadRoute
+
+export const deleteThumbnail = {
+  name: "LiveStreams.deleteThumbnail",
+  id: "DELETE_live-streams-liveStreamId-thumbnail",
+  method: "DELETE",
+  path: "/live-streams/:liveStreamId/thumbnail",
+  success: Schemas.LiveStream
+} as const satisfies Route
+
+export const complete = {
+  name: "LiveStreams.complete",
+  id: "PUT_live-streams-liveStreamId-complete",
+  method: "PUT",
+  path: "/live-streams/:liveStreamId/complete"
+} as const satisfies Route

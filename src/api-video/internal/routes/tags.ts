@@ -1,0 +1,13 @@
+/** Routes of `Tags`. */
+import { pageOf } from "../../Page.ts"
+import * as Schemas from "../../Tag.ts"
+import type { Route } from "../route.ts"
+
+export const list = {
+  name: "Tags.list",
+  id: "LIST-tags",
+  method: "GET",
+  path: "/tags",
+  query: Schemas.TagQuery,
+  success: /* @__PURE__ */ pageOf(Schemas.Tag)
+} as const satisfies Route

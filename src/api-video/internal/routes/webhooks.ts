@@ -1,0 +1,37 @@
+/** Routes of `Webhooks`. */
+import { pageOf } from "../../Page.ts"
+import * as Schemas from "../../Webhook.ts"
+import type { Route } from "../route.ts"
+
+export const list = {
+  name: "Webhooks.list",
+  id: "LIST-webhooks",
+  method: "GET",
+  path: "/webhooks",
+  query: Schemas.WebhookQuery,
+  success: /* @__PURE__ */ pageOf(Schemas.Webhook)
+} as const satisfies Route
+
+export const create = {
+  name: "Webhooks.create",
+  id: "POST-webhooks",
+  method: "POST",
+  path: "/webhooks",
+  body: Schemas.WebhookCreation,
+  success: Schemas.Webhook
+} as const satisfies Route
+
+export const get = {
+  name: "Webhooks.get",
+  id: "GET-Webhook",
+  method: "GET",
+  path: "/webhooks/:webhookId",
+  success: Schemas.Webhook
+} as const satisfies Route
+
+export const remove = {
+  name: "Webhooks.delete",
+  id: "DELETE-webhook",
+  method: "DELETE",
+  path: "/webhooks/:webhookId"
+} as const satisfies Route
