@@ -49,6 +49,7 @@ import { pathOf } from "../platform/shared/http.ts"
 import * as Layers from "../platform/shared/layers.ts"
 import { inMemory } from "../platform/shared/limiter.ts"
 import { originOf } from "../platform/shared/origin.ts"
+import { layerAnswers, type Operations } from "./internal/testing.ts"
 import { Secret } from "../token/shared/schema.ts"
 import { identityOf, locate, readSecret, type Server } from "../platform/shared/server.ts"
 import { invalid, withProvider } from "../token/shared/failures.ts"
@@ -60,6 +61,8 @@ import { TokenServiceMap } from "../token/TokenServiceMap.ts"
 export { ApiVideo }
 
 export type { Call, ClientError } from "./ApiVideoClient.ts"
+
+export type { Operations }
 
 /**
  * Where requests go, and what they say of the program.
@@ -600,9 +603,39 @@ export const layerConfig = (
   )
 
 /**
- * The client for specs: no network, no login. `respond` answers each request, which has its token already.
+ * What a spec answers, in place of api.video.
  *
- * **Example** (A spec without a server)
+ * @category options
+ * @since 0.1.0
+ */
+export interface TestOptions extends Omit<Layers.TestOptions, "respond"> {
+  /**
+   * Answers of typed operations by name, as functions of the same arguments. Each gives the operation's result, or an
+   * effect of it. Input is checked before, as always.
+   */
+  readonly operations?: Operations | undefined
+  /** Answers every request, which has its token already. With it, operations that are not answered are requested. */
+  readonly respond?: Layers.TestOptions["respond"] | undefined
+}
+
+/**
+ * Provides a client for specs: no network, no login. A call that the spec doesn't answer dies, and the defect names it.
+ *
+ * **Example** (A spec of a program with typed operations)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { ApiVideo, Videos } from "effect-video-auth/api-video"
+ *
+ * export const spec = Videos.get("vi1").pipe(
+ *   Effect.map(({ title }) => title),
+ *   Effect.provide(
+ *     ApiVideo.layerTest({ operations: { "Videos.get": (videoId) => ({ videoId, title: "Maths video" }) } })
+ *   )
+ * )
+ * ```
+ *
+ * **Example** (A spec of a program with requests)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -619,6 +652,16 @@ export const layerConfig = (
  * @since 0.1.0
  */
 export const layerTest = (
-  options: Layers.TestOptions
-): Layer.Layer<ApiVideo | TokenService.TestCalls, TokenError.TokenError> =>
-  Layers.layerTest(layerClient({ rateLimits: false }), options)
+  options: TestOptions
+): Layer.Layer<ApiVideo | TokenService.TestCalls, TokenError.TokenError> => {
+  const { operations = {}, respond, tokens } = options
+  const unanswered = (request: Request) =>
+    Effect.die(
+      new Error(
+        `${request.method} ${ApiVideoError.redactUrl(pathOf(request))}: the spec doesn't answer requests. Add \`respond\` to ApiVideo.layerTest.`
+      )
+    )
+  return layerAnswers(operations, respond !== undefined).pipe(
+    Layer.provideMerge(Layers.layerTest(layerClient({ rateLimits: false }), { tokens, respond: respond ?? unanswered }))
+  )
+}

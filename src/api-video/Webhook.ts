@@ -56,7 +56,7 @@ export class WebhookCreation
     Schema.Opaque<WebhookCreation>()(
       Schema.Struct({
         events: Schema.Array(WebhookEventName),
-        url: pattern(/^https?:\/\/\S+$/iu, "an http: or https: URL")
+        url: pattern(/^https?:\/\/\S+$/u, "an http: or https: URL")
       })
     ))() {}
 

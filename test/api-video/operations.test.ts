@@ -1,8 +1,16 @@
 /** Typed operations: what they send, what they return, and what they refuse. */
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Effect, Logger, Option, Stream } from "effect"
+import { Cause, DateTime, Effect, Exit, Logger, Option, Redacted, Stream } from "effect"
 import type { HttpClientRequest } from "effect/http"
-import { ApiVideo, Captions, UploadFile, Videos } from "effect-video-auth/api-video"
+import {
+  ApiVideo,
+  ApiVideoError,
+  Captions,
+  LiveStreams,
+  UploadFile,
+  UploadTokens,
+  Videos
+} from "effect-video-auth/api-video"
 import { keepingSpans } from "../support/spans.ts"
 
 type Respond = (request: HttpClientRequest.HttpClientRequest) => Response
@@ -278,3 +286,111 @@ it.effect("a call is a span named after the operation, around those of its reque
     assert.strictEqual(Option.getOrUndefined(request?.parent ?? Option.none())?.spanId, call?.spanId)
   })
 )
+
+describe("layerTest with operations", () => {
+  const answering = (operations: ApiVideo.Operations) => ApiVideo.layerTest({ operations })
+  const notFound = new ApiVideoError.ApiVideoError({
+    reason: new ApiVideoError.NotFound({ method: "GET", path: "/videos/vi1", status: 404, problem: {} })
+  })
+
+  it.effect("passes the arguments of the call and returns the answer", () =>
+    Effect.gen(function* () {
+      const createdAt = DateTime.makeUnsafe("2024-05-28T11:15:07.5Z")
+      const updated = yield* Videos.update("vi1", { title: "Maths" }).pipe(
+        Effect.provide(
+          answering({ "Videos.update": (videoId, { title }) => Effect.succeed({ videoId, title, createdAt }) })
+        )
+      )
+      assert.deepStrictEqual({ ...updated }, { videoId: "vi1", title: "Maths", createdAt })
+    })
+  )
+
+  it.effect("answers streams page by page, secrets redacted", () =>
+    Effect.gen(function* () {
+      const tokens = yield* Stream.runCollect(UploadTokens.stream({ pageSize: 1 })).pipe(
+        Effect.provide(
+          answering({
+            "UploadTokens.list": (query) => ({
+              data: [{ token: Redacted.make(`to${query?.currentPage}`) }],
+              pagination: { pagesTotal: 3 }
+            })
+          })
+        )
+      )
+      assert.deepStrictEqual(
+        tokens.map(({ token }) => Redacted.value(token)),
+        ["to1", "to2", "to3"]
+      )
+    })
+  )
+
+  it.effect("fails with the error of the answer", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Videos.get("vi1")).pipe(
+        Effect.provide(answering({ "Videos.get": () => Effect.fail(notFound) }))
+      )
+      assert.strictEqual(error, notFound)
+    })
+  )
+
+  it.effect("checks the input first", () =>
+    Effect.gen(function* () {
+      const reason = yield* reasonOf(Videos.get("")).pipe(
+        Effect.provide(answering({ "Videos.get": () => assert.fail() }))
+      )
+      assert.strictEqual(reason._tag, "InvalidInput")
+    })
+  )
+
+  it.effect("works where a layer keeps the client", () =>
+    Effect.gen(function* () {
+      const kept = yield* Effect.provide(ApiVideo.ApiVideo, answering({ "Videos.delete": () => undefined }))
+      assert.isUndefined(yield* Effect.provideService(Videos.delete("vi1"), ApiVideo.ApiVideo, kept))
+    })
+  )
+
+  const defectOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.map(Effect.exit(effect), (exit) => (Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "succeeded"))
+
+  it.effect("dies of an operation that the spec doesn't answer, and names it", () =>
+    Effect.gen(function* () {
+      const defect = yield* defectOf(
+        Effect.provide(LiveStreams.complete("li1"), answering({ "Videos.get": undefined }))
+      )
+      assert.include(defect, "LiveStreams.complete: the spec doesn't answer it.")
+    })
+  )
+
+  it.effect("dies of a request, and names it without its credential", () =>
+    Effect.gen(function* () {
+      const request = ApiVideo.ApiVideo.use((api) => api.get("/upload-tokens/to_secret"))
+      const defect = yield* defectOf(Effect.provide(request, answering({})))
+      assert.include(defect, "GET https://ws.api.video/upload-tokens/<redacted>: the spec doesn't answer requests.")
+    })
+  )
+
+  it.effect("dies of an answer that the operation cannot return, and names the field", () =>
+    Effect.gen(function* () {
+      const operations: ApiVideo.Operations = {
+        // @ts-expect-error an id is a string
+        "Videos.get": () => ({ videoId: 7 })
+      }
+      const defect = yield* defectOf(Effect.provide(Videos.get("vi1"), answering(operations)))
+      assert.include(defect, "Videos.get: the spec's answer is not a result of it: videoId: expected string")
+    })
+  )
+
+  it.effect("requests what it doesn't answer if requests are answered", () =>
+    Effect.gen(function* () {
+      const layer = ApiVideo.layerTest({
+        operations: { "Videos.get": (videoId) => ({ videoId, title: "answered" }) },
+        respond: () => Response.json({ videoId: "vi1", title: "requested" })
+      })
+      const titles = yield* Effect.all([Videos.get("vi1"), Videos.update("vi1", {})]).pipe(Effect.provide(layer))
+      assert.deepStrictEqual(
+        titles.map(({ title }) => title),
+        ["answered", "requested"]
+      )
+    })
+  )
+})

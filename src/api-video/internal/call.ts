@@ -63,8 +63,8 @@ const exchange = <A>(
     const made = make()
     if (Result.isFailure(made))
       return failWith(new ApiVideoError.InvalidInput({ operation: route.name, issues: made.failure }))
-    const stub = stubOf(client)
-    if (stub !== undefined) return Effect.flatMap(stub(route, given), fromJson)
+    const answer = stubOf(client)?.(route, given)
+    if (answer !== undefined) return Effect.flatMap(answer, fromJson)
     return Effect.flatMap(client.execute(made.success), (response) =>
       // A redirect that was not followed means that nothing was done.
       response.status < 300 ? fromResponse(response) : Effect.flatMap(ApiVideoError.fromResponse(response), Effect.fail)

@@ -1,6 +1,7 @@
 /** What the schemas of api.video have in common: lenient about responses, strict about input. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
@@ -58,8 +59,17 @@ export const AtomInstant = /* @__PURE__ */ instant((instant) => format(instant).
 /** A number that some examples write as a string: `videoCount` of `LIST-tags`. */
 export const Count = /* @__PURE__ */ (() => Schema.Union([Schema.Finite, Schema.FiniteFromString]))()
 
-/** A secret in a response. */
-export const secret = (label: string) => Schema.RedactedFromValue(Schema.String, { label })
+/** A secret in a response. `RedactedFromValue` would refuse to encode one of another label. */
+export const secret = (label: string) =>
+  Schema.String.pipe(
+    Schema.decodeTo(
+      Schema.Redacted(Schema.String),
+      SchemaTransformation.transform({
+        decode: (text: string) => Redacted.make(text, { label }),
+        encode: Redacted.value
+      })
+    )
+  )
 
 /** A secret in a request: redacted as responses give it, or plain. */
 export const SecretInput = /* @__PURE__ */ (() => Schema.Union([secret("secret"), Schema.String]))()

@@ -3,8 +3,8 @@ import type * as Effect from "effect/Effect"
 import type { ApiVideo, ClientError } from "../ApiVideoClient.ts"
 import type { Route } from "./route.ts"
 
-/** Gives the JSON that a spec answers to a call. */
-export type Stub = (route: Route, given: ReadonlyArray<unknown>) => Effect.Effect<unknown, ClientError>
+/** Gives the JSON that a spec answers to a call; `undefined` if the call is to be requested. */
+export type Stub = (route: Route, given: ReadonlyArray<unknown>) => Effect.Effect<unknown, ClientError> | undefined
 
 const stubs = new WeakMap<ApiVideo["Service"], Stub>()
 
