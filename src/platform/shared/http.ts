@@ -1,15 +1,21 @@
 /**
  * What every platform needs of HTTP: a client for exchanges, and what a failure of one means.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import type { Failure } from "../../token/TokenError.ts"
 
 /**
@@ -41,8 +47,23 @@ export const isStatusCodeError = (
 /** A connection that was never made: codes and system calls of Node, undici, Bun and Deno. */
 const neverConnected = /connect\b|getaddrinfo|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|CONNECT_TIMEOUT|ConnectionRefused/
 
-/** A certificate that is not accepted: codes of OpenSSL. */
-const untrusted = /CERT|SELF_SIGNED|UNABLE_TO_(VERIFY|GET)|ERR_TLS|ERR_SSL|EPROTO/
+/** The server's certificate was not accepted: names that Node takes from OpenSSL's certificate checks. */
+const untrusted =
+  /"(CERT_\w+|\w*SELF_SIGNED_CERT\w*|UNABLE_TO_\w+|ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED)"/
+
+/**
+ * Client and server did not agree on TLS. Every other code of OpenSSL, such as that of a damaged record, can also occur
+ * after the handshake, when the request has been sent.
+ */
+const handshake =
+  /WRONG.VERSION.NUMBER|UNSUPPORTED.PROTOCOL|NO.PROTOCOLS.AVAILABLE|NO.SHARED.CIPHER|ALERT.(HANDSHAKE.FAILURE|PROTOCOL.VERSION)|UNRECOGNIZED.NAME/i
+
+/** OpenSSL's check of a record's header once TLS 1.3 is agreed on, so after the handshake. */
+const damaged = /tls13_validate_record_header/
+
+/** A connection on which no TLS was established. Node reports some of OpenSSL's errors as `EPROTO`, with the details in the message. */
+const isUnsecured = (codes: string, messages: string): boolean =>
+  untrusted.test(codes) || (handshake.test(codes.includes("EPROTO") ? messages : codes) && !damaged.test(messages))
 
 /** Members of a chain of causes: undici wraps one, an `AggregateError` has several. */
 const along = (cause: unknown, ...members: ReadonlyArray<string>): string => {
@@ -57,10 +78,11 @@ const along = (cause: unknown, ...members: ReadonlyArray<string>): string => {
 /** How far a failed request got. */
 export const failureOf = ({ reason: { cause } }: HttpClientError.HttpClientError): Failure => {
   const codes = along(cause, "code", "syscall")
-  // Deno has no codes, but says in the message that it was connecting.
-  return neverConnected.test(codes) || along(cause, "message").includes("client error (Connect)")
+  const messages = along(cause, "message")
+  // Deno's errors have no codes, but their message names the step that failed.
+  return neverConnected.test(codes) || messages.includes("client error (Connect)")
     ? "connect"
-    : untrusted.test(codes)
+    : isUnsecured(codes, messages)
       ? "tls"
       : /TIMED?OUT/.test(codes)
         ? "timeout"
@@ -87,17 +109,36 @@ const numberOf = (value: string | undefined): number | undefined => {
   return parsed >= 0 && parsed < Infinity ? parsed : undefined
 }
 
+/** The instant that an HTTP date names, in milliseconds since the epoch. */
+const instantOf = (value: string | undefined): number | undefined => {
+  const parsed =
+    value === undefined ? undefined : Option.getOrUndefined(Result.getSuccess(Headers.parseRetryAfter(value)))
+  return parsed?._tag === "DateTime" ? DateTime.toEpochMillis(parsed.dateTime) : undefined
+}
+
 /**
- * How long an answer asks to wait: `Retry-After` in seconds, or, of a 429, api.video's `X-RateLimit-Retry-After`, the
- * seconds until its window resets. More than an hour is taken for an hour: some servers write an instant there, and a
- * program that takes it for seconds would never ask again.
+ * Seconds until an HTTP date, counted from the response's own `Date`, so that the clocks of client and server need not
+ * agree. Without a `Date`, this machine's clock counts.
+ */
+const secondsUntil = (value: string | undefined, headers: Headers.Headers): number | undefined => {
+  const instant = instantOf(value)
+  if (instant === undefined) return undefined
+  const now = instantOf(headers["date"]) ?? Fiber.getCurrent()?.getRef(Clock.Clock).currentTimeMillisUnsafe()
+  return now === undefined ? undefined : Math.max(0, instant - now) / 1_000
+}
+
+/**
+ * How long a response asks to wait: `Retry-After` in seconds, whole or not, or as an HTTP date; or, if the status is 429,
+ * api.video's `X-RateLimit-Retry-After`, the seconds until its window resets. More than an hour counts as an hour: some
+ * servers write an instant where seconds belong.
  */
 export const retryAfterOf = ({
   headers,
   status
 }: HttpClientResponse.HttpClientResponse): Duration.Duration | undefined => {
+  const retryAfter = headers["retry-after"]
   const reset = status === 429 ? headers["x-ratelimit-retry-after"] : undefined
-  const seconds = numberOf(headers["retry-after"]) ?? numberOf(reset)
+  const seconds = numberOf(retryAfter) ?? secondsUntil(retryAfter, headers) ?? numberOf(reset)
   return seconds === undefined ? undefined : Duration.seconds(Math.min(seconds, 3600))
 }
 
