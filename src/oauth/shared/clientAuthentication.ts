@@ -91,6 +91,8 @@ export const authenticate = (authentication: ClientAuthentication): Renewal<oaut
   switch (authentication.method) {
     case "none":
       return Effect.succeed(oauth.None())
+    case "anonymous":
+      return Effect.succeed(() => undefined)
     case "client_secret_basic":
       return Effect.map(
         readSecret("clientSecret", authentication.clientSecret, lineBreak),
@@ -110,6 +112,8 @@ export const authenticate = (authentication: ClientAuthentication): Renewal<oaut
 /** What to check when a server does not accept the client. */
 export const adviceFor = ({ method, ...authentication }: ClientAuthentication): string => {
   switch (method) {
+    case "anonymous":
+      return "the server may want the client to authenticate"
     case "none":
       return "check the client id; the server may want the client to authenticate"
     case "client_secret_basic":
@@ -154,6 +158,7 @@ const keyIdentity = async (key: CryptoKey): Promise<string> => {
 export const clientIdentity = (clientId: string, authentication: ClientAuthentication): Renewal<string> => {
   switch (authentication.method) {
     case "none":
+    case "anonymous":
       return Effect.succeed(JSON.stringify([clientId]))
     case "client_secret_basic":
     case "client_secret_post":

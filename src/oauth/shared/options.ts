@@ -101,6 +101,8 @@ export interface SigningKey {
 export type ClientAuthentication =
   /** A public client, which sends its client id and proves nothing. */
   | { readonly method: "none" }
+  /** No client id is sent, because the grant itself says who asks (RFC 7523 §2.1). */
+  | { readonly method: "anonymous" }
   | {
       readonly method: "client_secret_basic"
       readonly clientSecret: SecretSource
