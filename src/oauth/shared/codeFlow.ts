@@ -21,7 +21,7 @@ import { checkIdToken, claimsOf } from "./idToken.ts"
 import type { Claims, FlowOptions, SignedIn, StartOptions } from "./options.ts"
 import { checkAuthorizationParameters, grantParameters, withResources } from "./parameters.ts"
 import { type Client, endpointOf, withRequestTimeout } from "./requests.ts"
-import { forTenant } from "./tenants.ts"
+import { metadataFor } from "./tenants.ts"
 
 /** How long a person may take to sign in. */
 const signInTimeout = Duration.minutes(10)
@@ -141,7 +141,9 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (client: Client,
     if (Option.isNone(pending) || now >= pending.value.expiresAt) return yield* named(Effect.fail(unknownState()))
     const { maxAge, nonce, returnTo, verifier } = pending.value
     const exchange = Effect.gen(function* () {
-      const metadata = forTenant(yield* client.metadata, searchParams.get("iss"), client.tenants)
+      const found = yield* client.metadata
+      const metadata = searchParams.has("iss") ? metadataFor(found, searchParams.get("iss"), client.tenants) : found
+      if (metadata === undefined) return yield* invalidResponse()
       const callback = yield* Effect.try({
         try: () => oauth.validateAuthResponse(metadata, registration, searchParams, state),
         catch: reasonOfRedirect
