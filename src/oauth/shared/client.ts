@@ -20,7 +20,7 @@ const registrationOf = ({
 }: RequestedGrant): Effect.Effect<oauth.Client, TokenError.ConfigurationInvalid> => {
   if (clientId.trim() === "") return Effect.fail(invalid("clientId", "it is empty"))
   if (idTokenAlgorithm === "none") {
-    return Effect.fail(invalid("idTokenAlgorithm", "an ID token has to be signed; name the algorithm of the server"))
+    return Effect.fail(invalid("idTokenAlgorithm", "an ID token has to be signed. Name the algorithm of the server"))
   }
   const tolerance = Duration.toSeconds(Duration.fromInputUnsafe(clockTolerance ?? "30 seconds"))
   return tolerance >= 0 && tolerance < Infinity

@@ -47,11 +47,11 @@ const rejected = (code: string, detail: string) => new TokenError.ProviderReject
 const unknownState = () =>
   rejected(
     "unknown_state",
-    "no sign-in that began here in the last ten minutes waits for this redirect; start the sign-in again"
+    "no sign-in that began here in the last ten minutes waits for this redirect. Start the sign-in again"
   )
 
 const invalidResponse = () =>
-  rejected("invalid_response", "the redirect comes from another server, or has no code; start the sign-in again")
+  rejected("invalid_response", "the redirect comes from another server, or has no code. Start the sign-in again")
 
 /** The reason for a redirect that is an error, or that does not belong to this sign-in. */
 const reasonOfRedirect = (error: unknown): TokenError.RenewalReason =>
@@ -157,7 +157,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (client: Client,
             additionalParameters: withResources(client.options)
           }),
         refusal: refusalOfCode(
-          "the code has expired, was used before, or belongs to another client; start the sign-in again",
+          "the code has expired, was used before, or belongs to another client. Start the sign-in again",
           client.clientAdvice
         ),
         claims: (body, metadata) =>

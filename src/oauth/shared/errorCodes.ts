@@ -6,23 +6,24 @@ import { invalid } from "../../token/shared/failures.ts"
 
 /** Codes of RFC 6749 §4.1.2.1 and §5.2, RFC 7009 §2.2.1, RFC 8628 §3.5, RFC 8707 §2 and OpenID Connect Core §3.1.2.6. */
 const details = {
-  access_denied: "access was denied; the person may have refused",
+  access_denied: "access was denied. The person may have refused",
   account_selection_required: "",
   authorization_pending: "nobody has entered the code yet",
   consent_required: "",
-  expired_token: "the code expired before anybody entered it; start again",
+  expired_token: "the code expired before anybody entered it. Start again",
   interaction_required: "",
   invalid_client: "",
   invalid_grant: "",
   invalid_request: "",
-  invalid_scope: "the scope is unknown, or not allowed for this client",
-  invalid_target: "the resource or audience is unknown, or not allowed for this client",
+  invalid_scope: "the scope is unknown, or this client may not use it. Check scope",
+  invalid_target: "the resource or audience is unknown, or this client may not use it. Check resource and audience",
   login_required: "",
   server_error: "",
   slow_down: "the client polls too often",
   temporarily_unavailable: "",
-  unauthorized_client: "this client may not use this grant, or the server did not recognize it",
-  unsupported_grant_type: "the server does not support this grant",
+  unauthorized_client:
+    "this client may not use this grant, or the server did not recognize it. Check how it is registered",
+  unsupported_grant_type: "the server does not support this grant. Check its documentation",
   unsupported_response_type: "the server does not support this response type",
   unsupported_token_type: "the server does not revoke tokens of this kind"
 }
@@ -73,7 +74,7 @@ export const reasonOfCode = (
     case undefined:
       return new TokenError.ProviderRejected({
         code: "unknown",
-        detail: "the server's error code is not a standard one"
+        detail: "the server's error code is not a standard one. See the server's log, or set keepErrorDescription"
       })
     case "invalid_grant":
       return operation === "refresh"
@@ -102,7 +103,8 @@ export const refusalWith =
   (operation, status, body) => {
     const code = errorCodeOf(body)
     if (code !== undefined) return reasonOfCode(code, operation, status, advice)
-    if (status === 404 || status === 405) return invalid("issuer", `an endpoint of its server answered ${status}`)
+    if (status === 404 || status === 405)
+      return invalid("issuer", `an endpoint of its server answered ${status}. Check it, and the endpoints`)
     // Something in front of the server responded, so the refresh token in the request was not used.
     if (operation === "refresh") return new TokenError.ProviderUnavailable({ status, failure: "status" })
     // The server itself may have responded, and repeating a wrong password can lock an account.

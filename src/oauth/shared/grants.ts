@@ -83,7 +83,7 @@ export const requestToken = (
   })
 
 /** Requests a token by a grant that consists of its parameters. */
-const requestGrant = (client: Client, grantType: string, parameters: URLSearchParams, advice = "check them") =>
+const requestGrant = (client: Client, grantType: string, parameters: URLSearchParams, advice = "Check them") =>
   requestToken(client, {
     operation: "login",
     compose: (metadata, authentication, options) =>
@@ -145,7 +145,7 @@ const revoke =
             Redacted.value(refreshToken ?? accessToken),
             { ...options, additionalParameters: { token_type_hint: hint } }
           ),
-        refusal: refusalWith({ grant: "check them", client: client.clientAdvice }),
+        refusal: refusalWith({ grant: "Check them", client: client.clientAdvice }),
         decode: () => Effect.void
       }).pipe(Effect.catchIf(isUnreadableSuccess, () => Effect.void))
     })
@@ -207,7 +207,7 @@ export const password = (
     username: readSecret("username", user.username, lineBreak),
     password: readSecret("password", user.password, lineBreak)
   })
-  const advice = "check username and password; repeated failures can lock the account"
+  const advice = "Check username and password before you try again; repeated failures can lock the account"
   return makeProvider(client, {
     identity: identityFor(
       client,
@@ -272,7 +272,7 @@ export const grant = (
     return Effect.fail(
       invalid(
         "grantType",
-        "its code or token is good for once; use AuthorizationCode, DeviceAuthorization or refreshToken"
+        "its code or token is good for once. Use AuthorizationCode, DeviceAuthorization or refreshToken"
       )
     )
   }
@@ -287,7 +287,12 @@ export const grant = (
         ])
       ),
       login: Effect.flatMap(readParameters(parameters), (parameters) =>
-        requestGrant(client, grantType, grantParameters(client.options, parameters), "check the grant's parameters")
+        requestGrant(
+          client,
+          grantType,
+          grantParameters(client.options, parameters),
+          "Check the parameters of the grant"
+        )
       ),
       refresh: refresh(client),
       traits: {

@@ -77,7 +77,7 @@ export const composeRequest = (
           }
         }).catch(reject)
       }),
-    catch: () => invalid("authentication", "no request can be made with it; check client id, secret and key")
+    catch: () => invalid("authentication", "no request can be made with it. Check client id, secret and key")
   })
 
 const asForm = ({ body }: Composed) =>
@@ -95,7 +95,9 @@ export const checkUrl = (
     if (username + password !== "") return Effect.fail(invalid("issuer", `${what} contains a user name`))
     return hosts === undefined || hosts.some((host) => originOf(`${protocol}//${host}`) === originOf(url))
       ? Effect.succeed(url)
-      : Effect.fail(invalid("issuer", `${what} is on a host that issuerHosts does not name`))
+      : Effect.fail(
+          invalid("issuer", `${what} is on a host that issuerHosts does not name. Name it, or check the issuer`)
+        )
   })
 
 /** Returns an endpoint if the server has it and a secret may be sent there. */
