@@ -46,7 +46,10 @@ export const makeClientOf = /* @__PURE__ */ Effect.fnUntraced(function* (
     options,
     registration,
     authentication: Effect.provide(authenticate(authentication), context),
-    clientAdvice: adviceFor(authentication),
+    explanation: {
+      clientAdvice: adviceFor(authentication),
+      keepsDescription: options.keepErrorDescription === true
+    },
     identity: Effect.provide(clientIdentity(options.clientId, authentication), context)
   }
 })

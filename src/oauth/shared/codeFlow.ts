@@ -54,8 +54,12 @@ const invalidResponse = () =>
   rejected("invalid_response", "the redirect comes from another server, or has no code. Start the sign-in again")
 
 /** The reason for a redirect that is an error, or that does not belong to this sign-in. */
-const reasonOfRedirect = (error: unknown): TokenError.RenewalReason =>
-  error instanceof oauth.AuthorizationResponseError ? reasonOfCode(error.error, "login", undefined) : invalidResponse()
+const reasonOfRedirect =
+  ({ explanation }: Client) =>
+  (error: unknown): TokenError.RenewalReason =>
+    error instanceof oauth.AuthorizationResponseError
+      ? reasonOfCode(error.error, { operation: "login", body: Object.fromEntries(error.cause) }, explanation)
+      : invalidResponse()
 
 /**
  * Checks where a server may send a browser with a code: to https, to loopback, or to an application by a scheme of its own,
@@ -146,7 +150,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (client: Client,
       if (metadata === undefined) return yield* invalidResponse()
       const callback = yield* Effect.try({
         try: () => oauth.validateAuthResponse(metadata, registration, searchParams, state),
-        catch: reasonOfRedirect
+        catch: reasonOfRedirect(client)
       })
       if (callback.getAll("code").length !== 1) return yield* invalidResponse()
       return yield* Grants.requestToken(client, {
@@ -157,8 +161,8 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (client: Client,
             additionalParameters: withResources(client.options)
           }),
         refusal: refusalOfCode(
-          "the code has expired, was used before, or belongs to another client. Start the sign-in again",
-          client.clientAdvice
+          client.explanation,
+          "the code has expired, was used before, or belongs to another client. Start the sign-in again"
         ),
         claims: (body, metadata) =>
           checkIdToken(client, metadata, body, (metadata, registration, response) =>

@@ -35,9 +35,10 @@ export const decodeToken =
   ({ lifetime }: Pick<RequestedGrant, "lifetime">) =>
   (body: unknown): Effect.Effect<AccessToken.TokenResponse, TokenError.MalformedResponse> => {
     const members: { readonly [member: string]: unknown } = Predicate.isObject(body) ? { ...body } : {}
+    const type = members["token_type"]
     const response = {
       ...members,
-      ...(/^bearertoken$/i.test(String(members["token_type"])) && { token_type: "Bearer" }),
+      ...(typeof type === "string" && /^bearertoken$/i.test(type) && { token_type: "Bearer" }),
       ...(lifetime !== undefined &&
         (members["expires_in"] ?? null) === null && {
           expires_in: Duration.toSeconds(Duration.fromInputUnsafe(lifetime))
@@ -83,7 +84,7 @@ export const requestToken = (
   })
 
 /** Requests a token by a grant that consists of its parameters. */
-const requestGrant = (client: Client, grantType: string, parameters: URLSearchParams, advice = "Check them") =>
+const requestGrant = (client: Client, grantType: string, parameters: URLSearchParams, advice?: string) =>
   requestToken(client, {
     operation: "login",
     compose: (metadata, authentication, options) =>
@@ -96,7 +97,7 @@ const requestGrant = (client: Client, grantType: string, parameters: URLSearchPa
         new URLSearchParams(parameters),
         options
       ),
-    refusal: refusalWith({ grant: advice, client: client.clientAdvice })
+    refusal: refusalWith(client.explanation, advice)
   })
 
 /**
@@ -116,7 +117,7 @@ const refresh =
           ...options,
           additionalParameters
         }),
-      refusal: refusalWith({ grant: "", client: client.clientAdvice }),
+      refusal: refusalWith(client.explanation),
       ...(keepsClaims && { claims: (body, metadata) => claimsAfterRefresh(client, metadata, body, current) })
     })
     return Effect.map(request, (response) =>
@@ -145,7 +146,7 @@ const revoke =
             Redacted.value(refreshToken ?? accessToken),
             { ...options, additionalParameters: { token_type_hint: hint } }
           ),
-        refusal: refusalWith({ grant: "Check them", client: client.clientAdvice }),
+        refusal: refusalWith(client.explanation),
         decode: () => Effect.void
       }).pipe(Effect.catchIf(isUnreadableSuccess, () => Effect.void))
     })

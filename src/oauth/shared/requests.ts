@@ -15,7 +15,7 @@ import { isSecureOrigin, originOf } from "../../platform/shared/origin.ts"
 import type { Server } from "../../platform/shared/server.ts"
 import { invalid } from "../../token/shared/failures.ts"
 import * as TokenError from "../../token/TokenError.ts"
-import { errorCodeOf } from "./errorCodes.ts"
+import { errorCodeOf, type Explanation } from "./errorCodes.ts"
 import type { ClientOptions, Endpoints, ServerOptions } from "./options.ts"
 
 /** What a client asks for, at any server. */
@@ -29,8 +29,7 @@ export interface Client {
   readonly registration: oauth.Client
   /** Authenticates the client. It reads the secret or the key again each time. */
   readonly authentication: Effect.Effect<oauth.ClientAuth, TokenError.RenewalReason>
-  /** What to do when the server does not accept the client. */
-  readonly clientAdvice: string
+  readonly explanation: Explanation
   /** Identifies the client, with its secret or key, among those that share a store. */
   readonly identity: Effect.Effect<string, TokenError.RenewalReason>
   readonly metadata: Effect.Effect<oauth.AuthorizationServer, TokenError.RenewalReason>
