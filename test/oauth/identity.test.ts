@@ -37,6 +37,18 @@ const variations: Readonly<Record<string, Partial<OAuth2.ClientOptions>>> = {
   "refresh parameters": { refreshParameters: { tenant: "one" } }
 }
 
+const { "client secret": _, "no secret": __, ...withoutSecrets } = variations
+
+/** A grant with each of the variations. */
+const ofEach = (
+  name: string,
+  variations: Readonly<Record<string, Partial<OAuth2.ClientOptions>>>,
+  grant: (options: OAuth2.ClientOptions) => Grant
+) =>
+  Object.fromEntries(
+    Object.entries(variations).map(([what, more]) => [`${name}, ${what}`, grant(Object.assign({}, base, more))])
+  )
+
 const user = (username: string, password: string) => ({
   username: Redacted.make(username),
   password: Redacted.make(password)
@@ -47,19 +59,11 @@ const exchange = (subjectToken: string, more: object = {}) =>
 
 /** Grants that differ in anything that matters. */
 const grants: Readonly<Record<string, Grant>> = {
-  ...Object.fromEntries(
-    Object.entries(variations).flatMap(([what, more]) => [
-      [`client credentials, ${what}`, OAuth2.clientCredentials({ ...base, ...more })],
-      [`password, ${what}`, OAuth2.password({ ...base, ...more, ...user("ada", "password-1") })],
-      ...(what.includes("secret")
-        ? []
-        : [
-            [
-              `refresh token, ${what}`,
-              OAuth2.refreshToken({ ...base, ...more, refreshToken: Server.credential(1) })
-            ] as const
-          ])
-    ])
+  ...ofEach("client credentials", variations, OAuth2.clientCredentials),
+  ...ofEach("password", variations, (options) => OAuth2.password({ ...options, ...user("ada", "password-1") })),
+  // The secret of a client is not part of its sessions.
+  ...ofEach("refresh token", withoutSecrets, (options) =>
+    OAuth2.refreshToken({ ...options, refreshToken: Server.credential(1) })
   ),
   "password, another user": OAuth2.password({ ...base, ...user("bob", "password-1") }),
   "password, another password": OAuth2.password({ ...base, ...user("ada", "password-2") }),

@@ -5,7 +5,7 @@
 import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, FileSystem, Layer, Redacted, type Scope } from "effect"
-import { FetchHttpClient, HttpClient } from "effect/http"
+import { FetchHttpClient, type HttpClient } from "effect/http"
 import { OAuth2, TokenService } from "effect-video-auth"
 import { json } from "effect-video-auth/testing/RecordingHttpClient"
 import * as OidcProvider from "../support/oidcProvider.ts"
