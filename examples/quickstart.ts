@@ -126,9 +126,9 @@ const steps: ReadonlyArray<Step> = [
     let answers = 0
     const requests = Effect.gen(function* () {
       while (true) {
-        // None in the last instant before expiry: whether that one arrives in time would be chance.
+        // None in the last second before expiry: whether that one arrives in time would be chance.
         const left = expiresAt - (yield* Clock.currentTimeMillis)
-        if (left < 300) yield* Effect.sleep(Math.max(0, left + 10))
+        if (left < 1_000) yield* Effect.sleep(Math.max(0, left + 10))
         yield* listVideos
         answers += 1
         yield* Effect.sleep("200 millis")

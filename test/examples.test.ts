@@ -129,11 +129,12 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
   ]
 }
 
-/** What is another one each time. */
-const without = (stdout: string): string =>
-  stdout.replaceAll(/http:\/\/127\.0\.0\.1:\d+/g, "<origin>").replaceAll(/\b[A-Z]{4}-[A-Z]{4}\b/g, "<code>")
-
-const timeout = 120_000
+/** Replaces what differs on each run, and removes what a program logs only on a machine that is busy. */
+const comparable = (stdout: string): string =>
+  stdout
+    .replaceAll(/^\[[\d:.]+\] WARN .*no response to the login yet.*\n/gm, "")
+    .replaceAll(/http:\/\/127\.0\.0\.1:\d+/g, "<origin>")
+    .replaceAll(/\b[A-Z]{4}-[A-Z]{4}\b/g, "<code>")
 
 const compareFleets = async (through: string, env: Readonly<Record<string, string>>) => {
   const ending = await run("fleet.ts", env)
@@ -156,7 +157,7 @@ const compareFleets = async (through: string, env: Readonly<Record<string, strin
 }
 
 await redis.describe("a fleet through Redis", (url) => {
-  it("counts requests together as well", { timeout }, async () => {
+  it("counts requests together as well", async () => {
     const { throttled } = await compareFleets("Redis", { REDIS_URL: url })
     assert.strictEqual(throttled.sharing, 0)
   })
@@ -164,49 +165,43 @@ await redis.describe("a fleet through Redis", (url) => {
 
 describe.concurrent("examples", () => {
   for (const [file, lines] of Object.entries(outputs)) {
-    it(`${file} says what it shows`, { timeout }, async () => {
+    it(`${file} says what it shows`, async () => {
       const ending = await run(file)
       assert.strictEqual(ending.stderr, "")
-      assert.strictEqual(without(ending.stdout), `${lines.join("\n")}\n`)
+      assert.strictEqual(comparable(ending.stdout), `${lines.join("\n")}\n`)
       assert.strictEqual(ending.code, 0)
       assertDiscreet(ending)
     })
   }
 
-  it.live(
-    "basic.ts talks to the server that the variables name",
-    () =>
-      Effect.gen(function* () {
-        const { ledger, url } = yield* ApiVideoSandbox.ApiVideoSandbox
-        const env = { APIVIDEO_API_KEY: "your_api_key", APIVIDEO_BASE_URL: url }
-        const ending = yield* Effect.promise(() => run("basic.ts", env))
-        assert.deepStrictEqual(ending, { code: 0, stderr: "", stdout: "videos: []\n" })
-        const { logins, requests } = yield* ledger
-        assert.deepStrictEqual({ logins, requests }, { logins: 1, requests: 1 })
-      }).pipe(Effect.provide(ApiVideoSandbox.layer())),
-    timeout
+  it.live("basic.ts talks to the server that the variables name", () =>
+    Effect.gen(function* () {
+      const { ledger, url } = yield* ApiVideoSandbox.ApiVideoSandbox
+      const env = { APIVIDEO_API_KEY: "your_api_key", APIVIDEO_BASE_URL: url }
+      const ending = yield* Effect.promise(() => run("basic.ts", env))
+      assert.deepStrictEqual(ending, { code: 0, stderr: "", stdout: "videos: []\n" })
+      const { logins, requests } = yield* ledger
+      assert.deepStrictEqual({ logins, requests }, { logins: 1, requests: 1 })
+    }).pipe(Effect.provide(ApiVideoSandbox.layer()))
   )
 
-  it.live(
-    "movingimage.ts does as well",
-    () =>
-      Effect.gen(function* () {
-        const { ledger, url } = yield* MovingImageSandbox.MovingImageSandbox
-        const env = {
-          MOVINGIMAGE_USERNAME: "your_username",
-          MOVINGIMAGE_PASSWORD: "your_password",
-          MOVINGIMAGE_BASE_URL: url
-        }
-        const ending = yield* Effect.promise(() => run("movingimage.ts", env))
-        const stdout = "VideoManagers: [ 'Marketing', 'Training' ]\nvideos: []\n"
-        assert.deepStrictEqual(ending, { code: 0, stderr: "", stdout })
-        const { logins, requests } = yield* ledger
-        assert.deepStrictEqual({ logins, requests }, { logins: 1, requests: 1 })
-      }).pipe(Effect.provide(MovingImageSandbox.layer())),
-    timeout
+  it.live("movingimage.ts does as well", () =>
+    Effect.gen(function* () {
+      const { ledger, url } = yield* MovingImageSandbox.MovingImageSandbox
+      const env = {
+        MOVINGIMAGE_USERNAME: "your_username",
+        MOVINGIMAGE_PASSWORD: "your_password",
+        MOVINGIMAGE_BASE_URL: url
+      }
+      const ending = yield* Effect.promise(() => run("movingimage.ts", env))
+      const stdout = "VideoManagers: [ 'Marketing', 'Training' ]\nvideos: []\n"
+      assert.deepStrictEqual(ending, { code: 0, stderr: "", stdout })
+      const { logins, requests } = yield* ledger
+      assert.deepStrictEqual({ logins, requests }, { logins: 1, requests: 1 })
+    }).pipe(Effect.provide(MovingImageSandbox.layer()))
   )
 
-  it("fleet.ts shows what it saves to share a credential through files", { timeout }, async () => {
+  it("fleet.ts shows what it saves to share a credential through files", async () => {
     await compareFleets("files", {})
   })
 
@@ -226,7 +221,7 @@ describe.concurrent("examples", () => {
     for (const file of files) if (file !== "update-diffs.ts") assert.include(readme, `| [\`${file}\`](${file})`)
   })
 
-  it("are what the diffs in the README say", { timeout }, async () => {
+  it("are what the diffs in the README say", async () => {
     assert.deepStrictEqual(await run("update-diffs.ts", {}, ["--check"]), { code: 0, stdout: "", stderr: "" })
   })
 })

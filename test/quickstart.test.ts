@@ -75,10 +75,8 @@ const titles = [
   "Auth comes back"
 ]
 
-const timeout = 120_000
-
 describe.concurrent("quickstart", () => {
-  it("tells its story and ends by itself", { timeout }, async () => {
+  it("tells its story and ends by itself", async () => {
     const ending = await whole()
     const { code, stderr, stdout } = ending
     assert.strictEqual(stderr, "")
@@ -98,13 +96,14 @@ describe.concurrent("quickstart", () => {
 
     assert.match(line(stdout, "One read").text, /3 videos, "Trailer"/)
     assert.match(line(stdout, "Many at once").text, /^200 requests, 200 answers/)
-    assert.match(line(stdout, "Token revoked").text, /^50 requests in flight, 50 × 401, 1 renewal, 50 answers$/)
+    // A request that a busy machine sends after the renewal meets no 401.
+    assert.match(line(stdout, "Token revoked").text, /^50 requests in flight, \d+ × 401, 1 renewal, 50 answers$/)
     assert.match(line(stdout, "A typed 400").text, /BadRequest, parameter pageSize$/)
     assert.match(line(stdout, "Token expired").text, /^\d+ more answers, .* TokenExpired: the connection broke/)
     assert.match(line(stdout, "Auth comes back").text, /nothing was restarted/)
   })
 
-  it("adds up", { timeout }, async () => {
+  it("adds up", async () => {
     const { stdout } = await whole()
     const table = (title: string) => line(stdout, title).number
     const calls = Number(/for (\d+) calls/.exec(line(stdout, "requests").text)?.[1])
@@ -130,7 +129,7 @@ describe.concurrent("quickstart", () => {
   for (const moment of moments) {
     const when = `${moment.delay} ms after ${moment.after === undefined ? "the start" : `"${moment.after}"`}`
     // What would not close by itself waits for ever.
-    it.skipIf(process.platform === "win32")(`ends when interrupted ${when}`, { timeout }, async () => {
+    it.skipIf(process.platform === "win32")(`ends when interrupted ${when}`, async () => {
       const ending = await run({}, moment)
       assertDiscreet(ending)
       assert.strictEqual(ending.stderr, "")
@@ -140,42 +139,36 @@ describe.concurrent("quickstart", () => {
     })
   }
 
-  it.live(
-    "talks to the server that the variables name, and skips what it cannot do there",
-    () =>
-      Effect.gen(function* () {
-        const sandbox = yield* ApiVideoSandbox.ApiVideoSandbox
-        const env = { APIVIDEO_API_KEY: "your_api_key", APIVIDEO_BASE_URL: sandbox.url }
-        const ending = yield* Effect.promise(() => run(env))
-        assertDiscreet(ending)
-        assert.strictEqual(ending.stderr, "")
-        assert.strictEqual(ending.code, 0)
-        assert.match(line(ending.stdout, "Many at once").text, /^10 requests, 10 answers/)
-        for (const title of ["Three writes", "No request", "Token revoked", "Refresh refused", "Token expired"]) {
-          assert.match(line(ending.stdout, title).text, /^skipped/)
-        }
-        assert.strictEqual(line(ending.stdout, "calls").number, 12)
-        const { logins, requests } = yield* sandbox.ledger
-        assert.deepStrictEqual({ logins, requests }, { logins: 1, requests: 12 })
-      }).pipe(Effect.provide(ApiVideoSandbox.layer())),
-    timeout
+  it.live("talks to the server that the variables name, and skips what it cannot do there", () =>
+    Effect.gen(function* () {
+      const sandbox = yield* ApiVideoSandbox.ApiVideoSandbox
+      const env = { APIVIDEO_API_KEY: "your_api_key", APIVIDEO_BASE_URL: sandbox.url }
+      const ending = yield* Effect.promise(() => run(env))
+      assertDiscreet(ending)
+      assert.strictEqual(ending.stderr, "")
+      assert.strictEqual(ending.code, 0)
+      assert.match(line(ending.stdout, "Many at once").text, /^10 requests, 10 answers/)
+      for (const title of ["Three writes", "No request", "Token revoked", "Refresh refused", "Token expired"]) {
+        assert.match(line(ending.stdout, title).text, /^skipped/)
+      }
+      assert.strictEqual(line(ending.stdout, "calls").number, 12)
+      const { logins, requests } = yield* sandbox.ledger
+      assert.deepStrictEqual({ logins, requests }, { logins: 1, requests: 12 })
+    }).pipe(Effect.provide(ApiVideoSandbox.layer()))
   )
 
-  it.live(
-    "says in one sentence that the key is refused",
-    () =>
-      Effect.gen(function* () {
-        const { url } = yield* ApiVideoSandbox.ApiVideoSandbox
-        const env = { APIVIDEO_API_KEY: "wrong_key_of_the_test", APIVIDEO_BASE_URL: url }
-        const ending = yield* Effect.promise(() => run(env))
-        assertDiscreet(ending)
-        assert.strictEqual(ending.code, 1)
-        assert.match(ending.stderr, /^api\.video .*the credentials were refused .*Use an API key of .*\n$/)
-      }).pipe(Effect.provide(ApiVideoSandbox.layer())),
-    timeout
+  it.live("says in one sentence that the key is refused", () =>
+    Effect.gen(function* () {
+      const { url } = yield* ApiVideoSandbox.ApiVideoSandbox
+      const env = { APIVIDEO_API_KEY: "wrong_key_of_the_test", APIVIDEO_BASE_URL: url }
+      const ending = yield* Effect.promise(() => run(env))
+      assertDiscreet(ending)
+      assert.strictEqual(ending.code, 1)
+      assert.match(ending.stderr, /^api\.video .*the credentials were refused .*Use an API key of .*\n$/)
+    }).pipe(Effect.provide(ApiVideoSandbox.layer()))
   )
 
-  it("says in one sentence that the network is missing", { timeout }, async () => {
+  it("says in one sentence that the network is missing", async () => {
     // Nobody listens on the discard port.
     const ending = await run({ APIVIDEO_API_KEY: "your_api_key", APIVIDEO_BASE_URL: "http://127.0.0.1:9" })
     assertDiscreet(ending)
@@ -183,7 +176,7 @@ describe.concurrent("quickstart", () => {
     assert.match(ending.stderr, /^api\.video 127\.0\.0\.1:9: .*cannot be reached.*\n$/)
   })
 
-  it("says in one sentence that a variable is wrong", { timeout }, async () => {
+  it("says in one sentence that a variable is wrong", async () => {
     const ending = await run({ APIVIDEO_API_KEY: "your_api_key", APIVIDEO_ENVIRONMENT: "staging" })
     assertDiscreet(ending)
     assert.strictEqual(ending.code, 1)

@@ -1,9 +1,9 @@
 /**
- * The api.video client: an `HttpClient` that logs in, renews its token, waits for rate limits, retries, and fails with typed
+ * api.video: an `HttpClient` that logs in, refreshes, recovers, waits for rate limits, retries and fails with typed
  * errors.
  *
- * Most programs need only {@link layerConfig} or {@link layer}, which is {@link layerToken} provided to {@link layerClient}. A
- * spec replaces either of the two.
+ * {@link layer} is all a program needs. It is {@link layerToken}, the token, provided to {@link layerClient}, the client
+ * on top of any token and any `HttpClient`; a spec replaces either.
  *
  * **Example** (Listing videos)
  *
@@ -65,22 +65,22 @@ export type { Call, ClientError } from "./ApiVideoClient.ts"
 export type { Operations }
 
 /**
- * Where requests go, and how the program introduces itself.
+ * Where requests go, and what they say of the program.
  *
  * @category options
  * @since 0.1.0
  */
 export interface ServerOptions {
   /**
-   * `production` is `https://ws.api.video`, and `sandbox` is `https://sandbox.api.video`. Each has its own keys.
+   * `production` is `https://ws.api.video`, `sandbox` is `https://sandbox.api.video`; each has keys of its own.
    * @default "production"
    */
   readonly environment?: "production" | "sandbox" | undefined
   /** Any other server: https, or http on loopback. It wins over `environment`. */
   readonly baseUrl?: string | undefined
   /**
-   * Name and version of the program, both or neither, sent as `AV-Origin-App`. The name has 1 to 50 letters, digits, `-` or
-   * `_`. The version is `1`, `1.2` or `1.2.3`, with up to three digits per part.
+   * Name and version of the program, sent as `AV-Origin-App`. Both or neither; the name has 1 to 50 letters, digits, `-`
+   * or `_`, the version is `1`, `1.2` or `1.2.3` with up to three digits each.
    */
   readonly application?: { readonly name?: string | undefined; readonly version?: string | undefined } | undefined
   /** The same for a library built on this one, sent as `AV-Origin-Sdk`. */
@@ -88,30 +88,30 @@ export interface ServerOptions {
 }
 
 /**
- * Options of the token.
+ * How tokens are got.
  *
  * @category options
  * @since 0.1.0
  */
 export interface TokenOptions extends ServerOptions, Layers.TokenOptions {
   /**
-   * The API key, or an effect that reads it (a `Config`, a vault). The library runs the effect when the layer is built and at
-   * each login, so the key can change.
+   * The API key, or an effect (a `Config`, a vault) that is run when the layer is built and at each login, so that a key
+   * can change.
    */
   readonly apiKey: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
 }
 
 /**
- * Options of the client around the token.
+ * How the client behaves around the token.
  *
  * @category options
  * @since 0.1.0
  */
 export interface ClientOptions extends ServerOptions, Client.ClientOptions<ApiVideoError.ApiVideoError> {
   /**
-   * Requests per minute by class, with which the client begins. It learns the real limits from the responses. `false`
+   * Requests per minute by class. They are where the client begins: it learns the real ones from the answers. `false`
    * switches the limiter off.
-   * @default the documented limits: 40 uploads, 40 writes, 100 reads on sandbox; 100, 200, 500 elsewhere
+   * @default the documented ones: 40 uploads, 40 writes, 100 reads on sandbox; 100, 200, 500 elsewhere
    */
   readonly rateLimits?:
     | { readonly uploads: number; readonly writes: number; readonly reads: number }
@@ -120,7 +120,7 @@ export interface ClientOptions extends ServerOptions, Client.ClientOptions<ApiVi
 }
 
 /**
- * All options of the client and its token.
+ * Everything about the client and its token.
  *
  * @category options
  * @since 0.1.0
@@ -128,8 +128,9 @@ export interface ClientOptions extends ServerOptions, Client.ClientOptions<ApiVi
 export interface Options extends TokenOptions, ClientOptions {}
 
 /**
- * How long each attempt of a request may wait for the headers of its response; `Duration.infinity` for no limit. Uploads
- * (`POST …/source`, `POST /upload`) have no limit unless you set one. All platforms share this reference.
+ * How long an attempt may wait for the head of its answer, for the requests made within; `Duration.infinity` for ever.
+ * Uploads (`POST …/source`, `POST /upload`) wait for ever unless this is set for them. It is one reference for all
+ * platforms.
  *
  * @default 60 seconds
  * @category references
@@ -204,10 +205,10 @@ const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (
 const readKey = (apiKey: TokenOptions["apiKey"]): Effect.Effect<string, TokenError.ConfigurationInvalid> =>
   readSecret("apiKey", apiKey, /\s/, ". Copy it from https://dashboard.api.video")
 
-/** Slugs of a 400 that is about the request and not about the credential in it. */
+/** Slugs of a 400 that is about the request, not about the credential in it. */
 const aboutTheRequest = ["attribute-required", "invalid-attribute", "invalid-payload"]
 
-/** Slugs that the documents list for credentials. An error repeats no others. */
+/** Slugs that the documents list for credentials; of any other, nothing is repeated. */
 const slugs = [
   ...aboutTheRequest,
   ...["user-credentials", "api-key", "access-token", "refresh-token", "authorization-header-value"].map(
@@ -251,10 +252,10 @@ const makeSession = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server)
 })
 
 /**
- * Exchanges an API key for a token of one hour and a refresh token (`POST /auth/api-key`, `pOSTAuthApiKey`). It makes one
- * attempt and keeps nothing; {@link layerToken} does more.
+ * `POST /auth/api-key` (`pOSTAuthApiKey`): an API key for a token of one hour and a refresh token. One attempt, nothing
+ * kept; {@link layerToken} does the rest.
  *
- * Fails with `InvalidCredentials` for 400 and 401; api.video's documents have both for a wrong key.
+ * Fails with `InvalidCredentials` for 400 and 401, which api.video's documents both give for a wrong key.
  *
  * @category operations
  * @since 0.1.0
@@ -266,10 +267,9 @@ export const authenticate = (
   single(makeServer(options), makeSession, ({ login }) => Effect.flatMap(readKey(payload.apiKey), login))
 
 /**
- * Exchanges a refresh token, which this uses up, for a new pair (`POST /auth/refresh`, `pOSTAuthRefresh`). It makes one
- * attempt.
+ * `POST /auth/refresh` (`pOSTAuthRefresh`): a refresh token, which this uses up, for a new pair. One attempt.
  *
- * Fails with `RefreshTokenRejected` for 400 and 401, and with `AmbiguousExchange` if the response was lost.
+ * Fails with `RefreshTokenRejected` for 400 and 401, and with `AmbiguousExchange` where the answer was lost.
  *
  * @category operations
  * @since 0.1.0
@@ -288,7 +288,7 @@ const traits = {
 } as const
 
 /**
- * Returns a function that makes a `TokenProvider` for a key, for use with a `TokenServiceMap`.
+ * Makes api.video a `TokenProvider` for each key that it is given, for a `TokenServiceMap`. What they share is made once.
  *
  * @category constructors
  * @since 0.1.0
@@ -313,8 +313,8 @@ export const providers = /* @__PURE__ */ Effect.fnUntraced(function* (
 })
 
 /**
- * Makes a `TokenProvider` for api.video, for your own `TokenService`. Refresh tokens rotate, a login ends earlier ones, and
- * the provider logs in with the API key if a refresh fails.
+ * api.video as a `TokenProvider`, for a `TokenService` of your own making. Its refresh tokens rotate, a login supersedes
+ * them, and the API key is at hand where a refresh fails.
  *
  * @category constructors
  * @since 0.1.0
@@ -325,7 +325,7 @@ export const provider = (
   Effect.map(providers(options), (providerOf) => providerOf(options.apiKey))
 
 /**
- * Provides the token. A wrong key fails the layer, unless `eager` is `false`. A key that cannot be one always does.
+ * Provides the token. A wrong key fails here unless `eager` is off, and so does a key that cannot be one.
  *
  * @category layers
  * @since 0.1.0
@@ -339,19 +339,19 @@ type Request = HttpClientRequest.HttpClientRequest
 
 const isUpload = (request: Request): boolean => request.method === "POST" && /\/(source|upload)$/.test(pathOf(request))
 
-/** The URL of a request with a query. Most requests have no query, and parsing takes time. */
+/** The URL of a request that has a query. Most have none, and parsing it takes time. */
 const withQuery = (request: Request): URL | undefined =>
   request.url.includes("?") || request.urlParams.params.length > 0
     ? Option.getOrUndefined(HttpClientRequest.toUrl(request))
     : undefined
 
-/** Whether a request is `POST /upload?token=`: its credential is the upload token, and a 401 is about that token. */
+/** `POST /upload?token=`: the upload token is the credential, and a 401 is about that. */
 const isDelegatedUpload = (request: Request): boolean =>
   request.method === "POST" &&
   pathOf(request).endsWith("/upload") &&
   withQuery(request)?.searchParams.has("token") === true
 
-/** Errors and spans print a URL. So an upload token in a URL becomes a redacted parameter, which they don't print. */
+/** An upload token in a URL is printed by errors and spans; as a redacted parameter it is not. */
 const withRedactedToken = (request: Request, isOwn: boolean): Request => {
   const url = isOwn || isUpload(request) ? withQuery(request) : undefined
   const token = url?.searchParams.get("token")
@@ -368,7 +368,7 @@ const documentedLimits = {
   production: { uploads: 100, writes: 200, reads: 500 }
 } as const
 
-/** Makes the client with any kind of credential. */
+/** The client with a credential of any kind. */
 const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <R>(
   options: ClientOptions,
   authenticated: (
@@ -399,11 +399,11 @@ const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <R>(
 })
 
 /**
- * Provides the client on the `TokenService` and `HttpClient` of its context. The token goes only to the environment's origin.
- * `POST /upload?token=` goes without the token, and its 401 never causes a renewal.
+ * Provides the client on top of whatever `TokenService` and `HttpClient` there are. The token goes to the environment's
+ * origin alone; `POST /upload?token=` goes without one and never renews anything.
  *
- * A 401 to a new token is a `TokenError`: `TokenExpired` if the token was past its time, and `TokenRejected` otherwise. Every
- * other response with a status of 400 or more is an `ApiVideoError`.
+ * A 401 that a fresh token does not heal is a `TokenError`: `TokenExpired` if the token was past its time, else
+ * `TokenRejected`. Every other answer from 400 up is an `ApiVideoError`.
  *
  * @category layers
  * @since 0.1.0
@@ -416,7 +416,7 @@ export const layerClient = (
 const bearer = (server: Server) => Client.bearer(server, { anonymous: isDelegatedUpload, read: readProblem })
 
 /**
- * Provides the client with its own token. Its options are values; {@link layerConfig} reads them from configuration.
+ * Provides the client, with a token of its own. Options may name values; {@link layerConfig} reads them.
  *
  * @category layers
  * @since 0.1.0
@@ -425,7 +425,7 @@ export const layer = (options: Options): Layer.Layer<ApiVideo, TokenError.TokenE
   Layer.provide(layerClient(options), layerToken(options))
 
 /**
- * The clients of many keys, for a program that serves many customers. {@link forKey} returns one of them.
+ * Clients for many keys, as of a program that serves many customers: {@link forKey} asks for one.
  *
  * @category services
  * @since 0.1.0
@@ -437,8 +437,8 @@ export class Keys
   >()("effect-video-auth/ApiVideo/Keys") {}
 
 /**
- * Returns the client of one of many keys. This makes no exchange and is cheap: ask for the client with each request that the
- * program serves, and don't keep it. Each key has its own token and rate limits.
+ * The client of one of many keys. It costs no exchange by itself, and next to nothing to ask for again: ask for each
+ * request that a program serves, and keep none. Keys have tokens and rate limits of their own.
  *
  * **Example** (Counting the videos of a customer)
  *
@@ -464,7 +464,8 @@ export const forKey = (apiKey: Redacted.Redacted): Effect.Effect<ApiVideo["Servi
   Keys.use((keys) => keys.client(apiKey))
 
 /**
- * Provides the clients of many keys, with their tokens in a `TokenServiceMap`. A wrong key fails the requests that use it.
+ * Provides clients for many keys, whose tokens are kept in a `TokenServiceMap`. A wrong key fails the requests made with
+ * it.
  *
  * @category layers
  * @since 0.1.0
@@ -484,7 +485,7 @@ export const layerKeys = (
         const provider = providerOf(apiKey)
         const identity = yield* provider.identity.pipe(withProvider(server.name))
         const service = yield* tokens.get({ ...provider, identity: Effect.succeed(identity) })
-        // Each account has its own limits.
+        // api.video limits each account by itself.
         const account = Effect.succeed({ ...server, host: identity })
         return yield* makeClient(shared, bearer, account).pipe(
           Effect.provideService(TokenService.TokenService, service),
@@ -496,8 +497,8 @@ export const layerKeys = (
   )
 
 /**
- * Provides the client with Basic authentication: every request carries the API key, and there is no token to renew. The key
- * goes only to the environment's origin. A wrong key fails a request with `Unauthorized`.
+ * Provides the client with Basic authentication: the API key in every request, no token, nothing to renew. The key goes
+ * to the environment's origin alone. A wrong key is `Unauthorized`.
  *
  * @category layers
  * @since 0.1.0
@@ -526,8 +527,8 @@ export const layerBasic = (
   )
 
 /**
- * Provides the client without a credential, for a page in a browser, where a key would be public. Uploads with an upload
- * token (`POST /upload?token=`) need no other credential. All other requests fail with `Unauthorized`.
+ * Provides the client without any credential, for a page in a browser, where a key would be public: uploads by token
+ * (`POST /upload?token=`) need none. Everything else is answered by `Unauthorized`.
  *
  * @category layers
  * @since 0.1.0
@@ -551,14 +552,14 @@ type Configurable =
   | "rateLimitRetries"
 
 /**
- * Options of {@link layerConfig}. Most may be a `Config`. The key must be one, and is read again at each login.
+ * Options of which most may be a `Config`. The key always is one, and is read again at each login.
  *
  * @category options
  * @since 0.1.0
  */
 export type ConfigOptions = Layers.FromConfig<Options, Configurable, "apiKey">
 
-/** Reads where requests go: from the code or else from variables. A variable never overrides the code. */
+/** Where requests go: what the code says, or else the variables. A variable must not override what the code says. */
 const readServer = ({ baseUrl, environment }: ConfigOptions) =>
   baseUrl === undefined && environment === undefined
     ? {

@@ -1,14 +1,14 @@
 /**
- * movingimage VideoManager Pro on loopback: a real HTTP server that behaves as movingimage's documents say, and worse on
- * demand.
+ * movingimage VideoManager Pro on loopback: a real HTTP server that behaves as movingimage's documentation says, and worse
+ * on demand.
  *
- * Use it in specs, in examples and on the command line. It needs `@effect/platform-node`; the client under test needs only its
- * `url`. Nothing here talks to movingimage.
+ * For specs, examples and the command line. It needs `@effect/platform-node`; the client under test needs nothing but
+ * its `url`. Nothing here talks to movingimage.
  *
- * The same origin has the login service for OpenID Connect, which imitates Keycloak: discovery through webfinger, all grants of
- * `defaultClients`, login pages, revocation and logout. Its tokens are valid for all VideoManagers of their user.
+ * On the same origin is the login service that the documentation calls OpenID Connect, a Keycloak: discovery by webfinger, all
+ * grants of `defaultClients`, pages to log in at, revocation and logout. Its tokens are for all VideoManagers of their user.
  *
- * The documents leave much open. There the comments say what the sandbox does, and a switch selects the alternative.
+ * The documentation leaves much open; where it does, the comments say what was chosen, and a switch has the other choice.
  *
  * **Example** (A login's token is for the first VideoManager; one for another takes a refresh)
  *
@@ -96,60 +96,63 @@ export {
   errorNumbers
 } from "./SandboxRefusal.ts"
 
-/** The ledger, with VideoManagers, accounts and the login service. It treats usernames as secrets, too. */
+/**
+ * What every sandbox's ledger says, and what concerns VideoManagers, accounts and the login service. Usernames are secrets to
+ * it as well.
+ */
 export interface Ledger extends SandboxLedger.Ledger, SandboxAccounts.Report, SandboxRealm.Report {
-  /** The latest responses of the token endpoint, at most `SandboxLedger.entryLimit`. */
+  /** The token endpoint's answers, the latest `SandboxLedger.entryLimit`. */
   readonly grants: ReadonlyArray<SandboxGrants.GrantEntry>
 }
 
-/** The behaviour of the server. `configure` changes it while the server runs. */
+/** How the server behaves; everything can be changed while it runs, see `configure`. */
 export interface Behaviour extends SandboxRealm.Behaviour {
   /** Default 5 minutes (movingimage documentation). Applies to tokens issued from then on. */
   readonly accessTokenLifetime: Duration.Input
   /** Default 1 hour (movingimage documentation). Applies to tokens issued from then on. */
   readonly refreshTokenLifetime: Duration.Input
-  /** Whether a refresh ends the access tokens of its login at once, for every VideoManager. Default false: undocumented. */
+  /** A refresh kills the access tokens of its login at once, of every VideoManager. Default false: undocumented. */
   readonly revokesAccessTokenOnRefresh: boolean
-  /** Whether a refresh token that is sent again revokes everything of its login. Default true: Keycloak can be configured so. */
+  /** A refresh token sent again revokes everything that its login led to. Default true: as Keycloak does if so configured. */
   readonly detectsRefreshTokenReuse: boolean
-  /** Whether a login ends earlier refresh tokens of its account. Default false: the documents do not say so. */
+  /** A login kills earlier refresh tokens of its account. Default false: the documentation does not say so. */
   readonly loginSupersedesRefreshToken: boolean
-  /** Whether a refresh returns a new refresh token and ends the old one. Default true: the worse case. */
+  /** A refresh answers with a new refresh token and spends the old one. Default true: the worse case of two. */
   readonly rotatesRefreshToken: boolean
-  /** Whether responses have no refresh token, and a refresh does not end the one sent. Default false. */
+  /** Answers carry no refresh token, and a refresh does not spend the one sent. Default false. */
   readonly omitsRefreshToken: boolean
   /** How far the server's clock is ahead; negative is behind. Shows in `iat` and `exp`. Default 0. */
   readonly clockSkew: Duration.Input
-  /** Form of both tokens. Default `jwt`: RS256, with `iat` and `exp` in whole seconds. */
+  /** Of both tokens. Default `jwt`: RS256, `iat` and `exp` in whole seconds. */
   readonly tokenFormat: "jwt" | "jwt-without-exp" | "opaque"
-  /** Form of ids. Default `string`, as in the documents; movingimage's first client reads a number. */
+  /** Default `string`, as the documentation prints it; movingimage's first client reads a number. */
   readonly validForVideoManagerAs: "string" | "number"
   /**
-   * Status for a valid token whose VideoManager is not the one of the path. Default 403, because the token is genuine and lacks
-   * the right. Undocumented.
+   * For a token in force that is valid for another VideoManager than that of the path. Default 403: the token is who it
+   * says, and lacks the right. Undocumented.
    */
   readonly wrongVideoManagerStatus: 401 | 403
-  /** How many wrong passwords in a row lock an account, until `unlockAccount`. Default 5; `Infinity` for never. Undocumented. */
+  /** Wrong passwords in a row that lock an account, until `unlockAccount`. Default 5, `Infinity` for never. Undocumented. */
   readonly lockAfter: number
-  /** Whether a successful DELETE gets a 404 (documentation, response codes). Default true; otherwise as OpenAPI declares. */
+  /** 404 is the answer to a DELETE that worked (documentation, response codes). Default true; else as OpenAPI declares. */
   readonly deletesWith404: boolean
-  /** Whether new videos and upload URLs are refused with error 1101. Default false. */
+  /** New videos and upload URLs are refused with error 1101. Default false. */
   readonly storageLimitReached: boolean
-  /** Name of the field with an error's number. Default `defaultErrorNumberField`. */
+  /** The field of an error's number. Default `defaultErrorNumberField`. */
   readonly errorNumberField: string
-  /** API requests per `rateLimitWindow` and account. Default 100 (documentation); `Infinity` for no limit. */
+  /** API requests per `rateLimitWindow` and account. Default 100 (documentation); `Infinity` is no limit. */
   readonly rateLimit: number
   /** Default 1 minute (documentation). */
   readonly rateLimitWindow: Duration.Input
-  /** Header of a 429 with the seconds until the window ends, such as `Retry-After`. Default: no header, as none is documented. */
+  /** Header of a 429 with the seconds until the window ends, such as `Retry-After`. Default none: none is documented. */
   readonly retryAfterHeader: string | undefined
 }
 
-/** Options of the server. Every member of `Behaviour` is one as well. */
+/** What to build; every part of `Behaviour` can be set as well. */
 export interface Options extends Partial<Behaviour>, SandboxServer.Address {
-  /** The accounts that may log in. Default `defaultAccounts`. */
+  /** Who may log in. Default `defaultAccounts`. */
   readonly accounts?: ReadonlyArray<SandboxAccounts.Account> | undefined
-  /** The applications that the login service knows. Default `defaultClients`. */
+  /** Which applications the login service knows. Default `defaultClients`. */
   readonly clients?: ReadonlyArray<SandboxClients.Client> | undefined
 }
 
@@ -158,7 +161,7 @@ const videoManagers: ReadonlyArray<SandboxAccounts.VideoManager> = [
   { id: 102, name: "Training" }
 ]
 
-/** An account, and the one in the documents' own commands, so that these run as they are. */
+/** An account to begin with, and the one that the documentation's own commands name, so that they run as they stand. */
 export const defaultAccounts: ReadonlyArray<SandboxAccounts.Account> = [
   { username: "your_username", password: "your_password", videoManagers },
   { username: "<USERNAME>", password: "<PASSWORD>", videoManagers }
@@ -167,8 +170,8 @@ export const defaultAccounts: ReadonlyArray<SandboxAccounts.Account> = [
 const redirectUris = ["http://127.0.0.1/*", "http://[::1]/*", "http://localhost/*"]
 
 /**
- * `anonymous`, the client of the documents' password grant, and one client for every other grant. Each may redirect to any
- * port of this machine.
+ * `anonymous`, the client of the documentation's password grant, and one for each other way to get a token. All that lead
+ * back may do so to any port of this machine.
  */
 export const defaultClients: ReadonlyArray<SandboxClients.Client> = [
   { id: "anonymous", grants: ["password"] },
@@ -178,11 +181,11 @@ export const defaultClients: ReadonlyArray<SandboxClients.Client> = [
   { id: "service-app", secret: "your_client_secret", grants: ["client_credentials"], videoManagers }
 ]
 
-/** The default name of the field with an error number. The documents do not name it. */
+/** The documentation has error numbers and no name of their field. */
 export const defaultErrorNumberField = "errorCode"
 
 /**
- * Returns the body of a numbered error, for a `Json` fault. 1003 and 1004 belong to requests that no document describes.
+ * The body of a numbered error, for a `Json` fault: 1003 and 1004 belong to requests that no document describes.
  *
  * **Example** (The next request is refused with 1003)
  *
@@ -197,21 +200,21 @@ export const defaultErrorNumberField = "errorCode"
 export const errorBody = (errorNumber: SandboxRefusal.ErrorNumber, field: string = defaultErrorNumberField): Json =>
   SandboxRefusal.body(SandboxRefusal.numbered(errorNumber), field)
 
-/** The running server. Its clock is the one that the layer was built with: under `TestClock`, the test's. */
+/** The running server. Its time is the Clock that the layer was built with: under `TestClock`, the test's. */
 export class MovingImageSandbox extends Context.Service<
   MovingImageSandbox,
   SandboxServer.Controls<Ledger, Behaviour> & {
-    /** Revokes all access tokens: they get 401. */
+    /** From now on every access token issued so far gets 401. */
     readonly revokeAccessTokens: Effect.Effect<void>
-    /** Revokes all refresh tokens: they get 401. */
+    /** From now on every refresh token issued so far gets 401. */
     readonly revokeRefreshTokens: Effect.Effect<void>
-    /** Does the same as `revokeAccessTokens`, because expired and revoked look the same. Not counted in `expiredTokensReceived`. */
+    /** As `revokeAccessTokens`, since expired and revoked look the same; not counted in `expiredTokensReceived`. */
     readonly expireAccessTokens: Effect.Effect<void>
-    /** Adds an account, or replaces the one of that username. Its sessions continue, with the VideoManagers that it has now. */
+    /** Adds an account, or replaces the one of that username; sessions live on, with the VideoManagers it has now. */
     readonly addAccount: (account: SandboxAccounts.Account) => Effect.Effect<void>
-    /** Refuses an account and its refresh tokens. Its access tokens stay valid until they expire. */
+    /** Refuses an account and its refresh tokens; access tokens live on until they expire. */
     readonly removeAccount: (username: string) => Effect.Effect<void>
-    /** Changes the password. Sessions continue. */
+    /** The old password is wrong from now on; sessions live on. */
     readonly changePassword: (username: string, password: string) => Effect.Effect<void>
     /** Ends a lock and forgets the wrong passwords. */
     readonly unlockAccount: (username: string) => Effect.Effect<void>
@@ -273,7 +276,7 @@ const idOf = (text: string | undefined): number | undefined => {
   return Number.isNaN(id) ? undefined : id
 }
 
-/** The VideoManager in a path. */
+/** The VideoManager that a path is below of. */
 const videoManagerOf = (request: Request): number | undefined =>
   idOf(/^\/v1\/vms\/([^/]+)\//.exec(pathOf(request))?.[1])
 
@@ -347,7 +350,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     (request, params) =>
       Effect.catch(handler(request, params), (why) => Effect.succeed(refusal(why)))
 
-  /** Makes a handler that needs a valid token and counts towards the account's limit. */
+  /** A handler behind a token in force and its account's limit. */
   const api = (handler: (request: Request, params: Params, username: string) => Outcome): SandboxServer.Handler =>
     open((request, params) => {
       const { access } = judge(request)
@@ -463,6 +466,6 @@ const make = Effect.fnUntraced(function* (options: Options) {
   })
 })
 
-/** Starts a sandbox. Closing the layer's scope ends it at once, with or without requests in flight. Fails if the port is taken. */
+/** Starts a sandbox; it ends with the layer's scope, at once, whatever is still unanswered. Fails if the port is taken. */
 export const layer = (options: Options = {}): Layer.Layer<MovingImageSandbox, HttpServerError.ServeError> =>
   Layer.effect(MovingImageSandbox, make(options))

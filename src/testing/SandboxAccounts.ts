@@ -15,11 +15,11 @@ export interface VideoManager {
   readonly name: string
 }
 
-/** An account that may log in. */
+/** Who may log in. */
 export interface Account {
   readonly username: string
   readonly password: string
-  /** The token of a login is valid for the first. With an empty list, the account can log in and access nothing. */
+  /** A login's token is valid for the first. Empty: logs in, and may nothing. */
   readonly videoManagers: ReadonlyArray<VideoManager>
   /** May not log in. Default false. */
   readonly disabled?: boolean | undefined
@@ -55,7 +55,7 @@ export interface Settings extends SandboxTokens.Settings {
   readonly lockAfter: number
 }
 
-/** The response of both exchanges (movingimage documentation, "Create Access and Refresh Token Request"). */
+/** The answer of both exchanges (movingimage documentation, "Create Access and Refresh Token Request"). */
 export interface TokenBody {
   readonly accessToken: string
   readonly refreshToken?: string
@@ -74,7 +74,7 @@ export interface VideoManagerUse {
   readonly wrongTokens: number
 }
 
-/** What this ledger records in addition to every sandbox's. */
+/** What the ledger says besides what every sandbox's says. */
 export interface Report {
   /** Requests whose token was live, and valid for another VideoManager than that of the path. */
   readonly wrongVideoManager: number
@@ -88,7 +88,7 @@ export interface Report {
   readonly videoManagers: Readonly<Record<number, VideoManagerUse>>
 }
 
-/** The verdict on an `Authorization` header: `bearer #n`, `unknown bearer`, `malformed` or `none`. */
+/** What an `Authorization` header amounts to: `bearer #n`, `unknown bearer`, `malformed` or `none`. */
 export interface Verdict extends SandboxServer.Verdict {
   /** The username, or why the request is refused. */
   readonly access: Result.Result<string, Refusal>
@@ -202,7 +202,7 @@ export const make = (options: {
   const videoManagersOf = (username: string): ReadonlyArray<VideoManager> =>
     accounts.get(username)?.account.videoManagers ?? []
 
-  /** `POST /v1/vms/auth/login`. An account that may not log in gets the same refusal as a wrong password. */
+  /** `POST /v1/vms/auth/login`. Whoever may not log in is refused in the same words as a wrong password. */
   const login = (username: string, password: string): Effect.Effect<TokenBody, Refusal> =>
     Effect.map(
       tokens.login((): Result.Result<SandboxTokens.Grant<Validity>, Refusal> =>
@@ -264,7 +264,7 @@ export const make = (options: {
     tokens,
     minting,
     kid,
-    /** Id of the account with that name, which stays the same when its name or password changes; undefined: no such account. */
+    /** The account's id, which a change of its name or password leaves as it is; undefined: there is none of that name. */
     idOf: (username: string): string | undefined => accounts.get(username)?.id,
     isDisabled: (username: string): boolean => accounts.get(username)?.account.disabled === true,
     noteExchange: (exchange: "login" | "refresh", body: Json | undefined) => {

@@ -57,8 +57,7 @@ const survives = <E>(
         assert.deepStrictEqual(yield* Ref.get(failures), [])
         const { refreshTokens } = yield* fake.ledger
         assert.strictEqual(new Set(refreshTokens).size, refreshTokens.length)
-      }).pipe(Effect.provide(silent)),
-    90_000
+      }).pipe(Effect.provide(silent))
   )
 }
 

@@ -5,7 +5,7 @@
  * What goes wrong goes wrong as it does on a real wire: a connection breaks, something in between answers in HTML, or the
  * platform refuses. Each of them echoes what was sent, as real ones may.
  */
-import { Duration, Effect, identity, Redacted, type Schema } from "effect"
+import { Duration, Effect, identity, Redacted, type Schema, Stream } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
 import { AccessToken, type TokenError, type TokenProvider } from "effect-video-auth"
 
@@ -120,12 +120,17 @@ const postedBy = ({ body, headers, method }: HttpClientRequest.HttpClientRequest
     : undefined
 }
 
-/** An answer whose body is at hand. Read by a promise it would come too late: a test clock waits for none. */
+/** An answer whose body is available at once. A test clock doesn't wait for the promises of a web stream. */
 export const respond = (request: HttpClientRequest.HttpClientRequest, { body, headers = {}, status }: Answer) => {
   const hasNone = [101, 204, 205, 304].includes(status)
   const bytes = hasNone ? new Uint8Array() : typeof body === "string" ? new TextEncoder().encode(body) : body
   const response = HttpClientResponse.fromWeb(request, new Response(hasNone ? null : body, { status, headers }))
-  return Effect.succeed(Object.defineProperty(response, "arrayBuffer", { value: Effect.succeed(bytes.buffer) }))
+  return Effect.succeed(
+    Object.defineProperties(response, {
+      arrayBuffer: { value: Effect.succeed(bytes.buffer) },
+      stream: { value: Stream.succeed(bytes) }
+    })
+  )
 }
 
 /** A client on whose other end the platform speaks, and `behind` decides what it says. */

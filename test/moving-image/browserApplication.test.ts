@@ -32,30 +32,27 @@ const example = Effect.acquireRelease(
 )
 
 describe.skipIf(Chromium.isSkipped)(Chromium.named("browser application"), () => {
-  it.live(
-    "signs its user in on the login page, calls the API, and signs out",
-    () =>
-      Effect.gen(function* () {
-        const { url } = yield* example
-        const chromium = yield* Chromium.make
-        const page = yield* chromium.open(url)
-        yield* page.waitForText("Nobody has signed in")
-        yield* page.click("#begin")
-        yield* page.waitForText("Sign in to your account")
-        yield* page.screenshot("login")
-        yield* page.fill("[name=username]", "your_username")
-        yield* page.fill("[name=password]", "your_password")
-        yield* page.click("[type=submit]")
-        yield* page.waitForText("VideoManagers: Marketing, Training")
-        yield* page.screenshot("signed-in")
-        // Neither code nor state is left in the address.
-        assert.strictEqual(yield* page.url, `${url}/`)
-        yield* page.click("#end")
-        yield* page.waitForText("Signed out")
-        yield* page.click("#list")
-        yield* page.waitForText("sign-in required")
-        assert.deepStrictEqual(yield* page.complaints, [])
-      }),
-    60_000
+  it.live("signs its user in on the login page, calls the API, and signs out", () =>
+    Effect.gen(function* () {
+      const { url } = yield* example
+      const chromium = yield* Chromium.make
+      const page = yield* chromium.open(url)
+      yield* page.waitForText("Nobody has signed in")
+      yield* page.click("#begin")
+      yield* page.waitForText("Sign in to your account")
+      yield* page.screenshot("login")
+      yield* page.fill("[name=username]", "your_username")
+      yield* page.fill("[name=password]", "your_password")
+      yield* page.click("[type=submit]")
+      yield* page.waitForText("VideoManagers: Marketing, Training")
+      yield* page.screenshot("signed-in")
+      // Neither code nor state is left in the address.
+      assert.strictEqual(yield* page.url, `${url}/`)
+      yield* page.click("#end")
+      yield* page.waitForText("Signed out")
+      yield* page.click("#list")
+      yield* page.waitForText("sign-in required")
+      assert.deepStrictEqual(yield* page.complaints, [])
+    })
   )
 })

@@ -306,7 +306,8 @@ describe("refresh token", () => {
     }))
 })
 
-describe("device authorization", () => {
+// Each polls after five seconds, so they wait together.
+describe.concurrent("device authorization", () => {
   const device = (provider: Provider, decide: (prompt: DeviceAuthorization.Prompt) => Effect.Effect<unknown>) =>
     DeviceAuthorization.layer({
       ...identify(provider, "none"),

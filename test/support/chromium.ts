@@ -270,7 +270,7 @@ const makePage = Effect.fnUntraced(function* (connection: Connection, directory:
       Effect.flatMap((answer) => (answer === null ? fail("not yet") : Effect.succeed(answer))),
       Effect.retry(Schedule.spaced("25 millis")),
       Effect.timeoutOrElse({
-        duration: "15 seconds",
+        duration: "2 minutes",
         orElse: () =>
           Effect.flatMap(Effect.all([url, text]), ([url, text]) => fail(`waited for ${what}; ${url} shows: ${text}`))
       })

@@ -35,10 +35,9 @@ export const decodeToken =
   ({ lifetime }: Pick<RequestedGrant, "lifetime">) =>
   (body: unknown): Effect.Effect<AccessToken.TokenResponse, TokenError.MalformedResponse> => {
     const members: { readonly [member: string]: unknown } = Predicate.isObject(body) ? { ...body } : {}
-    const type = members["token_type"]
     const response = {
       ...members,
-      ...(typeof type === "string" && /^bearertoken$/i.test(type) && { token_type: "Bearer" }),
+      ...(/^bearertoken$/i.test(String(members["token_type"])) && { token_type: "Bearer" }),
       ...(lifetime !== undefined &&
         (members["expires_in"] ?? null) === null && {
           expires_in: Duration.toSeconds(Duration.fromInputUnsafe(lifetime))
@@ -84,7 +83,7 @@ export const requestToken = (
   })
 
 /** Requests a token by a grant that consists of its parameters. */
-const requestGrant = (client: Client, grantType: string, parameters: URLSearchParams, advice?: string) =>
+const requestGrant = (client: Client, grantType: string, parameters: URLSearchParams, advice = "check them") =>
   requestToken(client, {
     operation: "login",
     compose: (metadata, authentication, options) =>
@@ -97,7 +96,7 @@ const requestGrant = (client: Client, grantType: string, parameters: URLSearchPa
         new URLSearchParams(parameters),
         options
       ),
-    refusal: refusalWith(client.explanation, advice)
+    refusal: refusalWith({ grant: advice, client: client.clientAdvice })
   })
 
 /**
@@ -117,7 +116,7 @@ const refresh =
           ...options,
           additionalParameters
         }),
-      refusal: refusalWith(client.explanation),
+      refusal: refusalWith({ grant: "", client: client.clientAdvice }),
       ...(keepsClaims && { claims: (body, metadata) => claimsAfterRefresh(client, metadata, body, current) })
     })
     return Effect.map(request, (response) =>
@@ -146,7 +145,7 @@ const revoke =
             Redacted.value(refreshToken ?? accessToken),
             { ...options, additionalParameters: { token_type_hint: hint } }
           ),
-        refusal: refusalWith(client.explanation),
+        refusal: refusalWith({ grant: "check them", client: client.clientAdvice }),
         decode: () => Effect.void
       }).pipe(Effect.catchIf(isUnreadableSuccess, () => Effect.void))
     })
@@ -208,7 +207,7 @@ export const password = (
     username: readSecret("username", user.username, lineBreak),
     password: readSecret("password", user.password, lineBreak)
   })
-  const advice = "Check username and password before you try again; repeated failures can lock the account"
+  const advice = "check username and password; repeated failures can lock the account"
   return makeProvider(client, {
     identity: identityFor(
       client,
@@ -273,7 +272,7 @@ export const grant = (
     return Effect.fail(
       invalid(
         "grantType",
-        "its code or token is good for once. Use AuthorizationCode, DeviceAuthorization or refreshToken"
+        "its code or token is good for once; use AuthorizationCode, DeviceAuthorization or refreshToken"
       )
     )
   }
@@ -288,12 +287,7 @@ export const grant = (
         ])
       ),
       login: Effect.flatMap(readParameters(parameters), (parameters) =>
-        requestGrant(
-          client,
-          grantType,
-          grantParameters(client.options, parameters),
-          "Check the parameters of the grant"
-        )
+        requestGrant(client, grantType, grantParameters(client.options, parameters), "check the grant's parameters")
       ),
       refresh: refresh(client),
       traits: {

@@ -20,17 +20,16 @@ export const tenantIn = (template: string, issuer: string): string | undefined =
 }
 
 /**
- * The metadata that a response which names `issuer` has to be checked against: with the issuer of its tenant, if the server has
- * several. `undefined` if that is not the issuer of a tenant that is allowed.
+ * The metadata to check a response of one tenant against: its issuer is the tenant's where `tenants` allows that tenant, and
+ * otherwise remains the template, which no response names.
  */
-export const metadataFor = (
+export const forTenant = (
   metadata: oauth.AuthorizationServer,
   issuer: unknown,
   tenants: ServerOptions["tenants"]
-): oauth.AuthorizationServer | undefined => {
-  if (!isTemplate(metadata.issuer)) return metadata
+): oauth.AuthorizationServer => {
   const tenant = typeof issuer === "string" ? tenantIn(metadata.issuer, issuer) : undefined
-  if (typeof issuer !== "string" || tenant === undefined || tenants === undefined) return undefined
+  if (typeof issuer !== "string" || tenant === undefined || tenants === undefined) return metadata
   const isAllowed = tenants === "any" || tenants.some((allowed) => allowed.toLowerCase() === tenant.toLowerCase())
-  return isAllowed ? { ...metadata, issuer } : undefined
+  return isAllowed ? { ...metadata, issuer } : metadata
 }
