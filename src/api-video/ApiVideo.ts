@@ -31,7 +31,6 @@ import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
@@ -51,6 +50,7 @@ import { inMemory } from "../platform/shared/limiter.ts"
 import { originOf } from "../platform/shared/origin.ts"
 import { layerAnswers, type Operations } from "./internal/testing.ts"
 import { Secret } from "../token/shared/schema.ts"
+import { refuseRepeatedBodies } from "../platform/shared/repeat.ts"
 import { identityOf, locate, readSecret, type Server } from "../platform/shared/server.ts"
 import { invalid, withProvider } from "../token/shared/failures.ts"
 import * as TokenError from "../token/TokenError.ts"
@@ -509,7 +509,8 @@ export const layerBasic = (
   Layer.effect(
     ApiVideo,
     makeClient(options, (server) =>
-      Effect.succeed((self) => {
+      Effect.succeed((client) => {
+        const self = refuseRepeatedBodies(server.name)(client)
         const origin = originOf(server.baseUrl)
         const key = readKey(options.apiKey).pipe(withProvider(server.name))
         return HttpClient.makeWith(
@@ -538,7 +539,7 @@ export const layerAnonymous = (
 ): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
   Layer.effect(
     ApiVideo,
-    makeClient(options, () => Effect.succeed(identity))
+    makeClient(options, (server) => Effect.succeed(refuseRepeatedBodies(server.name)))
   )
 
 type Configurable =

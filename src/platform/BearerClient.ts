@@ -1,12 +1,12 @@
 /**
  * An `HttpClient` that carries a bearer token and recovers from a 401.
  *
- * The token is attached at the last moment, when the final URL of each attempt and of each redirect hop is known, and
- * only where that URL's origin is one the token is meant for. So it does not matter what is composed around the client:
- * a limiter that waits, a retry or a mapped URL gets a token that is valid then, and no other origin ever sees one.
+ * The client attaches the token at the last moment, when it knows the final URL of each attempt and of each redirect hop,
+ * and only if that URL's origin may see the token. Whatever a program composes around the client, such as a limiter that
+ * waits, a retry or a mapped URL, gets a token that is valid at that moment, and no other origin ever sees one.
  *
  * One order matters: `HttpClient.withScope` goes inside (on the client given to {@link make}), because it recognises a
- * request by identity and a request with a token is another object.
+ * request by identity, and a request with a token is another object.
  *
  * @since 0.1.0
  */
@@ -24,15 +24,16 @@ import * as Redacted from "effect/Redacted"
 import type { AccessToken } from "../token/AccessToken.ts"
 import { reasonOf } from "../token/shared/failures.ts"
 import { drain } from "./shared/body.ts"
-import { isReplayable } from "./shared/http.ts"
+import { CallBudget } from "./shared/budget.ts"
 import { observersOf, tell } from "../token/shared/observers.ts"
 import { isSecureOrigin, originOf } from "./shared/origin.ts"
-import { ConfigurationInvalid, TokenError } from "../token/TokenError.ts"
+import { isRepeatable, refuseRepeatedBodies } from "./shared/repeat.ts"
+import * as TokenError from "../token/TokenError.ts"
 import type { Observer } from "../token/TokenEvent.ts"
 import type { TokenService } from "../token/TokenService.ts"
 
 /**
- * What a client is made of.
+ * Where the token may go, and what to do about a 401.
  *
  * @category options
  * @since 0.1.0
@@ -41,17 +42,22 @@ export interface Options<E = never> {
   /** Origins that may see the token, as in `https://ws.api.video`: https, or http on loopback. */
   readonly origins: ReadonlyArray<string>
   /**
-   * Requests that go without a token though their origin may see it, and whose 401 means something else (an upload that
-   * carries a token of its own).
+   * Selects requests that go without the token although their origin may see it, and whose 401 means something else (an
+   * upload that carries a token of its own).
    */
   readonly anonymous?: ((request: HttpClientRequest.HttpClientRequest) => boolean) | undefined
   /**
-   * Hear of each replay (`Replayed`).
-   * @default those in force where the request is made
+   * Names this client in its own errors.
+   * @default "BearerClient"
+   */
+  readonly provider?: string | undefined
+  /**
+   * Called for each replay (`Replayed`).
+   * @default the observers provided where the request is made
    */
   readonly observers?: ReadonlyArray<Observer> | undefined
   /**
-   * What becomes of a 401 that a fresh token did not heal, or that could not be repeated.
+   * Turns a 401 to a fresh token into something else.
    * @default the response as it is
    */
   readonly unhealed?:
@@ -63,8 +69,8 @@ export interface Options<E = never> {
 }
 
 /**
- * How long a token must stay valid for the requests made within: for a long upload, the time it may take. Longer than the
- * platform's tokens last is `LifetimeTooShort`.
+ * The least time for which a token must stay valid when a request is sent: for a long upload, the time that it may take.
+ * If that is longer than the platform's tokens last, the request fails with `LifetimeTooShort`.
  *
  * **Example** (Uploading for twenty minutes)
  *
@@ -84,27 +90,29 @@ export const MinimumValidity: Context.Reference<Duration.Duration> = Context.Ref
   { defaultValue: () => Duration.zero }
 )
 
-/** RFC 6750 §3.1: a token of too little scope is a good token, and another of its kind would not help. */
+/** RFC 6750 §3.1: a token with too little scope is valid, and a new one would have the same scope. */
 const isAboutScope = (response: HttpClientResponse.HttpClientResponse): boolean =>
   /\berror\s*=\s*"?insufficient_scope/i.test(response.headers["www-authenticate"] ?? "")
 
-/** The 401 behind the error of a client that makes errors of statuses (`filterStatusOk`). */
-const unauthorized = (cause: Cause.Cause<unknown>): HttpClientResponse.HttpClientResponse | undefined => {
+/** The response in the error of a client that turns statuses into errors (`filterStatusOk`). */
+const responseIn = (cause: Cause.Cause<unknown>): HttpClientResponse.HttpClientResponse | undefined => {
   const error = reasonOf(cause)
   return HttpClientError.isHttpClientError(error) ? error.response : undefined
 }
 
 /**
- * Makes a client carry the service's token to `origins`, and recover once from a 401 there: it tells the service that
- * the token was refused, gets a newer one and sends the request again. The service sees to it that fifty 401s make one
- * renewal.
+ * Returns a function that makes a client carry the service's token to `origins` and recover once from a 401: the client
+ * reports the token to the service, gets a newer one and sends the request again. The service makes one renewal for any
+ * number of 401s at the same time.
  *
- * A body that can be sent only once (a stream) is not sent again: the service renews, and the original 401 is the
- * answer. A request that has an `Authorization` header already keeps it and is left alone. A 401 from another origin, to
- * a request of another token, or about scope (`insufficient_scope`) never renews anything; neither does a 403.
+ * If the body of a request cannot be read again (see `RequestBody`), the client renews the token and fails with
+ * `BodyNotRepeatable`. The same reason stops a program's own retry from sending such a body twice.
  *
- * Fails with `TokenError` where no token can be had, and with `ConfigurationInvalid` on the first request where an origin
- * is not one.
+ * A request that already has an `Authorization` header keeps it and is left alone. A 401 from another origin, to a
+ * request with another token, or about scope (`insufficient_scope`) never renews anything, and neither does a 403.
+ *
+ * Fails with the service's `TokenError` if no token is available, and with `ConfigurationInvalid` on the first request if
+ * an origin is invalid.
  *
  * **Example** (A client for an origin of your own)
  *
@@ -124,30 +132,34 @@ const unauthorized = (cause: Cause.Cause<unknown>): HttpClientResponse.HttpClien
  * @since 0.1.0
  */
 export const make = <E1 = never>(service: TokenService["Service"], options: Options<E1>) => {
+  const { anonymous, provider = "BearerClient", unhealed } = options
   const origins = options.origins.map((origin) => originOf(origin))
   const isSecure = origins.length > 0 && options.origins.every(isSecureOrigin)
-  const anonymous = options.anonymous ?? (() => false)
   const tokenFor = (validity: Duration.Duration) =>
     Duration.isZero(validity) ? service.get : service.getValidFor(validity)
+  const failure = (reason: TokenError.Reason) => Effect.fail(new TokenError.TokenError({ provider, reason }))
+  const insecure = failure(
+    new TokenError.ConfigurationInvalid({ option: "origins", problem: "each must be https, or http on loopback" })
+  )
 
   const isOurs = (request: HttpClientRequest.HttpClientRequest): boolean =>
-    // Most URLs begin with the origin to the letter, and after the slash nothing can change it any more.
+    // Most URLs begin with the origin and a slash, after which nothing can change the origin.
     origins.some((origin) => request.url.startsWith(origin) && request.url[origin.length] === "/") ||
     // The URL as the transport resolves it: in a browser even `https:ws.api.video` may be relative to the page.
     origins.includes(originOf(Option.getOrUndefined(HttpClientRequest.toUrl(request)) ?? ""))
 
-  /** `fetch` follows redirects unasked: then only the URL that it ended at tells who answered. */
+  /** If `fetch` has followed redirects by itself, only the URL of the response tells which server responded. */
   const isAnsweredByOurs = (response: HttpClientResponse.HttpClientResponse): boolean =>
     isOurs(response.request) && (response.url === "" || origins.includes(originOf(response.url)))
 
-  /** A 401 whose own request, the last hop of it, went to an origin of ours with this very token. */
+  /** A 401 whose own request, the last of its redirect hops, went to an origin of ours with this very token. */
   const isRefusal = (response: HttpClientResponse.HttpClientResponse, token: AccessToken): boolean =>
     response.status === 401 &&
     response.request.headers["authorization"] === `Bearer ${Redacted.value(token.accessToken)}` &&
     isAnsweredByOurs(response) &&
     !isAboutScope(response)
 
-  /** The newer token may still be too old for the request: somebody else renewed it a while ago. */
+  /** Renews once more if another request has renewed the token long ago, and it is too old for this one. */
   const renewed = (token: AccessToken, validity: Duration.Duration) =>
     Duration.isZero(validity)
       ? service.reject(token)
@@ -158,23 +170,26 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
     asItWas: Effect.Effect<HttpClientResponse.HttpClientResponse, E, R>,
     token: AccessToken
   ): Effect.Effect<HttpClientResponse.HttpClientResponse, E | E1, R> =>
-    options.unhealed === undefined ? asItWas : options.unhealed(response, token)
+    unhealed === undefined ? asItWas : unhealed(response, token)
 
-  return <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E | E1 | TokenError, R> => {
-    type Response = Effect.Effect<HttpClientResponse.HttpClientResponse, E | E1 | TokenError, R>
-    /** What becomes of a 401: the answer, what it would be if nothing were done, and the token that was refused. */
-    type Refused = (response: HttpClientResponse.HttpClientResponse, asItWas: Response, token: AccessToken) => Response
+  return <E, R>(
+    self: HttpClient.HttpClient.With<E, R>
+  ): HttpClient.HttpClient.With<E | E1 | TokenError.TokenError, R> => {
+    const wire = refuseRepeatedBodies(provider)(self)
+    type Result = Effect.Effect<HttpClientResponse.HttpClientResponse, E | E1 | TokenError.TokenError, R>
+    /** Handles a 401. `asItWas` is the outcome if nothing is done, and `token` the one that was refused. */
+    type OnRefusal = (response: HttpClientResponse.HttpClientResponse, asItWas: Result, token: AccessToken) => Result
 
     /**
-     * Sends with a token. A 401 is handed to `refused`, also where the client inside makes an error of it. To be run
-     * once: a retry inside runs `signed` again, which then asks for the token that is valid by that time.
+     * Sends with a token, and calls `onRefusal` after a 401, also if the client inside has turned it into an error. Runs
+     * once: a retry inside runs `signed` again, which asks for the token that is valid by then.
      */
     const send = (
       request: HttpClientRequest.HttpClientRequest,
       first: AccessToken,
       validity: Duration.Duration,
-      refused: Refused
-    ): Response => {
+      onRefusal: OnRefusal
+    ): Result => {
       let token = first
       let attempts = 0
       const sign = (valid: AccessToken) => {
@@ -183,44 +198,56 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
       }
       const signed = Effect.suspend(() => {
         attempts += 1
-        // The client inside knows no TokenError: where no newer token is to be had, the API judges the one before.
+        // The client inside cannot fail with a TokenError. If no newer token is available, the API judges the last one.
         const valid =
           attempts === 1 ? Effect.succeed(first) : Effect.catch(tokenFor(validity), () => Effect.succeed(token))
         return Effect.map(valid, sign)
       })
-      return Effect.flatMap(Effect.exit(self.postprocess(signed)), (asItWas) => {
-        const response = Exit.isSuccess(asItWas) ? asItWas.value : unauthorized(asItWas.cause)
-        return response !== undefined && isRefusal(response, token) ? refused(response, asItWas, token) : asItWas
+      return Effect.flatMap(Effect.exit(wire.postprocess(signed)), (asItWas) => {
+        const response = Exit.isSuccess(asItWas) ? asItWas.value : responseIn(asItWas.cause)
+        return response !== undefined && isRefusal(response, token) ? onRefusal(response, asItWas, token) : asItWas
       })
     }
 
     const recover =
-      (request: HttpClientRequest.HttpClientRequest, validity: Duration.Duration): Refused =>
+      (
+        request: HttpClientRequest.HttpClientRequest,
+        validity: Duration.Duration,
+        context: Context.Context<never>
+      ): OnRefusal =>
       (response, asItWas, token) => {
-        if (!isReplayable(request)) {
-          return Effect.andThen(Effect.exit(service.reject(token)), giveUp(response, asItWas, token))
-        }
-        // What is left unread of a refused answer would keep its connection.
-        return drain(response, 1_000).pipe(
-          Effect.andThen(renewed(token, validity)),
-          Effect.flatMap((fresh) =>
-            Effect.andThen(
-              Effect.withFiber((fiber) => tell(options.observers ?? observersOf(fiber.context), { _tag: "Replayed" })),
-              send(request, fresh, validity, giveUp)
-            )
-          )
+        const budget = Context.get(context, CallBudget)
+        if (budget?.canRecover === false) return giveUp(response, asItWas, token)
+        if (budget !== undefined) budget.canRecover = false
+        // An unread response would keep its connection.
+        return Effect.andThen(
+          drain(response, 1_000),
+          Effect.flatMap(isRepeatable(request), (isRepeatable): Result => {
+            if (!isRepeatable) {
+              const reason = new TokenError.BodyNotRepeatable({ status: response.status })
+              return Effect.andThen(renewed(token, validity), failure(reason))
+            }
+            return Effect.flatMap(renewed(token, validity), (fresh) => {
+              if (budget !== undefined) budget.replays += 1
+              return Effect.andThen(
+                tell(options.observers ?? observersOf(context), { _tag: "Replayed" }),
+                send(request, fresh, validity, giveUp)
+              )
+            })
+          })
         )
       }
 
     return HttpClient.makeWith(
-      Effect.flatMap((request: HttpClientRequest.HttpClientRequest): Response => {
-        if (!isSecure) return Effect.fail(insecure())
-        const carries = request.headers["authorization"] === undefined && isOurs(request) && !anonymous(request)
-        if (!carries) return self.postprocess(Effect.succeed(request))
+      Effect.flatMap((request: HttpClientRequest.HttpClientRequest): Result => {
+        if (!isSecure) return insecure
+        const carries =
+          request.headers["authorization"] === undefined && isOurs(request) && anonymous?.(request) !== true
+        if (!carries) return wire.postprocess(Effect.succeed(request))
         return Effect.withFiber((fiber) => {
           const validity = fiber.getRef(MinimumValidity)
           return Effect.flatMap(tokenFor(validity), (token) =>
-            send(request, token, validity, recover(request, validity))
+            send(request, token, validity, recover(request, validity, fiber.context))
           )
         })
       }),
@@ -228,9 +255,3 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
     )
   }
 }
-
-const insecure = () =>
-  new TokenError({
-    provider: "BearerClient",
-    reason: new ConfigurationInvalid({ option: "origins", problem: "each must be https, or http on loopback" })
-  })

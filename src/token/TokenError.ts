@@ -399,6 +399,33 @@ export class TokenExpired extends Schema.TaggedError<TokenExpired>()("TokenExpir
   }
 }
 
+/**
+ * The body of a request can be read only once, as a stream or a generator can, and the request would have to be sent
+ * again.
+ *
+ * - After a 401 (`status` is 401) the token has been renewed. The same call with a new body succeeds.
+ * - Without a `status`, something outside the client, such as a retry of the program, repeats a request whose body has
+ *   been sent. Nothing was sent this time.
+ *
+ * Retryable by a call that makes its body anew. A body that can be made again is marked by `RequestBody`; the client then
+ * repeats such requests on its own.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class BodyNotRepeatable extends Schema.TaggedError<BodyNotRepeatable>()("BodyNotRepeatable", {
+  status: answer.status
+}) {
+  readonly isRetryable = true
+  override get message() {
+    const advice =
+      "Create the body anew and send the request again, or mark a body that can be read again (RequestBody)"
+    return this.status === undefined
+      ? `the body of this request has been sent and cannot be read again. ${advice}`
+      : `the token was renewed after a ${this.status}, but the body of the request cannot be read again. ${advice}`
+  }
+}
+
 const retryAfterOf = (reason: Reason): Duration.Duration | undefined =>
   "retryAfter" in reason ? reason.retryAfter : undefined
 
@@ -408,7 +435,7 @@ const retryAfterOf = (reason: Reason): Duration.Duration | undefined =>
  * @category reasons
  * @since 0.1.0
  */
-export const Reason = Schema.Union([...RenewalReason.members, TokenExpired])
+export const Reason = Schema.Union([...RenewalReason.members, TokenExpired, BodyNotRepeatable])
 
 /** @since 0.1.0 */
 export type Reason = typeof Reason.Type

@@ -193,10 +193,10 @@ describe("a 401", () => {
   }
 
   test(
-    "to a stream renews the token and is TokenRejected: what was read cannot be sent again",
+    "to a stream renews the token and is BodyNotRepeatable: what was read cannot be sent again",
     Effect.gen(function* () {
       const reason = yield* tokenErrorOf(execute(streamed("POST")))
-      assert.strictEqual(reason._tag, "TokenRejected")
+      assert.strictEqual(reason._tag, "BodyNotRepeatable")
       assert.strictEqual(yield* sent, 1)
       assert.deepStrictEqual(yield* callNames, ["get", "reject"])
     }),

@@ -117,7 +117,8 @@ const samples: { readonly [Tag in TokenError.Reason["_tag"]]: Extract<TokenError
   RenewalStorm: new TokenError.RenewalStorm({ renewals: 6, retryAfter: Duration.seconds(20) }),
   ProviderRejected: new TokenError.ProviderRejected({ code: "forbidden", detail: "the user may not use the API" }),
   StoreUnavailable: new TokenError.StoreUnavailable({ operation: "acquire" }),
-  TokenExpired: new TokenError.TokenExpired({})
+  TokenExpired: new TokenError.TokenExpired({}),
+  BodyNotRepeatable: new TokenError.BodyNotRepeatable({ status: 401 })
 }
 
 const errorStatuses = Array.from({ length: 200 }, (_, index) => 400 + index)

@@ -109,7 +109,17 @@ const cases: ReadonlyArray<{
     isRetryable: false,
     says: ["the credentials were refused"]
   },
-  { reason: new TokenError.TokenExpired({}), isRetryable: false, says: ["expired"] }
+  { reason: new TokenError.TokenExpired({}), isRetryable: false, says: ["expired"] },
+  {
+    reason: new TokenError.BodyNotRepeatable({ status: 401 }),
+    isRetryable: true,
+    says: ["401", "the token was renewed", "Create the body anew", "RequestBody"]
+  },
+  {
+    reason: new TokenError.BodyNotRepeatable({}),
+    isRetryable: true,
+    says: ["has been sent", "Create the body anew", "RequestBody"]
+  }
 ]
 
 const errorOf = (reason: TokenError.Reason, validUntil?: number) =>

@@ -19,8 +19,9 @@ import * as BearerClient from "../BearerClient.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import { TokenService } from "../../token/TokenService.ts"
 import { readError } from "./body.ts"
-import { discreet, failureOf, isReplayable, isStatusCodeError } from "./http.ts"
+import { discreet, failureOf, isStatusCodeError } from "./http.ts"
 import { limited, type LimiterOptions, type Limits, minute } from "./limiter.ts"
+import { isRepeatable } from "./repeat.ts"
 import { observersOf } from "../../token/shared/observers.ts"
 import { originOf } from "./origin.ts"
 import type { Server } from "./server.ts"
@@ -167,9 +168,10 @@ const retried =
         error.reason._tag !== "RateLimited" &&
         !Duration.isGreaterThan(waitOf(error), minute))
     /** Whether a request may go again after an error: never where it may have been carried out once already. */
-    const mayRetry = (request: HttpClientRequest.HttpClientRequest, error: ClientError<E>): boolean =>
-      isReplayable(request) &&
-      ((isIdempotent(request) && isTransient(error)) || (isBrokenOff(error) && failureOf(error) === "connect"))
+    const mayRetry = (request: HttpClientRequest.HttpClientRequest, error: ClientError<E>): Effect.Effect<boolean> =>
+      (isIdempotent(request) && isTransient(error)) || (isBrokenOff(error) && failureOf(error) === "connect")
+        ? isRepeatable(request)
+        : Effect.succeed(false)
     const patient = Schedule.modifyDelay(retry, ({ duration, input }) =>
       Effect.succeed(Duration.max(duration, waitOf(input)))
     )
@@ -217,6 +219,7 @@ export const bearer = Effect.fnUntraced(function* (server: Server, { anonymous, 
   const clock = yield* Clock.Clock
   return BearerClient.make(yield* TokenService, {
     origins: [server.baseUrl],
+    provider: server.name,
     anonymous,
     observers: observersOf(yield* Effect.context()),
     unhealed: (response, token) =>

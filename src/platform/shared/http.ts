@@ -92,14 +92,6 @@ export const failureOf = ({ reason: { cause } }: HttpClientError.HttpClientError
 /** The URL of a request, up to its query. */
 export const pathOf = (request: HttpClientRequest.HttpClientRequest): string => request.url.replace(/[?#].*$/s, "")
 
-/** Whether a body can be sent twice. A stream is gone once it was read. */
-export const isReplayable = ({ body }: HttpClientRequest.HttpClientRequest): boolean =>
-  body._tag !== "Stream" && (body._tag !== "Raw" || isWhole(body.body))
-
-const isWhole = (body: unknown): boolean =>
-  typeof body === "string" ||
-  [Uint8Array, ArrayBuffer, URLSearchParams, Blob, FormData].some((type) => body instanceof type)
-
 /**
  * A header of whole or fractional numbers, such as a count or seconds; `undefined` where it is absent, empty or no number.
  * Blanks around it are gone by then.

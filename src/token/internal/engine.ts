@@ -426,9 +426,10 @@ export class Engine implements Account, Work {
   }
 
   #expired(error: TokenError.TokenError): TokenError.TokenError {
-    return this.#held === undefined || error.reason._tag === "TokenExpired"
+    const { reason } = error
+    return this.#held === undefined || reason._tag === "TokenExpired" || reason._tag === "BodyNotRepeatable"
       ? error
-      : this.#toError(new TokenError.TokenExpired({ expiredAt: this.#held.token.expiresAt, renewal: error.reason }))
+      : this.#toError(new TokenError.TokenExpired({ expiredAt: this.#held.token.expiresAt, renewal: reason }))
   }
 
   /** `get`, where there is something to think about. `tries` bounds a platform that issues tokens already dead. */
