@@ -418,11 +418,11 @@ export class BodyNotRepeatable extends Schema.TaggedError<BodyNotRepeatable>()("
 }) {
   readonly isRetryable = true
   override get message() {
-    const advice =
-      "Create the body anew and send the request again, or mark a body that can be read again (RequestBody)"
-    return this.status === undefined
-      ? `the body of this request has been sent and cannot be read again. ${advice}`
-      : `the token was renewed after a ${this.status}, but the body of the request cannot be read again. ${advice}`
+    const what =
+      this.status === undefined
+        ? "the body of this request has been sent and cannot be read again"
+        : `the token was renewed after a ${this.status}, but the body cannot be read again`
+    return sentences(what, "Create the body anew and send the request again, or see RequestBody")
   }
 }
 
