@@ -284,6 +284,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
       PATCH: withBody((body, id) => videos.update(id, body)),
       DELETE: withId(videos.delete)
     },
+    "/videos/:id/status": { GET: withId(videos.status) },
     "/videos/:id/source": { POST: withId(videos.source) },
     "/upload-tokens": { GET: api(videos.listUploadTokens), POST: withBody(videos.createUploadToken) },
     "/upload-tokens/:id": { GET: withId(videos.getUploadToken), DELETE: withId(videos.deleteUploadToken) },

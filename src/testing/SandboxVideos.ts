@@ -100,6 +100,11 @@ const attributeProblem = (body: Json): Answer | undefined => {
   return first && SandboxProblem.untyped({ ...first, problems })
 }
 
+const hasMetadata = (fields: Json, wanted: { readonly key: string; readonly value: string }): boolean => {
+  const entries: unknown = fields["metadata"]
+  return Array.isArray(entries) && entries.some((entry) => entry?.key === wanted.key && entry?.value === wanted.value)
+}
+
 interface Received {
   readonly file: File
   readonly videoId: string | undefined
@@ -113,11 +118,12 @@ const receiveFile = (request: Request): Effect.Effect<Received | Answer> =>
       )
     ),
     Effect.map((form): Received | Answer => {
+      // The official client for Node names the field after the file, and api.video accepts that.
       const files = [...form].flatMap(([, value]) => (typeof value === "string" ? [] : [value]))
-      const file = form.get("file")
+      const [file] = files
       const videoId = form.get("videoId")
       if (files.length > 1) return SandboxProblem.response("uploaded-file-multiple-files", { name: "file" })
-      if (file === null || typeof file === "string") {
+      if (file === undefined) {
         return SandboxProblem.response("uploaded-file-no-file", { name: "file" })
       }
       if (file.size === 0) return SandboxProblem.response("uploaded-file-empty", { name: "file" })
@@ -209,6 +215,23 @@ export const make = (options: {
     }
   })
 
+  /** Upload and encoding of a video. Encoding takes no time here: a video is playable once its source is uploaded. */
+  const status = ({ upload }: Video): Json => {
+    const isWhole = upload === "whole"
+    const received = isWhole ? undefined : upload
+    const total = received?.total ?? null
+    const ranges = received?.ranges.toSorted(([a], [b]) => a - b) ?? []
+    return {
+      ingest: {
+        status: upload === undefined ? null : isWhole ? "uploaded" : "uploading",
+        filesize: received?.unit === "bytes" ? total : null,
+        receivedBytes: received?.unit === "bytes" ? ranges.map(([from, to]) => ({ from, to, total })) : [],
+        receivedParts: received?.unit === "part" ? { parts: ranges.map(([part]) => part), total } : null
+      },
+      encoding: { playable: isWhole, qualities: [], metadata: null }
+    }
+  }
+
   const shownToken = ({ createdAt, token, ttl }: UploadToken): Json => ({
     token,
     ttl,
@@ -257,8 +280,16 @@ export const make = (options: {
 
   return {
     list: (request: Request): Answer => {
-      const title = queryOf(request).get("title")
-      const found = [...videos.values()].filter(({ fields }) => title === null || fields["title"] === title)
+      const query = queryOf(request)
+      const title = query.get("title")
+      const metadata = [...query].flatMap(([name, value]) => {
+        const key = /^metadata\[(.+)\]$/.exec(name)?.[1]
+        return key === undefined ? [] : [{ key, value }]
+      })
+      const found = [...videos.values()].filter(
+        ({ fields }) =>
+          (title === null || fields["title"] === title) && metadata.every((wanted) => hasMetadata(fields, wanted))
+      )
       return paginate(request, origin, "/videos", found.map(shown))
     },
     create: (body: Json | undefined): Answer => {
@@ -271,6 +302,7 @@ export const make = (options: {
       return attributeProblem(body) ?? HttpServerResponse.jsonUnsafe(shown(create(body)), { status: 201 })
     },
     get: (videoId: string): Answer => withVideo(videoId, (video) => HttpServerResponse.jsonUnsafe(shown(video))),
+    status: (videoId: string): Answer => withVideo(videoId, (video) => HttpServerResponse.jsonUnsafe(status(video))),
     update: (videoId: string, body: Json | undefined): Answer =>
       withVideo(videoId, (video) => {
         if (body === undefined) return SandboxProblem.response("invalid-payload")

@@ -559,6 +559,76 @@ describe("videos", () => {
   )
 })
 
+describe("the status of a video", () => {
+  const send = (videoId: string, range: string | undefined, bytes: number, field = "file") => {
+    const form = new FormData()
+    form.append(field, new Blob([new Uint8Array(bytes)]), "video.mp4")
+    return call("POST", `/videos/${videoId}/source`, {
+      authorization: basic,
+      form,
+      headers: range === undefined ? {} : { "content-range": range }
+    })
+  }
+  const created = Effect.map(call("POST", "/videos", { authorization: basic, json: { title: "a" } }), ({ json }) => {
+    const { videoId } = Object(json)
+    return String(videoId)
+  })
+  const ingestOf = (videoId: string) =>
+    Effect.map(call("GET", `/videos/${videoId}/status`, { authorization: basic }), ({ json }) => Object(json).ingest)
+
+  test(
+    "says which bytes have arrived",
+    Effect.gen(function* () {
+      const videoId = yield* created
+      yield* send(videoId, "bytes 4-7/9", 4)
+      yield* send(videoId, "bytes 0-3/9", 4)
+      assert.deepInclude(yield* ingestOf(videoId), {
+        status: "uploading",
+        receivedBytes: [
+          { from: 0, to: 3, total: 9 },
+          { from: 4, to: 7, total: 9 }
+        ]
+      })
+      yield* send(videoId, "bytes 8-8/9", 1)
+      assert.deepInclude(yield* ingestOf(videoId), { status: "uploaded" })
+    }),
+    { minimumPartSize: 4 }
+  )
+
+  test(
+    "says which parts have arrived",
+    Effect.gen(function* () {
+      const videoId = yield* created
+      yield* send(videoId, "part 2/*", 4)
+      assert.deepInclude(yield* ingestOf(videoId), {
+        status: "uploading",
+        receivedParts: { parts: [2], total: null }
+      })
+    }),
+    { minimumPartSize: 4 }
+  )
+
+  test(
+    "takes a file whatever its field is called, as the official client for Node sends it",
+    Effect.gen(function* () {
+      const videoId = yield* created
+      assert.strictEqual((yield* send(videoId, undefined, 4, "video.mp4")).status, 201)
+      assert.deepInclude(yield* ingestOf(videoId), { status: "uploaded" })
+    })
+  )
+
+  test(
+    "finds videos by their metadata",
+    Effect.gen(function* () {
+      const metadata = [{ key: "Author", value: "J & D" }]
+      yield* call("POST", "/videos", { authorization: basic, json: { title: "a", metadata } })
+      yield* created
+      const { json } = yield* call("GET", "/videos?metadata%5BAuthor%5D=J%20%26%20D", { authorization: basic })
+      assert.strictEqual(Object(json).data.length, 1)
+    })
+  )
+})
+
 describe("upload tokens", () => {
   test(
     "a token is created, shown, listed and deleted",
