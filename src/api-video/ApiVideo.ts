@@ -1,9 +1,9 @@
 /**
- * api.video: an `HttpClient` that logs in, refreshes, recovers, waits for rate limits, retries and fails with typed
+ * The api.video client: an `HttpClient` that logs in, renews its token, waits for rate limits, retries, and fails with typed
  * errors.
  *
- * {@link layer} is all a program needs. It is {@link layerToken}, the token, provided to {@link layerClient}, the client
- * on top of any token and any `HttpClient`; a spec replaces either.
+ * Most programs need only {@link layerConfig} or {@link layer}, which is {@link layerToken} provided to {@link layerClient}. A
+ * spec replaces either of the two.
  *
  * **Example** (Listing videos)
  *
@@ -65,22 +65,22 @@ export type { Call, ClientError } from "./ApiVideoClient.ts"
 export type { Operations }
 
 /**
- * Where requests go, and what they say of the program.
+ * Where requests go, and how the program introduces itself.
  *
  * @category options
  * @since 0.1.0
  */
 export interface ServerOptions {
   /**
-   * `production` is `https://ws.api.video`, `sandbox` is `https://sandbox.api.video`; each has keys of its own.
+   * `production` is `https://ws.api.video`, and `sandbox` is `https://sandbox.api.video`. Each has its own keys.
    * @default "production"
    */
   readonly environment?: "production" | "sandbox" | undefined
   /** Any other server: https, or http on loopback. It wins over `environment`. */
   readonly baseUrl?: string | undefined
   /**
-   * Name and version of the program, sent as `AV-Origin-App`. Both or neither; the name has 1 to 50 letters, digits, `-`
-   * or `_`, the version is `1`, `1.2` or `1.2.3` with up to three digits each.
+   * Name and version of the program, both or neither, sent as `AV-Origin-App`. The name has 1 to 50 letters, digits, `-` or
+   * `_`. The version is `1`, `1.2` or `1.2.3`, with up to three digits per part.
    */
   readonly application?: { readonly name?: string | undefined; readonly version?: string | undefined } | undefined
   /** The same for a library built on this one, sent as `AV-Origin-Sdk`. */
@@ -88,30 +88,30 @@ export interface ServerOptions {
 }
 
 /**
- * How tokens are got.
+ * Options of the token.
  *
  * @category options
  * @since 0.1.0
  */
 export interface TokenOptions extends ServerOptions, Layers.TokenOptions {
   /**
-   * The API key, or an effect (a `Config`, a vault) that is run when the layer is built and at each login, so that a key
-   * can change.
+   * The API key, or an effect that reads it (a `Config`, a vault). The library runs the effect when the layer is built and at
+   * each login, so the key can change.
    */
   readonly apiKey: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
 }
 
 /**
- * How the client behaves around the token.
+ * Options of the client around the token.
  *
  * @category options
  * @since 0.1.0
  */
 export interface ClientOptions extends ServerOptions, Client.ClientOptions<ApiVideoError.ApiVideoError> {
   /**
-   * Requests per minute by class. They are where the client begins: it learns the real ones from the answers. `false`
+   * Requests per minute by class, with which the client begins. It learns the real limits from the responses. `false`
    * switches the limiter off.
-   * @default the documented ones: 40 uploads, 40 writes, 100 reads on sandbox; 100, 200, 500 elsewhere
+   * @default the documented limits: 40 uploads, 40 writes, 100 reads on sandbox; 100, 200, 500 elsewhere
    */
   readonly rateLimits?:
     | { readonly uploads: number; readonly writes: number; readonly reads: number }
@@ -120,7 +120,7 @@ export interface ClientOptions extends ServerOptions, Client.ClientOptions<ApiVi
 }
 
 /**
- * Everything about the client and its token.
+ * All options of the client and its token.
  *
  * @category options
  * @since 0.1.0
@@ -128,9 +128,8 @@ export interface ClientOptions extends ServerOptions, Client.ClientOptions<ApiVi
 export interface Options extends TokenOptions, ClientOptions {}
 
 /**
- * How long an attempt may wait for the head of its answer, for the requests made within; `Duration.infinity` for ever.
- * Uploads (`POST …/source`, `POST /upload`) wait for ever unless this is set for them. It is one reference for all
- * platforms.
+ * How long each attempt of a request may wait for the headers of its response; `Duration.infinity` for no limit. Uploads
+ * (`POST …/source`, `POST /upload`) have no limit unless you set one. All platforms share this reference.
  *
  * @default 60 seconds
  * @category references
@@ -205,10 +204,10 @@ const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (
 const readKey = (apiKey: TokenOptions["apiKey"]): Effect.Effect<string, TokenError.ConfigurationInvalid> =>
   readSecret("apiKey", apiKey, /\s/, ". Copy it from https://dashboard.api.video")
 
-/** Slugs of a 400 that is about the request, not about the credential in it. */
+/** Slugs of a 400 that is about the request and not about the credential in it. */
 const aboutTheRequest = ["attribute-required", "invalid-attribute", "invalid-payload"]
 
-/** Slugs that the documents list for credentials; of any other, nothing is repeated. */
+/** Slugs that the documents list for credentials. An error repeats no others. */
 const slugs = [
   ...aboutTheRequest,
   ...["user-credentials", "api-key", "access-token", "refresh-token", "authorization-header-value"].map(
@@ -252,10 +251,10 @@ const makeSession = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server)
 })
 
 /**
- * `POST /auth/api-key` (`pOSTAuthApiKey`): an API key for a token of one hour and a refresh token. One attempt, nothing
- * kept; {@link layerToken} does the rest.
+ * Exchanges an API key for a token of one hour and a refresh token (`POST /auth/api-key`, `pOSTAuthApiKey`). It makes one
+ * attempt and keeps nothing; {@link layerToken} does more.
  *
- * Fails with `InvalidCredentials` for 400 and 401, which api.video's documents both give for a wrong key.
+ * Fails with `InvalidCredentials` for 400 and 401; api.video's documents have both for a wrong key.
  *
  * @category operations
  * @since 0.1.0
@@ -267,9 +266,10 @@ export const authenticate = (
   single(makeServer(options), makeSession, ({ login }) => Effect.flatMap(readKey(payload.apiKey), login))
 
 /**
- * `POST /auth/refresh` (`pOSTAuthRefresh`): a refresh token, which this uses up, for a new pair. One attempt.
+ * Exchanges a refresh token, which this uses up, for a new pair (`POST /auth/refresh`, `pOSTAuthRefresh`). It makes one
+ * attempt.
  *
- * Fails with `RefreshTokenRejected` for 400 and 401, and with `AmbiguousExchange` where the answer was lost.
+ * Fails with `RefreshTokenRejected` for 400 and 401, and with `AmbiguousExchange` if the response was lost.
  *
  * @category operations
  * @since 0.1.0
@@ -288,7 +288,7 @@ const traits = {
 } as const
 
 /**
- * Makes api.video a `TokenProvider` for each key that it is given, for a `TokenServiceMap`. What they share is made once.
+ * Returns a function that makes a `TokenProvider` for a key, for use with a `TokenServiceMap`.
  *
  * @category constructors
  * @since 0.1.0
@@ -313,8 +313,8 @@ export const providers = /* @__PURE__ */ Effect.fnUntraced(function* (
 })
 
 /**
- * api.video as a `TokenProvider`, for a `TokenService` of your own making. Its refresh tokens rotate, a login supersedes
- * them, and the API key is at hand where a refresh fails.
+ * Makes a `TokenProvider` for api.video, for your own `TokenService`. Refresh tokens rotate, a login ends earlier ones, and
+ * the provider logs in with the API key if a refresh fails.
  *
  * @category constructors
  * @since 0.1.0
@@ -325,7 +325,7 @@ export const provider = (
   Effect.map(providers(options), (providerOf) => providerOf(options.apiKey))
 
 /**
- * Provides the token. A wrong key fails here unless `eager` is off, and so does a key that cannot be one.
+ * Provides the token. A wrong key fails the layer, unless `eager` is `false`. A key that cannot be one always does.
  *
  * @category layers
  * @since 0.1.0
@@ -339,19 +339,19 @@ type Request = HttpClientRequest.HttpClientRequest
 
 const isUpload = (request: Request): boolean => request.method === "POST" && /\/(source|upload)$/.test(pathOf(request))
 
-/** The URL of a request that has a query. Most have none, and parsing it takes time. */
+/** The URL of a request with a query. Most requests have no query, and parsing takes time. */
 const withQuery = (request: Request): URL | undefined =>
   request.url.includes("?") || request.urlParams.params.length > 0
     ? Option.getOrUndefined(HttpClientRequest.toUrl(request))
     : undefined
 
-/** `POST /upload?token=`: the upload token is the credential, and a 401 is about that. */
+/** Whether a request is `POST /upload?token=`: its credential is the upload token, and a 401 is about that token. */
 const isDelegatedUpload = (request: Request): boolean =>
   request.method === "POST" &&
   pathOf(request).endsWith("/upload") &&
   withQuery(request)?.searchParams.has("token") === true
 
-/** An upload token in a URL is printed by errors and spans; as a redacted parameter it is not. */
+/** Errors and spans print a URL. So an upload token in a URL becomes a redacted parameter, which they don't print. */
 const withRedactedToken = (request: Request, isOwn: boolean): Request => {
   const url = isOwn || isUpload(request) ? withQuery(request) : undefined
   const token = url?.searchParams.get("token")
@@ -368,7 +368,7 @@ const documentedLimits = {
   production: { uploads: 100, writes: 200, reads: 500 }
 } as const
 
-/** The client with a credential of any kind. */
+/** Makes the client with any kind of credential. */
 const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <R>(
   options: ClientOptions,
   authenticated: (
@@ -399,11 +399,11 @@ const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <R>(
 })
 
 /**
- * Provides the client on top of whatever `TokenService` and `HttpClient` there are. The token goes to the environment's
- * origin alone; `POST /upload?token=` goes without one and never renews anything.
+ * Provides the client on the `TokenService` and `HttpClient` of its context. The token goes only to the environment's origin.
+ * `POST /upload?token=` goes without the token, and its 401 never causes a renewal.
  *
- * A 401 that a fresh token does not heal is a `TokenError`: `TokenExpired` if the token was past its time, else
- * `TokenRejected`. Every other answer from 400 up is an `ApiVideoError`.
+ * A 401 to a new token is a `TokenError`: `TokenExpired` if the token was past its time, and `TokenRejected` otherwise. Every
+ * other response with a status of 400 or more is an `ApiVideoError`.
  *
  * @category layers
  * @since 0.1.0
@@ -416,7 +416,7 @@ export const layerClient = (
 const bearer = (server: Server) => Client.bearer(server, { anonymous: isDelegatedUpload, read: readProblem })
 
 /**
- * Provides the client, with a token of its own. Options may name values; {@link layerConfig} reads them.
+ * Provides the client with its own token. Its options are values; {@link layerConfig} reads them from configuration.
  *
  * @category layers
  * @since 0.1.0
@@ -425,7 +425,7 @@ export const layer = (options: Options): Layer.Layer<ApiVideo, TokenError.TokenE
   Layer.provide(layerClient(options), layerToken(options))
 
 /**
- * Clients for many keys, as of a program that serves many customers: {@link forKey} asks for one.
+ * The clients of many keys, for a program that serves many customers. {@link forKey} returns one of them.
  *
  * @category services
  * @since 0.1.0
@@ -437,8 +437,8 @@ export class Keys
   >()("effect-video-auth/ApiVideo/Keys") {}
 
 /**
- * The client of one of many keys. It costs no exchange by itself, and next to nothing to ask for again: ask for each
- * request that a program serves, and keep none. Keys have tokens and rate limits of their own.
+ * Returns the client of one of many keys. This makes no exchange and is cheap: ask for the client with each request that the
+ * program serves, and don't keep it. Each key has its own token and rate limits.
  *
  * **Example** (Counting the videos of a customer)
  *
@@ -464,8 +464,7 @@ export const forKey = (apiKey: Redacted.Redacted): Effect.Effect<ApiVideo["Servi
   Keys.use((keys) => keys.client(apiKey))
 
 /**
- * Provides clients for many keys, whose tokens are kept in a `TokenServiceMap`. A wrong key fails the requests made with
- * it.
+ * Provides the clients of many keys, with their tokens in a `TokenServiceMap`. A wrong key fails the requests that use it.
  *
  * @category layers
  * @since 0.1.0
@@ -485,7 +484,7 @@ export const layerKeys = (
         const provider = providerOf(apiKey)
         const identity = yield* provider.identity.pipe(withProvider(server.name))
         const service = yield* tokens.get({ ...provider, identity: Effect.succeed(identity) })
-        // api.video limits each account by itself.
+        // Each account has its own limits.
         const account = Effect.succeed({ ...server, host: identity })
         return yield* makeClient(shared, bearer, account).pipe(
           Effect.provideService(TokenService.TokenService, service),
@@ -497,8 +496,8 @@ export const layerKeys = (
   )
 
 /**
- * Provides the client with Basic authentication: the API key in every request, no token, nothing to renew. The key goes
- * to the environment's origin alone. A wrong key is `Unauthorized`.
+ * Provides the client with Basic authentication: every request carries the API key, and there is no token to renew. The key
+ * goes only to the environment's origin. A wrong key fails a request with `Unauthorized`.
  *
  * @category layers
  * @since 0.1.0
@@ -528,8 +527,8 @@ export const layerBasic = (
   )
 
 /**
- * Provides the client without any credential, for a page in a browser, where a key would be public: uploads by token
- * (`POST /upload?token=`) need none. Everything else is answered by `Unauthorized`.
+ * Provides the client without a credential, for a page in a browser, where a key would be public. Uploads with an upload
+ * token (`POST /upload?token=`) need no other credential. All other requests fail with `Unauthorized`.
  *
  * @category layers
  * @since 0.1.0
@@ -553,14 +552,14 @@ type Configurable =
   | "rateLimitRetries"
 
 /**
- * Options of which most may be a `Config`. The key always is one, and is read again at each login.
+ * Options of {@link layerConfig}. Most may be a `Config`. The key must be one, and is read again at each login.
  *
  * @category options
  * @since 0.1.0
  */
 export type ConfigOptions = Layers.FromConfig<Options, Configurable, "apiKey">
 
-/** Where requests go: what the code says, or else the variables. A variable must not override what the code says. */
+/** Reads where requests go: from the code or else from variables. A variable never overrides the code. */
 const readServer = ({ baseUrl, environment }: ConfigOptions) =>
   baseUrl === undefined && environment === undefined
     ? {

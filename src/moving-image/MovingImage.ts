@@ -1,11 +1,10 @@
 /**
- * movingimage VideoManager Pro: an `HttpClient` that logs in, refreshes, recovers, waits for the rate limit, retries and
- * fails with typed errors.
+ * The client of movingimage VideoManager Pro: an `HttpClient` that logs in, renews its token, waits for the rate limit,
+ * retries, and fails with typed errors.
  *
- * {@link layer} is all a program needs. It is {@link layerToken}, the token, provided to {@link layerClient}, the client
- * on top of any token and any `HttpClient`; a spec replaces either. Tokens come from the JSON login
- * (`POST /v1/vms/auth/login`). Each is valid for one VideoManager: the one that a program configures, or the one that
- * movingimage chooses.
+ * Most programs need only {@link layerConfig} or {@link layer}, which is {@link layerToken} provided to {@link layerClient}. A
+ * spec replaces either of the two. Tokens come from the JSON login (`POST /v1/vms/auth/login`). Each is valid for one
+ * VideoManager: the one you configure, or else the one that movingimage chooses.
  *
  * **Example** (Listing videos)
  *
@@ -72,8 +71,8 @@ import * as TokenService from "../token/TokenService.ts"
 import { TokenServiceMap } from "../token/TokenServiceMap.ts"
 
 /**
- * Everything that a request of the client can fail with: an answer from 400 up, no token to be had, a connection that
- * breaks, and the stores of a shared limiter or breaker.
+ * The errors of a request: a response with a status of 400 or more, no token, a broken connection, or a failing rate limiter or
+ * circuit breaker that you provided.
  *
  * @category errors
  * @since 0.1.0
@@ -86,12 +85,12 @@ export type ClientError =
   | CircuitBreaker.CircuitBreakerError
 
 /**
- * The authenticated client. Paths are relative to the base URL and as movingimage's documents print them
- * (`api.get("/v1/vms")`); an absolute URL carries the token only if its origin is the same. So an upload URL
- * (`https://asset-in.video-cdn.net/…`) carries none, and no error or span of the request tells the `__token__` in it.
+ * The authenticated client. Paths are relative to the base URL, as in movingimage's documents (`api.get("/v1/vms")`). An
+ * absolute URL carries the token only if its origin is the same. So an upload URL (`https://asset-in.video-cdn.net/…`) carries
+ * no token, and no error or span of the request contains the `__token__` in it.
  *
- * A DELETE that is answered by 404 succeeds, with that status: the documents list it as the success of a DELETE. That
- * what was to be deleted never was there looks the same.
+ * A DELETE that gets a 404 succeeds with that status, because the documents list 404 as the success of a DELETE. It looks the
+ * same if the resource never existed.
  *
  * @category services
  * @since 0.1.0
@@ -109,47 +108,47 @@ export class MovingImage
  */
 export interface ServerOptions {
   /**
-   * Where the API is, without `/v1`; a VideoManager on a custom domain has a URL of its own. https, or http on loopback.
+   * URL of the API without `/v1`: https, or http on loopback. A VideoManager on a custom domain has its own.
    * @default "https://api.video-cdn.net"
    */
   readonly baseUrl?: string | undefined
 }
 
 /**
- * How tokens are got. `policy.fatalFor` is five minutes here unless it is set: see {@link defaultPolicy}.
+ * Options of the token. `policy.fatalFor` is five minutes here unless you set it: see {@link defaultPolicy}.
  *
  * @category options
  * @since 0.1.0
  */
 export interface TokenOptions extends ServerOptions, Layers.TokenOptions {
-  /** The user, or an effect (a `Config`, a vault) that is run when the layer is built and at each login. */
+  /** The user, or an effect (a `Config`, a vault) that the library runs when the layer is built and at each login. */
   readonly username: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
-  /** The user's password, or an effect that is run at each login, so that a password can change. */
+  /** The user's password, or an effect that the library runs at each login, so that the password can change. */
   readonly password: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
   /**
-   * Id of the VideoManager that the token is for. Where a login gives one for another, a second exchange follows.
+   * Id of the VideoManager that the token is for. If the login returns a token for another one, a second exchange follows.
    * @default the one that movingimage chooses at the login
    */
   readonly videoManager?: number | undefined
 }
 
 /**
- * How the client behaves around the token.
+ * Options of the client around the token.
  *
  * @category options
  * @since 0.1.0
  */
 export interface ClientOptions extends ServerOptions, Client.ClientOptions<MovingImageError.MovingImageError> {
   /**
-   * Requests per minute; those to other origins do not count. Beyond them the documents promise refusal and do not say
-   * which: a 429 that does not say how long to wait is taken to mean a minute. `false` switches the limiter off.
-   * @default 100, the documented one
+   * Requests per minute. Requests to other origins don't count. After a 429 that doesn't say how long to wait, the client
+   * waits a minute. `false` switches the limiter off.
+   * @default 100, the documented limit
    */
   readonly rateLimit?: number | false | undefined
 }
 
 /**
- * Everything about the client and its token.
+ * All options of the client and its token.
  *
  * @category options
  * @since 0.1.0
@@ -157,9 +156,8 @@ export interface ClientOptions extends ServerOptions, Client.ClientOptions<Movin
 export interface Options extends TokenOptions, ClientOptions {}
 
 /**
- * How long an attempt may wait for the head of its answer, for the requests made within; `Duration.infinity` for ever.
- * What is sent to another origin (`POST` and `PUT` to an upload URL) waits for ever unless this is set for it. It is one
- * reference for all platforms.
+ * How long each attempt of a request may wait for the headers of its response; `Duration.infinity` for no limit. `POST` and
+ * `PUT` to another origin (an upload URL) have no limit unless you set one. All platforms share this reference.
  *
  * @default 60 seconds
  * @category references
@@ -189,13 +187,13 @@ export const RefreshPayload = /* @__PURE__ */ Schema.Struct({ refreshToken: Secr
 /** @since 0.1.0 */
 export type RefreshPayload = typeof RefreshPayload.Type
 
-/** A string, as the documents print it, or the number that movingimage's own client reads. */
+/** A string, as in the documents, or a number, as movingimage's own client reads it. */
 const Id = Schema.Union([Schema.Int, Schema.FiniteFromString.check(Schema.isInt())]).check(Schema.isGreaterThan(0))
 
 /**
- * A VideoManager, as token answers and `GET /v1/vms` list them.
+ * A VideoManager, as token responses and `GET /v1/vms` list it.
  *
- * **Example** (Asking for the VideoManagers of the user)
+ * **Example** (Listing the VideoManagers of the user)
  *
  * ```ts
  * import { Effect, Schema } from "effect"
@@ -218,7 +216,7 @@ export const VideoManager = Schema.Struct({ id: Id, name: Schema.String, uuid: S
 export type VideoManager = typeof VideoManager.Type
 
 /**
- * What a token of movingimage says beyond RFC 6749: see {@link videoManagersOf}.
+ * The members of a token of movingimage beyond RFC 6749: see {@link videoManagersOf}.
  *
  * @category schemas
  * @since 0.1.0
@@ -226,7 +224,7 @@ export type VideoManager = typeof VideoManager.Type
 export const VideoManagers = Schema.Struct({
   /** Id of the one VideoManager that the token is valid for. */
   validForVideoManager: Id,
-  /** Those that the user may use. Their names are the server's text. */
+  /** The VideoManagers that the user can access. Their names are the server's text. */
   videoManagerList: Schema.Array(VideoManager)
 })
 
@@ -234,7 +232,8 @@ export const VideoManagers = Schema.Struct({
 export type VideoManagers = typeof VideoManagers.Type
 
 /**
- * Which VideoManager a token is valid for, and which ones the user may use. `None` for a token that is not movingimage's.
+ * Returns which VideoManager a token is valid for and which ones the user can access, or `None` for a token of another
+ * platform.
  *
  * **Example** (Finding out which VideoManager movingimage chose)
  *
@@ -266,14 +265,14 @@ const decodeAnswer = decodeWire(
   })
 )
 
-/** An answer that was read. What it says of VideoManagers may be missing. */
+/** A decoded token response. The VideoManagers may be missing. */
 interface Answer {
   readonly token: AccessToken.TokenResponse
   readonly validFor: number | undefined
   readonly list: ReadonlyArray<VideoManager> | undefined
 }
 
-/** The lifetime that a token claims as a JWT, or the documented one: no answer says how long its tokens live. */
+/** The lifetime in a token's JWT, or else the documented one. The responses have no lifetime. */
 const lifetimeOf = (token: string, documented: Duration.Duration): Duration.Duration => {
   const claimed = claimedLifetime(token)
   return claimed !== undefined && Duration.isGreaterThan(claimed, Duration.zero) ? claimed : documented
@@ -295,7 +294,7 @@ const decodeResponse = (body: unknown): Effect.Effect<Answer, TokenError.Malform
 
 const rejected = (code: string, detail: string) => new TokenError.ProviderRejected({ code, detail })
 
-/** As many ids as an error lists. */
+/** How many ids an error lists. */
 const manyIds = 20
 
 const unknownVideoManager = (id: number, list: ReadonlyArray<VideoManager>) => {
@@ -305,13 +304,13 @@ const unknownVideoManager = (id: number, list: ReadonlyArray<VideoManager>) => {
   return rejected("unknown-video-manager", `the user can't access VideoManager ${id}${available}`)
 }
 
-/** Whether the user may have it, as far as a list tells: an answer without one says nothing. */
+/** Whether the user can access a VideoManager. An empty list means that the response had no list. */
 const isListed = (id: number, list: ReadonlyArray<VideoManager>): boolean =>
   list.length === 0 || list.some((videoManager) => videoManager.id === id)
 
 type Issued = AccessToken.TokenResponse & { readonly extra: VideoManagers }
 
-/** The token of an answer, if it is one for the VideoManager that was asked for. `known` is the list of an earlier one. */
+/** The token of a response, if it is for the requested VideoManager. `known` is the list of an earlier response. */
 const issue = (
   { list, token, validFor }: Answer,
   asked?: number,
@@ -375,11 +374,10 @@ const checkId = (id: number): Effect.Effect<number, TokenError.ConfigurationInva
     : Effect.fail(invalid("videoManager", "it must be a positive whole number"))
 
 /**
- * `POST /v1/vms/auth/login`: username and password for a token of five minutes, for the VideoManager that movingimage
- * chooses, and a refresh token of an hour. One attempt, nothing kept; {@link layerToken} does the rest.
+ * Exchanges username and password for a token of five minutes, for the VideoManager that movingimage chooses, and a refresh
+ * token of an hour (`POST /v1/vms/auth/login`). It makes one attempt and keeps nothing; {@link layerToken} does more.
  *
- * Fails with `InvalidCredentials` for 401, and for 400, which other versions of such servers give; with
- * `ProviderRejected` for a user without a VideoManager.
+ * Fails with `InvalidCredentials` for 401 and 400, and with `ProviderRejected` for a user without a VideoManager.
  *
  * @category operations
  * @since 0.1.0
@@ -391,11 +389,11 @@ export const authenticate = (
   single(makeServer(options), makeExchanges, ({ login }) => Effect.flatMap(readCredentials(payload), login))
 
 /**
- * `POST /v1/vms/auth/refresh/{videoManagerId}`: a refresh token, which this uses up, for a new pair that is valid for the
- * VideoManager. One attempt.
+ * Exchanges a refresh token, which this uses up, for a new pair that is valid for the VideoManager
+ * (`POST /v1/vms/auth/refresh/{videoManagerId}`). It makes one attempt.
  *
- * Fails with `RefreshTokenRejected` for 400 and 401, with `ProviderRejected` for a VideoManager that the user has not or
- * may not use, and with `AmbiguousExchange` where the answer was lost.
+ * Fails with `RefreshTokenRejected` for 400 and 401, with `ProviderRejected` for a VideoManager that the user can't access, and
+ * with `AmbiguousExchange` if the response was lost.
  *
  * @category operations
  * @since 0.1.0
@@ -412,8 +410,8 @@ const readCredentials = ({ password, username }: Pick<TokenOptions, "username" |
   Effect.all({ username: readCredential("username", username), password: readCredential("password", password) })
 
 /**
- * What {@link layerToken} makes of a policy that does not say it: a wrong password, and whatever else no retry can help,
- * is answered from memory for five to ten minutes (`fatalFor`), for repeated failures can lock the account.
+ * The defaults of {@link layerToken} that differ from other platforms: a wrong password, or another failure that a retry can't
+ * help, is answered from memory for five to ten minutes (`fatalFor`), because repeated failures can lock the account.
  *
  * @category options
  * @since 0.1.0
@@ -426,7 +424,7 @@ const makeProvider = (
   options: TokenOptions,
   videoManager: number | undefined
 ): TokenProvider => {
-  /** Changes the token of a login for one of the configured VideoManager, by its refresh token: used up, come what may. */
+  /** Exchanges the refresh token of a login for a token of the configured VideoManager. This uses the refresh token up. */
   const inVideoManager = (issued: Issued): Effect.Effect<Issued, TokenError.RenewalReason> => {
     const { validForVideoManager, videoManagerList } = issued.extra
     if (videoManager === undefined || videoManager === validForVideoManager) return Effect.succeed(issued)
@@ -471,9 +469,9 @@ const makeProvider = (
 }
 
 /**
- * movingimage as a `TokenProvider`, for a `TokenService` of your own making; give that the {@link defaultPolicy}. Its
- * documents do not say whether refresh tokens rotate, so they are taken to. They do not speak of a login that ends
- * earlier sessions, so none does. Username and password are at hand where a refresh fails.
+ * Makes a `TokenProvider` for movingimage, for your own `TokenService`; give that the {@link defaultPolicy}. The documents do
+ * not say whether refresh tokens rotate, so the library assumes that they do. It assumes that a login does not end earlier
+ * sessions, and logs in with username and password if a refresh fails.
  *
  * @category constructors
  * @since 0.1.0
@@ -488,8 +486,8 @@ export const provider = /* @__PURE__ */ Effect.fnUntraced(function* (
 })
 
 /**
- * Provides the token. A wrong password fails here unless `eager` is off, and so does a credential that cannot be one or a
- * VideoManager that the user has not.
+ * Provides the token. A wrong password, or a VideoManager that the user can't access, fails the layer, unless `eager` is
+ * `false`. A credential that cannot be one always does.
  *
  * @category layers
  * @since 0.1.0
@@ -502,26 +500,26 @@ export const layerToken = (
     policy: policyOf(options)
   })
 
-/** A policy from configuration has members that are undefined. */
+/** Fills in the defaults. A policy from configuration has members that are `undefined`. */
 const policyOf = ({ policy }: TokenOptions): RenewalPolicy.Options => ({
   ...policy,
   fatalFor: policy?.fatalFor ?? defaultPolicy.fatalFor
 })
 
-/** Where a username and a password are in the body, a 401 is about them. */
+/** Whether the body contains a username and a password: a 401 is then about these. */
 const isAboutPassword = (request: HttpClientRequest.HttpClientRequest): boolean =>
   request.method === "POST" && pathOf(request).includes("/v1/vms/auth/")
 
-/** A credential among the parameters is printed by errors and spans; as a redacted one it is not. */
+/** Errors and spans print a URL. So a credential in its query becomes a redacted parameter, which they don't print. */
 const withRedactedParameters = (request: HttpClientRequest.HttpClientRequest): HttpClientRequest.HttpClientRequest =>
   HttpClientRequest.setUrlParams(request, UrlParams.redact(request.urlParams, ["__token__", "mitoken"]))
 
 /**
- * Provides the client on top of whatever `TokenService` and `HttpClient` there are. The token goes to the base URL's
- * origin alone; `POST /v1/vms/auth/…`, where a password is in the body, goes without one and never renews anything.
+ * Provides the client on the `TokenService` and `HttpClient` of its context. The token goes only to the base URL's origin.
+ * `POST /v1/vms/auth/…`, which has a password in its body, goes without the token, and its 401 never causes a renewal.
  *
- * A 401 that a fresh token does not heal is a `TokenError`: `TokenExpired` if the token was past its time, else
- * `TokenRejected`. Every other answer from 400 up is a `MovingImageError`, except that of a DELETE by 404.
+ * A 401 to a new token is a `TokenError`: `TokenExpired` if the token was past its time, and `TokenRejected` otherwise. Every
+ * other response with a status of 400 or more is a `MovingImageError`, except a 404 to a DELETE.
  *
  * @category layers
  * @since 0.1.0
@@ -559,7 +557,7 @@ const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server, 
 })
 
 /**
- * One login for several VideoManagers: {@link forVideoManager} asks for the client of one.
+ * A session that uses one login for several VideoManagers. {@link forVideoManager} returns the client of one of them.
  *
  * @category services
  * @since 0.1.0
@@ -569,16 +567,16 @@ export class Session
     Session,
     {
       readonly client: (videoManager: number) => Effect.Effect<MovingImage["Service"], TokenError.TokenError>
-      /** The VideoManagers that the user may use, as of the latest exchange. */
+      /** The VideoManagers that the user can access, from the latest exchange. */
       readonly videoManagers: Effect.Effect<ReadonlyArray<VideoManager>, TokenError.TokenError>
-      /** Signs out: forgets the credential. Access tokens already derived are kept until they expire. */
+      /** Signs out: forgets the credential. Access tokens that were derived from it are used until they expire. */
       readonly invalidate: Effect.Effect<void, TokenError.TokenError>
     }
   >()("effect-video-auth/MovingImage/Session") {}
 
 /**
- * The client of one of several VideoManagers. It costs no exchange by itself, and next to nothing to ask for again. A
- * VideoManager that the user has not fails the requests made with it, with a `ProviderRejected` that lists those there are.
+ * Returns the client of one of several VideoManagers. This makes no exchange and is cheap. If the user can't access the
+ * VideoManager, requests fail with a `ProviderRejected` that lists the ones they can.
  *
  * **Example** (Copying from one VideoManager to another)
  *
@@ -601,11 +599,11 @@ export const forVideoManager = (
   Session.use((session) => session.client(videoManager))
 
 /**
- * Provides a session for several VideoManagers. It owns the one refresh token, and derives a token for each VideoManager
- * from it, one exchange after the other, since each may spend the refresh token of the one before. The tokens are kept in
- * a `TokenServiceMap`. All of them share the account's rate limit.
+ * Provides a session for several VideoManagers. It owns the refresh token and derives a token for each VideoManager from it.
+ * It makes these exchanges one after the other, because each may use up the refresh token of the one before. The tokens are
+ * in a `TokenServiceMap`. All clients share the account's rate limit.
  *
- * A wrong password fails here unless `eager` is off.
+ * A wrong password fails the layer, unless `eager` is `false`.
  *
  * @category layers
  * @since 0.1.0
@@ -664,7 +662,7 @@ const listOf = (token: AccessToken.AccessToken): ReadonlyArray<VideoManager> =>
   Option.match(videoManagersOf(token), { onNone: () => [], onSome: ({ videoManagerList }) => videoManagerList })
 
 /**
- * Provides the client, with a token of its own. Options may name values; {@link layerConfig} reads them.
+ * Provides the client with its own token. Its options are values; {@link layerConfig} reads them from configuration.
  *
  * @category layers
  * @since 0.1.0
@@ -673,7 +671,7 @@ export const layer = (options: Options): Layer.Layer<MovingImage, TokenError.Tok
   Layer.provide(layerClient(options), layerToken(options))
 
 /**
- * Options of which most may be a `Config`. Username and password always are, and are read again at each login.
+ * Options of {@link layerConfig}. Most may be a `Config`. Username and password must be one, and are read again at each login.
  *
  * @category options
  * @since 0.1.0
@@ -716,7 +714,8 @@ export const layerConfig = (
   )
 
 /**
- * The client for specs: no network, no login. `respond` answers each request, which has its token already.
+ * Provides the client for specs, without a network and a login. `respond` gets each request with its token and returns the
+ * response.
  *
  * **Example** (A spec without a server)
  *

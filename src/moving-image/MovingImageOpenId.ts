@@ -1,15 +1,15 @@
 /**
- * movingimage VideoManager Pro by OpenID Connect, in the three scenarios that its documents tell of. A token is good for all
- * VideoManagers of the user; the client is that of `MovingImage`, whose `layerClient` goes on top.
+ * OpenID Connect for movingimage VideoManager Pro, in the three scenarios of its documents. A token is valid for all
+ * VideoManagers of the user. `MovingImage.layerClient` on top of these layers provides the client.
  *
  * | scenario | grant | layer |
  * | --- | --- | --- |
- * | anonymous users: the program has one account, and who uses it needs none | resource owner password | {@link layer}, {@link layerAnonymousUsers} |
- * | browser application: who uses the page signs in | authorization code, public client | {@link layerBrowserApplication} |
- * | server-side application: who uses the site signs in | authorization code, confidential client | {@link layerServerApplication} |
+ * | anonymous users: the program has one account, and its users need none | resource owner password | {@link layer}, {@link layerAnonymousUsers} |
+ * | browser application: the user of the page signs in | authorization code, public client | {@link layerBrowserApplication} |
+ * | server-side application: the user of the site signs in | authorization code, confidential client | {@link layerServerApplication} |
  *
- * The login service is found by webfinger at the API's host, as the documents say, and looked for again when the HTTP headers
- * of what was found say so.
+ * The library finds the login service through webfinger at the API's host, and looks again when the HTTP headers of that
+ * response say so.
  *
  * @since 0.1.0
  */
@@ -35,21 +35,21 @@ import type * as TokenError from "../token/TokenError.ts"
 import type * as TokenService from "../token/TokenService.ts"
 
 /**
- * Where the API is, and where its login service may be.
+ * The URL of the API, and the hosts of its login service.
  *
  * @category options
  * @since 0.1.0
  */
 export interface ServerOptions extends MovingImage.ServerOptions {
   /**
-   * Hosts, with their ports, that the login service may be on. What webfinger says is not followed anywhere else.
-   * @default "login.movingimage.com", and for a VideoManager on a custom domain that domain too
+   * Hosts, with their ports, on which the login service may be. The library follows webfinger nowhere else.
+   * @default "login.movingimage.com", and the custom domain of a VideoManager that has one
    */
   readonly issuerHosts?: ReadonlyArray<string> | undefined
 }
 
 /**
- * What a client asks the login service for.
+ * Options of a client of the login service.
  *
  * @category options
  * @since 0.1.0
@@ -61,21 +61,22 @@ export interface ClientOptions
 }
 
 /**
- * Of {@link anonymousUsers}: the account of the program.
+ * Options of {@link anonymousUsers}: the account of the program.
  *
  * @category options
  * @since 0.1.0
  */
 export interface AnonymousUsersOptions extends ClientOptions {
-  /** The account, or an effect (a `Config`, a vault) that is run at each login. */
+  /** The account, or an effect (a `Config`, a vault) that the library runs at each login. */
   readonly username: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
   readonly password: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
-  /** @default "anonymous", the documented one */
+  /** @default "anonymous", as documented */
   readonly clientId?: string | undefined
 }
 
 /**
- * Of {@link layerBrowserApplication}: a public client. There is no place for a secret: whoever opens the page would have it.
+ * Options of {@link layerBrowserApplication}: a public client. It has no secret, because everyone who opens the page would
+ * have it.
  *
  * @category options
  * @since 0.1.0
@@ -86,27 +87,27 @@ export interface BrowserApplicationOptions extends ClientOptions, AuthorizationC
 }
 
 /**
- * Of {@link layerServerApplication}: a confidential client.
+ * Options of {@link layerServerApplication}: a confidential client.
  *
  * @category options
  * @since 0.1.0
  */
 export interface ServerApplicationOptions extends ClientOptions, AuthorizationCode.FlowOptions {
   readonly clientId: string
-  /** The secret, or an effect that is run at each exchange. */
+  /** The secret, or an effect that the library runs at each exchange. */
   readonly clientSecret: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
 }
 
 const issuerRel = "http://openid.net/specs/connect/1.0/issuer"
 
-/** RFC 7033 §4.4, as far as it is looked at. */
+/** The members of RFC 7033 §4.4 that the library reads. */
 const decodeLinks = Schema.decodeUnknownOption(
   Schema.Struct({
     links: Schema.Array(Schema.Struct({ rel: Schema.String, href: Schema.optional(Schema.String) }))
   })
 )
 
-/** movingimage links to the metadata of the issuer, and OpenID Connect Discovery §2 would have the issuer itself. */
+/** The issuer in a webfinger document. movingimage links to the issuer's metadata instead of the issuer (Discovery §2). */
 const issuerIn = (document: object): Option.Option<string> =>
   Option.flatMap(decodeLinks(document), ({ links }) =>
     Option.map(Option.fromUndefinedOr(links.find(({ rel }) => rel === issuerRel)?.href), (href) =>
@@ -117,7 +118,7 @@ const issuerIn = (document: object): Option.Option<string> =>
 const documented = "login.movingimage.com"
 const defaultBaseUrl = "https://api.video-cdn.net"
 
-/** A client of the login service that the API's host names. */
+/** Makes a client of the login service that the API's host names. */
 const makeClient = (
   options: ServerOptions,
   grant: RequestedGrant
@@ -141,7 +142,7 @@ const makeClient = (
     return yield* makeClientOf({ server, httpClient, endpoints: undefined, hosts, tenants: undefined, metadata }, grant)
   }).pipe(withProvider("movingimage"))
 
-/** What options of ours say of a grant. */
+/** The options of a grant. */
 const grantOf = ({ refreshParameters, rotatesRefreshToken, scope = "openid" }: ClientOptions) => ({
   scope,
   refreshParameters,
@@ -149,8 +150,8 @@ const grantOf = ({ refreshParameters, rotatesRefreshToken, scope = "openid" }: C
 })
 
 /**
- * *Anonymous users* as a `TokenProvider`: the password grant of the client `anonymous`, with `response_type=token`, as the
- * documents print it. After a refused password the schedule tries no more by itself.
+ * Makes a `TokenProvider` for *anonymous users*: the password grant of the client `anonymous`, with `response_type=token`, as
+ * in the documents. After a refused password the schedule stops.
  *
  * @category constructors
  * @since 0.1.0
@@ -168,7 +169,7 @@ export const anonymousUsers = (
   )
 
 /**
- * Provides the token of {@link anonymousUsers}. A refused password fails here unless `eager` is off.
+ * Provides the token of {@link anonymousUsers}. A refused password fails the layer, unless `eager` is `false`.
  *
  * @category layers
  * @since 0.1.0
@@ -208,18 +209,18 @@ export const layer = (
 ): Layer.Layer<MovingImage.MovingImage, TokenError.TokenError, HttpClient.HttpClient> =>
   Layer.provide(MovingImage.layerClient(options), layerAnonymousUsers(options))
 
-/** The documents' authorization request has it. */
+/** Adds the response mode of the documents' authorization request. */
 const asQuery = (options: AuthorizationCode.FlowOptions): AuthorizationCode.FlowOptions => ({
   ...options,
   authorizationParameters: { response_mode: "query", ...options.authorizationParameters }
 })
 
 /**
- * Provides the token of a *browser application*, and the flow by which who uses the page signs in. The redirect comes back to
- * the page, which hands `location.href` to `finish`. What a sign-in began with is kept in the `KeyValueStore`:
+ * Provides the token of a *browser application*, and the flow with which the user of the page signs in. The redirect comes back
+ * to the page, which passes `location.href` to `finish`. The `KeyValueStore` keeps the beginning of a sign-in:
  * `KeyValueStore.layerStorage(() => sessionStorage)`.
  *
- * A client secret is refused (`ConfigurationInvalid`), as what is in a page is public.
+ * Refuses a client secret with `ConfigurationInvalid`, because everything in a page is public.
  *
  * @category layers
  * @since 0.1.0
@@ -237,7 +238,10 @@ export const layerBrowserApplication = (
     "clientSecret" in options && options.clientSecret !== undefined
       ? withProvider("movingimage")(
           Effect.fail(
-            invalid("clientSecret", "whoever opens the page would have it; register the application as a public client")
+            invalid(
+              "clientSecret",
+              "everyone who opens the page would have it. Register the application as a public client"
+            )
           )
         )
       : makeClient(options, { ...grantOf(options), clientId: options.clientId }),
@@ -245,8 +249,8 @@ export const layerBrowserApplication = (
   )
 
 /**
- * Provides the token of a *server-side application*, and the flow by which who uses the site signs in. The code is traded on
- * the server. For many people at once, build a layer for each: `examples/code-flow.ts`.
+ * Provides the token of a *server-side application*, and the flow with which the user of the site signs in. The server
+ * exchanges the code. For many people at once, build a layer for each: `examples/code-flow.ts`.
  *
  * @category layers
  * @since 0.1.0

@@ -89,11 +89,11 @@ export class DeviceAuthorization
 const expired = () =>
   new TokenError.ProviderRejected({
     code: "expired_token",
-    detail: "nobody entered the code in time; start again"
+    detail: "nobody entered the code in time. Start again"
   })
 
-const refusalFor = ({ clientAdvice }: Client) =>
-  refusalOfCode("the code was used before or belongs to another client; start again", clientAdvice)
+const refusalFor = ({ explanation }: Client) =>
+  refusalOfCode(explanation, "the code was used before or belongs to another client. Start again")
 
 /** RFC 8628 §3.5, in milliseconds. */
 const slowDownBy = 5_000

@@ -40,6 +40,7 @@ import * as Layer from "effect/Layer"
 import type * as PlatformError from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
 import { logIn } from "../platform/shared/layers.ts"
+import type { SecretSource } from "../platform/shared/server.ts"
 import { withProvider } from "../token/shared/failures.ts"
 import type * as TokenError from "../token/TokenError.ts"
 import * as TokenService from "../token/TokenService.ts"
@@ -70,9 +71,6 @@ export type {
   SigningKey,
   TokenOptions
 }
-
-/** A secret, or an effect that reads the current one each time. */
-type SecretSource = Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
 
 /**
  * Requests tokens by client credentials (RFC 6749 §4.4): the client acts for itself. Each renewal is a login.
@@ -228,6 +226,24 @@ export const tokenExchange = (
 
 /**
  * Requests tokens with a signed assertion as the grant (RFC 7523 §2.1), such as that of a Google service account.
+ *
+ * **Example** (A Google service account)
+ *
+ * ```ts
+ * import type { Effect, Redacted } from "effect"
+ * import { OAuth2 } from "effect-video-auth"
+ *
+ * // Signs `{ iss, scope, aud: "https://oauth2.googleapis.com/token", iat, exp }` with the account's key.
+ * declare const signAssertion: Effect.Effect<Redacted.Redacted>
+ *
+ * export const google = OAuth2.jwtBearer({
+ *   issuer: "https://accounts.google.com",
+ *   clientId: "my-service@my-project.iam.gserviceaccount.com",
+ *   authentication: { method: "anonymous" },
+ *   assertion: signAssertion,
+ *   session: "my-service"
+ * })
+ * ```
  *
  * @category constructors
  * @since 0.1.0

@@ -1,10 +1,10 @@
 /**
- * api.video on loopback: a real HTTP server that behaves as api.video's documentation says, and worse on demand.
+ * api.video on loopback: a real HTTP server that behaves as api.video's documents say, and worse on demand.
  *
- * For specs, examples and the command line. It needs `@effect/platform-node`; the client under test needs nothing but
- * its `url`. Nothing here talks to api.video.
+ * Use it in specs, in examples and on the command line. It needs `@effect/platform-node`; the client under test needs only its
+ * `url`. Nothing here talks to api.video.
  *
- * **Example** (Losing the answer to a refresh)
+ * **Example** (Losing the response to a refresh)
  *
  * ```ts
  * import { Effect, Layer, Redacted } from "effect"
@@ -60,11 +60,11 @@ export {
   type Ledger
 } from "./SandboxLedger.ts"
 
-/** Requests per `rateLimitWindow` and class; `Infinity` is no limit and sends no headers. */
+/** Requests per `rateLimitWindow` and class. `Infinity` means no limit, and no headers. */
 export interface RateLimits {
   /** `POST /videos/{videoId}/source` and `POST /upload`. */
   readonly uploads: number
-  /** Every other method but GET and HEAD. */
+  /** Every other request except GET and HEAD. */
   readonly writes: number
   readonly reads: number
 }
@@ -75,24 +75,24 @@ export const documentedRateLimits: { readonly [E in "sandbox" | "production"]: R
   production: { uploads: 100, writes: 200, reads: 500 }
 }
 
-/** For tests that send more than the documented limits allow. */
+/** No limits, for tests that send more than the documented limits allow. */
 export const noRateLimits: RateLimits = { uploads: Infinity, writes: Infinity, reads: Infinity }
 
-/** How the server behaves; everything can be changed while it runs, see `configure`. */
+/** The behaviour of the server. `configure` changes it while the server runs. */
 export interface Behaviour {
   /** Default 3600 seconds (api.video documentation, "Authentication steps"). Applies to tokens issued from then on. */
   readonly accessTokenLifetime: Duration.Input
-  /** A refresh kills the access tokens of its login at once. Default false: the documentation does not say so. */
+  /** Whether a refresh ends the access tokens of its login at once. Default false: the documents do not say so. */
   readonly revokesAccessTokenOnRefresh: boolean
-  /** A refresh token sent again revokes everything that its login led to. Default true: the worse case, undocumented. */
+  /** Whether a refresh token that is sent again revokes everything of its login. Default true: the worse case, undocumented. */
   readonly detectsRefreshTokenReuse: boolean
-  /** A login kills earlier refresh tokens of its key. Default true (documentation, "Authentication and refresh tokens"). */
+  /** Whether a login ends earlier refresh tokens of its key. Default true (documentation, "Authentication and refresh tokens"). */
   readonly loginSupersedesRefreshToken: boolean
-  /** A refresh answers with a new refresh token and spends the old one. Default true (documented as above). */
+  /** Whether a refresh returns a new refresh token and ends the old one. Default true (documented as above). */
   readonly rotatesRefreshToken: boolean
-  /** Answers carry no refresh token, and a refresh does not spend the one sent. Default false. */
+  /** Whether responses have no refresh token, and a refresh does not end the one sent. Default false. */
   readonly omitsRefreshToken: boolean
-  /** Valid credentials get 403 `authorization-suspended-account` (documentation, errors). Default false. */
+  /** Whether valid credentials get 403 `authorization-suspended-account` (documentation, errors). Default false. */
   readonly suspended: boolean
   /** How far the server's clock is ahead; negative is behind. Shows in `iat` and `exp`. Default 0. */
   readonly clockSkew: Duration.Input
@@ -100,11 +100,11 @@ export interface Behaviour {
   readonly rateLimits: RateLimits
   /** Default 1 minute (documentation, "Limitation"). */
   readonly rateLimitWindow: Duration.Input
-  /** Least size of a part but the last, in bytes. Default 5 MiB (documentation, progressive upload errors). */
+  /** Minimum size of every part except the last, in bytes. Default 5 MiB (documentation, progressive upload errors). */
   readonly minimumPartSize: number
 }
 
-/** What to build; every part of `Behaviour` can be set as well. */
+/** Options of the server. Every member of `Behaviour` is one as well. */
 export interface Options extends Partial<Behaviour>, SandboxServer.Address {
   /** Which documented limits apply. Default `sandbox`. */
   readonly environment?: "sandbox" | "production" | undefined
@@ -114,7 +114,7 @@ export interface Options extends Partial<Behaviour>, SandboxServer.Address {
   readonly otherEnvironmentKeys?: ReadonlyArray<string> | undefined
 }
 
-/** The keys that api.video's own examples are written with, so that they run word for word. */
+/** The keys in api.video's own examples, so that these run word for word. */
 export const defaultApiKeys: ReadonlyArray<string> = [
   "your_api_key",
   "your API key here",
@@ -126,19 +126,19 @@ export const defaultApiKeys: ReadonlyArray<string> = [
   "YOU_SANDBOX_API_TOKEN"
 ]
 
-/** The running server. Its time is the Clock that the layer was built with: under `TestClock`, the test's. */
+/** The running server. Its clock is the one that the layer was built with: under `TestClock`, the test's. */
 export class ApiVideoSandbox extends Context.Service<
   ApiVideoSandbox,
   SandboxServer.Controls<SandboxLedger.Ledger, Behaviour> & {
-    /** From now on every access token issued so far gets 401 `authentication-invalid-access-token`. */
+    /** Revokes all access tokens: they get 401 `authentication-invalid-access-token`. */
     readonly revokeAccessTokens: Effect.Effect<void>
-    /** From now on every refresh token issued so far gets 400 `authentication-invalid-user-credentials`. */
+    /** Revokes all refresh tokens: they get 400 `authentication-invalid-user-credentials`. */
     readonly revokeRefreshTokens: Effect.Effect<void>
-    /** As `revokeAccessTokens`, since expired and revoked look the same; not counted in `expiredTokensReceived`. */
+    /** Does the same as `revokeAccessTokens`, because expired and revoked look the same. Not counted in `expiredTokensReceived`. */
     readonly expireAccessTokens: Effect.Effect<void>
-    /** Accepts one more key. */
+    /** Accepts another key. */
     readonly addKey: (key: string) => Effect.Effect<void>
-    /** Refuses a key and its refresh tokens; access tokens live on until they expire. */
+    /** Refuses a key and its refresh tokens. Its access tokens stay valid until they expire. */
     readonly removeKey: (key: string) => Effect.Effect<void>
   }
 >()("effect-video-auth/testing/ApiVideoSandbox") {}
@@ -328,6 +328,6 @@ const make = Effect.fnUntraced(function* (options: Options) {
   })
 })
 
-/** Starts a sandbox; it ends with the layer's scope, at once, whatever is still unanswered. Fails if the port is taken. */
+/** Starts a sandbox. Closing the layer's scope ends it at once, with or without requests in flight. Fails if the port is taken. */
 export const layer = (options: Options = {}): Layer.Layer<ApiVideoSandbox, HttpServerError.ServeError> =>
   Layer.effect(ApiVideoSandbox, make(options))

@@ -1,6 +1,8 @@
 /**
- * A `TokenProvider` without a platform: it counts, it can be slow, and it fails as told. For specs of a renewal policy,
- * of a custom store, or of anything that stands on a `TokenService`; for a whole platform over HTTP see `ApiVideoSandbox`.
+ * A `TokenProvider` without a platform, which counts its exchanges, and is slow or fails as you configure it.
+ *
+ * Use it in specs of a renewal policy, of a custom store, or of anything that is built on a `TokenService`. For a whole
+ * platform over HTTP see `ApiVideoSandbox`.
  *
  * @since 0.1.0
  */
@@ -14,7 +16,7 @@ import { RefreshTokenRejected, type RenewalReason } from "../token/TokenError.ts
 import type { TokenProvider, Traits } from "../token/TokenProvider.ts"
 
 /**
- * How the fake behaves; changed at any time with `configure`.
+ * The behaviour of the fake. Change it at any time with `configure`.
  *
  * @category options
  * @since 0.1.0
@@ -22,34 +24,34 @@ import type { TokenProvider, Traits } from "../token/TokenProvider.ts"
 export interface Behaviour {
   /** Lifetime of its tokens. @default "1 hour" */
   readonly lifetime: Duration.Input
-  /** What an exchange takes. @default 0 */
+  /** Duration of an exchange. @default 0 */
   readonly latency: Duration.Input
-  /** What exchanges fail with, after `latency`; `undefined` lets them succeed. */
+  /** The reason with which exchanges fail after `latency`; `undefined` lets them succeed. */
   readonly failure: RenewalReason | undefined
-  /** Exchanges never answer. @default false */
+  /** Whether exchanges never end. @default false */
   readonly hangs: boolean
-  /** A refresh is processed, the refresh token consumed, and the answer lost: it fails with this. */
+  /** The reason with which a refresh fails whose token was used up, but whose response was lost. */
   readonly losesRefresh: RenewalReason | undefined
-  /** Answers carry no refresh token. @default false */
+  /** Whether responses have no refresh token. @default false */
   readonly omitsRefreshToken: boolean
 }
 
 /**
- * What the fake is, once and for all.
+ * Options of the fake that do not change.
  *
  * @category options
  * @since 0.1.0
  */
 export interface Options extends Partial<Behaviour> {
   readonly traits?: Partial<Traits> | undefined
-  /** Whether there is a primary credential to log in with. @default true */
+  /** Whether the provider has a credential to log in with. @default true */
   readonly login?: boolean | undefined
   /** The tokens to begin with where there is no login: a session that a person started. */
   readonly identity?: string | undefined
 }
 
 /**
- * What the fake was asked.
+ * The exchanges that the fake received.
  *
  * @category models
  * @since 0.1.0
@@ -59,9 +61,9 @@ export interface Ledger {
   readonly refreshes: number
   /** The refresh tokens received, in order. */
   readonly refreshTokens: ReadonlyArray<string>
-  /** How many exchanges were under way at once, at most. */
+  /** The highest number of parallel exchanges. */
   readonly peak: number
-  /** Exchanges that were cut before they answered. */
+  /** Exchanges that were interrupted before they ended. */
   readonly interrupted: number
 }
 
@@ -81,8 +83,8 @@ export class FakeProvider extends Context.Service<
 >()("effect-video-auth/testing/FakeProvider") {}
 
 /**
- * Access tokens are `access-1`, `access-2`, …, refresh tokens `refresh-1`, …: a refresh token is accepted once, as long
- * as it is the newest.
+ * Makes a fake. Access tokens are `access-1`, `access-2`, …, and refresh tokens `refresh-1`, …. It accepts a refresh token
+ * once, and only the newest.
  *
  * @category constructors
  * @since 0.1.0

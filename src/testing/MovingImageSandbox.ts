@@ -1,14 +1,14 @@
 /**
- * movingimage VideoManager Pro on loopback: a real HTTP server that behaves as movingimage's documentation says, and worse
- * on demand.
+ * movingimage VideoManager Pro on loopback: a real HTTP server that behaves as movingimage's documents say, and worse on
+ * demand.
  *
- * For specs, examples and the command line. It needs `@effect/platform-node`; the client under test needs nothing but
- * its `url`. Nothing here talks to movingimage.
+ * Use it in specs, in examples and on the command line. It needs `@effect/platform-node`; the client under test needs only its
+ * `url`. Nothing here talks to movingimage.
  *
- * On the same origin is the login service that the documentation calls OpenID Connect, a Keycloak: discovery by webfinger, all
- * grants of `defaultClients`, pages to log in at, revocation and logout. Its tokens are for all VideoManagers of their user.
+ * The same origin has the login service for OpenID Connect, which imitates Keycloak: discovery through webfinger, all grants of
+ * `defaultClients`, login pages, revocation and logout. Its tokens are valid for all VideoManagers of their user.
  *
- * The documentation leaves much open; where it does, the comments say what was chosen, and a switch has the other choice.
+ * The documents leave much open. There the comments say what the sandbox does, and a switch selects the alternative.
  *
  * **Example** (A login's token is for the first VideoManager; one for another takes a refresh)
  *
@@ -96,63 +96,60 @@ export {
   errorNumbers
 } from "./SandboxRefusal.ts"
 
-/**
- * What every sandbox's ledger says, and what concerns VideoManagers, accounts and the login service. Usernames are secrets to
- * it as well.
- */
+/** The ledger, with VideoManagers, accounts and the login service. It treats usernames as secrets, too. */
 export interface Ledger extends SandboxLedger.Ledger, SandboxAccounts.Report, SandboxRealm.Report {
-  /** The token endpoint's answers, the latest `SandboxLedger.entryLimit`. */
+  /** The latest responses of the token endpoint, at most `SandboxLedger.entryLimit`. */
   readonly grants: ReadonlyArray<SandboxGrants.GrantEntry>
 }
 
-/** How the server behaves; everything can be changed while it runs, see `configure`. */
+/** The behaviour of the server. `configure` changes it while the server runs. */
 export interface Behaviour extends SandboxRealm.Behaviour {
   /** Default 5 minutes (movingimage documentation). Applies to tokens issued from then on. */
   readonly accessTokenLifetime: Duration.Input
   /** Default 1 hour (movingimage documentation). Applies to tokens issued from then on. */
   readonly refreshTokenLifetime: Duration.Input
-  /** A refresh kills the access tokens of its login at once, of every VideoManager. Default false: undocumented. */
+  /** Whether a refresh ends the access tokens of its login at once, for every VideoManager. Default false: undocumented. */
   readonly revokesAccessTokenOnRefresh: boolean
-  /** A refresh token sent again revokes everything that its login led to. Default true: as Keycloak does if so configured. */
+  /** Whether a refresh token that is sent again revokes everything of its login. Default true: Keycloak can be configured so. */
   readonly detectsRefreshTokenReuse: boolean
-  /** A login kills earlier refresh tokens of its account. Default false: the documentation does not say so. */
+  /** Whether a login ends earlier refresh tokens of its account. Default false: the documents do not say so. */
   readonly loginSupersedesRefreshToken: boolean
-  /** A refresh answers with a new refresh token and spends the old one. Default true: the worse case of two. */
+  /** Whether a refresh returns a new refresh token and ends the old one. Default true: the worse case. */
   readonly rotatesRefreshToken: boolean
-  /** Answers carry no refresh token, and a refresh does not spend the one sent. Default false. */
+  /** Whether responses have no refresh token, and a refresh does not end the one sent. Default false. */
   readonly omitsRefreshToken: boolean
   /** How far the server's clock is ahead; negative is behind. Shows in `iat` and `exp`. Default 0. */
   readonly clockSkew: Duration.Input
-  /** Of both tokens. Default `jwt`: RS256, `iat` and `exp` in whole seconds. */
+  /** Form of both tokens. Default `jwt`: RS256, with `iat` and `exp` in whole seconds. */
   readonly tokenFormat: "jwt" | "jwt-without-exp" | "opaque"
-  /** Default `string`, as the documentation prints it; movingimage's first client reads a number. */
+  /** Form of ids. Default `string`, as in the documents; movingimage's first client reads a number. */
   readonly validForVideoManagerAs: "string" | "number"
   /**
-   * For a token in force that is valid for another VideoManager than that of the path. Default 403: the token is who it
-   * says, and lacks the right. Undocumented.
+   * Status for a valid token whose VideoManager is not the one of the path. Default 403, because the token is genuine and lacks
+   * the right. Undocumented.
    */
   readonly wrongVideoManagerStatus: 401 | 403
-  /** Wrong passwords in a row that lock an account, until `unlockAccount`. Default 5, `Infinity` for never. Undocumented. */
+  /** How many wrong passwords in a row lock an account, until `unlockAccount`. Default 5; `Infinity` for never. Undocumented. */
   readonly lockAfter: number
-  /** 404 is the answer to a DELETE that worked (documentation, response codes). Default true; else as OpenAPI declares. */
+  /** Whether a successful DELETE gets a 404 (documentation, response codes). Default true; otherwise as OpenAPI declares. */
   readonly deletesWith404: boolean
-  /** New videos and upload URLs are refused with error 1101. Default false. */
+  /** Whether new videos and upload URLs are refused with error 1101. Default false. */
   readonly storageLimitReached: boolean
-  /** The field of an error's number. Default `defaultErrorNumberField`. */
+  /** Name of the field with an error's number. Default `defaultErrorNumberField`. */
   readonly errorNumberField: string
-  /** API requests per `rateLimitWindow` and account. Default 100 (documentation); `Infinity` is no limit. */
+  /** API requests per `rateLimitWindow` and account. Default 100 (documentation); `Infinity` for no limit. */
   readonly rateLimit: number
   /** Default 1 minute (documentation). */
   readonly rateLimitWindow: Duration.Input
-  /** Header of a 429 with the seconds until the window ends, such as `Retry-After`. Default none: none is documented. */
+  /** Header of a 429 with the seconds until the window ends, such as `Retry-After`. Default: no header, as none is documented. */
   readonly retryAfterHeader: string | undefined
 }
 
-/** What to build; every part of `Behaviour` can be set as well. */
+/** Options of the server. Every member of `Behaviour` is one as well. */
 export interface Options extends Partial<Behaviour>, SandboxServer.Address {
-  /** Who may log in. Default `defaultAccounts`. */
+  /** The accounts that may log in. Default `defaultAccounts`. */
   readonly accounts?: ReadonlyArray<SandboxAccounts.Account> | undefined
-  /** Which applications the login service knows. Default `defaultClients`. */
+  /** The applications that the login service knows. Default `defaultClients`. */
   readonly clients?: ReadonlyArray<SandboxClients.Client> | undefined
 }
 
@@ -161,7 +158,7 @@ const videoManagers: ReadonlyArray<SandboxAccounts.VideoManager> = [
   { id: 102, name: "Training" }
 ]
 
-/** An account to begin with, and the one that the documentation's own commands name, so that they run as they stand. */
+/** An account, and the one in the documents' own commands, so that these run as they are. */
 export const defaultAccounts: ReadonlyArray<SandboxAccounts.Account> = [
   { username: "your_username", password: "your_password", videoManagers },
   { username: "<USERNAME>", password: "<PASSWORD>", videoManagers }
@@ -170,8 +167,8 @@ export const defaultAccounts: ReadonlyArray<SandboxAccounts.Account> = [
 const redirectUris = ["http://127.0.0.1/*", "http://[::1]/*", "http://localhost/*"]
 
 /**
- * `anonymous`, the client of the documentation's password grant, and one for each other way to get a token. All that lead
- * back may do so to any port of this machine.
+ * `anonymous`, the client of the documents' password grant, and one client for every other grant. Each may redirect to any
+ * port of this machine.
  */
 export const defaultClients: ReadonlyArray<SandboxClients.Client> = [
   { id: "anonymous", grants: ["password"] },
@@ -181,11 +178,11 @@ export const defaultClients: ReadonlyArray<SandboxClients.Client> = [
   { id: "service-app", secret: "your_client_secret", grants: ["client_credentials"], videoManagers }
 ]
 
-/** The documentation has error numbers and no name of their field. */
+/** The default name of the field with an error number. The documents do not name it. */
 export const defaultErrorNumberField = "errorCode"
 
 /**
- * The body of a numbered error, for a `Json` fault: 1003 and 1004 belong to requests that no document describes.
+ * Returns the body of a numbered error, for a `Json` fault. 1003 and 1004 belong to requests that no document describes.
  *
  * **Example** (The next request is refused with 1003)
  *
@@ -200,21 +197,21 @@ export const defaultErrorNumberField = "errorCode"
 export const errorBody = (errorNumber: SandboxRefusal.ErrorNumber, field: string = defaultErrorNumberField): Json =>
   SandboxRefusal.body(SandboxRefusal.numbered(errorNumber), field)
 
-/** The running server. Its time is the Clock that the layer was built with: under `TestClock`, the test's. */
+/** The running server. Its clock is the one that the layer was built with: under `TestClock`, the test's. */
 export class MovingImageSandbox extends Context.Service<
   MovingImageSandbox,
   SandboxServer.Controls<Ledger, Behaviour> & {
-    /** From now on every access token issued so far gets 401. */
+    /** Revokes all access tokens: they get 401. */
     readonly revokeAccessTokens: Effect.Effect<void>
-    /** From now on every refresh token issued so far gets 401. */
+    /** Revokes all refresh tokens: they get 401. */
     readonly revokeRefreshTokens: Effect.Effect<void>
-    /** As `revokeAccessTokens`, since expired and revoked look the same; not counted in `expiredTokensReceived`. */
+    /** Does the same as `revokeAccessTokens`, because expired and revoked look the same. Not counted in `expiredTokensReceived`. */
     readonly expireAccessTokens: Effect.Effect<void>
-    /** Adds an account, or replaces the one of that username; sessions live on, with the VideoManagers it has now. */
+    /** Adds an account, or replaces the one of that username. Its sessions continue, with the VideoManagers that it has now. */
     readonly addAccount: (account: SandboxAccounts.Account) => Effect.Effect<void>
-    /** Refuses an account and its refresh tokens; access tokens live on until they expire. */
+    /** Refuses an account and its refresh tokens. Its access tokens stay valid until they expire. */
     readonly removeAccount: (username: string) => Effect.Effect<void>
-    /** The old password is wrong from now on; sessions live on. */
+    /** Changes the password. Sessions continue. */
     readonly changePassword: (username: string, password: string) => Effect.Effect<void>
     /** Ends a lock and forgets the wrong passwords. */
     readonly unlockAccount: (username: string) => Effect.Effect<void>
@@ -276,7 +273,7 @@ const idOf = (text: string | undefined): number | undefined => {
   return Number.isNaN(id) ? undefined : id
 }
 
-/** The VideoManager that a path is below of. */
+/** The VideoManager in a path. */
 const videoManagerOf = (request: Request): number | undefined =>
   idOf(/^\/v1\/vms\/([^/]+)\//.exec(pathOf(request))?.[1])
 
@@ -350,7 +347,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     (request, params) =>
       Effect.catch(handler(request, params), (why) => Effect.succeed(refusal(why)))
 
-  /** A handler behind a token in force and its account's limit. */
+  /** Makes a handler that needs a valid token and counts towards the account's limit. */
   const api = (handler: (request: Request, params: Params, username: string) => Outcome): SandboxServer.Handler =>
     open((request, params) => {
       const { access } = judge(request)
@@ -466,6 +463,6 @@ const make = Effect.fnUntraced(function* (options: Options) {
   })
 })
 
-/** Starts a sandbox; it ends with the layer's scope, at once, whatever is still unanswered. Fails if the port is taken. */
+/** Starts a sandbox. Closing the layer's scope ends it at once, with or without requests in flight. Fails if the port is taken. */
 export const layer = (options: Options = {}): Layer.Layer<MovingImageSandbox, HttpServerError.ServeError> =>
   Layer.effect(MovingImageSandbox, make(options))

@@ -1,9 +1,9 @@
 /**
- * An `HttpClient` that sends nothing: it answers as told and remembers what it was asked. For specs of anything that
- * makes requests, below a `BearerClient` or a platform's client as the network, or on its own.
+ * An `HttpClient` that sends nothing: a function answers its requests, and it records them. Use it in specs as the network
+ * below a `BearerClient` or a platform's client, or on its own.
  *
- * It is built on `HttpClient.make`, so spans, redirects, retries, limits and scopes behave as they do over a socket. For
- * a whole platform over real sockets see `ApiVideoSandbox`.
+ * It is built on `HttpClient.make`, so spans, redirects, retries, limits and scopes work as with a socket. For a whole
+ * platform over real sockets see `ApiVideoSandbox`.
  *
  * **Example** (Asserting what went over the wire)
  *
@@ -36,8 +36,8 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 
 /**
- * One request as it went over the wire. Printing it shows no secret: headers that may hold one are `Redacted`, and of a
- * body only the length is shown.
+ * One request as it was sent. Printing it shows no secret: headers that may contain one are `Redacted`, and only the length
+ * of the body is shown.
  *
  * **Example** (Finding the requests that carried a token)
  *
@@ -52,16 +52,16 @@ import * as Redacted from "effect/Redacted"
  * @since 0.1.0
  */
 export class Recorded extends Inspectable.Class {
-  /** Counts the requests of one client, from 1. */
+  /** Number of the request, from 1. */
   readonly n: number
   readonly method: string
   /** The absolute URL, with its query and without user name, password and hash. */
   readonly url: string
-  /** By lower-case name. Those that may hold a secret, such as `authorization` and `cookie`, are `Redacted`. */
+  /** Headers by lower-case name. Those that may contain a secret, such as `authorization` and `cookie`, are `Redacted`. */
   readonly headers: Readonly<Record<string, string | Redacted.Redacted>>
-  /** The whole header: scheme and credential. */
+  /** The whole `Authorization` header: scheme and credential. */
   readonly authorization: Redacted.Redacted | undefined
-  /** The body as text, a form with `boundary` for its boundary; `undefined` where there is none, or where it is a stream. */
+  /** The body as text. A form has `boundary` as its boundary. `undefined` if the body is a stream or missing. */
   readonly body: string | undefined
 
   constructor(n: number, request: HttpClientRequest.HttpClientRequest, url: URL, body: string | undefined) {
@@ -79,7 +79,7 @@ export class Recorded extends Inspectable.Class {
     this.body = body
   }
 
-  /** Whether the request carried this very bearer token. */
+  /** Whether the request carried this bearer token. */
   carries(token: string | Redacted.Redacted): boolean {
     const value = Redacted.isRedacted(token) ? Redacted.value(token) : token
     return this.authorization !== undefined && Redacted.value(this.authorization) === `Bearer ${value}`
@@ -100,8 +100,8 @@ export class Recorded extends Inspectable.Class {
 const secretHeaders = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"]
 
 /**
- * What a request is answered with: a web `Response`, a new one each time as it can be read only once, or an effect that
- * makes one, which may wait or fail. `n` counts the requests, from 1.
+ * Answers a request with a web `Response`, or with an effect of one, which may wait or fail. Return a new `Response` each
+ * time, because it can be read only once. `n` is the number of the request, from 1.
  *
  * **Example** (Refusing the first request)
  *
@@ -120,7 +120,7 @@ export type Respond = (
 ) => Response | Effect.Effect<Response, HttpClientError>
 
 /**
- * The double: the client, and what it was asked so far, in order.
+ * The client, and its requests so far, in order.
  *
  * **Example** (Counting requests)
  *
@@ -165,7 +165,7 @@ const textOf = ({ body }: HttpClientRequest.HttpClientRequest): Effect.Effect<st
   }
 }
 
-// The boundary is drawn anew for every request: replaced, the same form reads the same.
+// Each request has a random boundary. Replacing it makes equal forms equal.
 const formText = (form: FormData) => {
   const encoded = new Response(form)
   const boundary = encoded.headers.get("content-type")?.split("boundary=")[1] ?? ""
@@ -176,7 +176,7 @@ const formText = (form: FormData) => {
 }
 
 /**
- * Makes a double without a layer. Each has a record of its own.
+ * Makes a client without a layer. Each client has its own record.
  *
  * **Example** (A client for one assertion)
  *
@@ -205,7 +205,7 @@ export const make = (respond: Respond): RecordingHttpClient["Service"] => {
 }
 
 /**
- * Provides a double as the `HttpClient`, and the service to ask it.
+ * Provides the client as the `HttpClient`, and the service that has its record.
  *
  * **Example** (A network that is down)
  *
@@ -227,7 +227,7 @@ export const layer = (respond: Respond): Layer.Layer<HttpClient.HttpClient | Rec
   )
 
 /**
- * An answer in JSON.
+ * Makes a response with a JSON body.
  *
  * **Example** (A problem of api.video)
  *
@@ -244,7 +244,7 @@ export const json = (code: number, body: unknown, headers: Readonly<Record<strin
   Response.json(body, { status: code, headers })
 
 /**
- * An answer without a body.
+ * Makes a response without a body.
  *
  * **Example** (A redirect)
  *
@@ -261,7 +261,7 @@ export const status = (code: number, headers: Readonly<Record<string, string>> =
   new Response(null, { status: code, headers })
 
 /**
- * An answer in HTML, as proxies and gateways give. The body is `<h1>` and the status by default.
+ * Makes a response in HTML, like a proxy or a gateway. The default body is `<h1>` and the status.
  *
  * **Example** (A gateway that times out)
  *
@@ -278,8 +278,8 @@ export const html = (code: number, body = `<h1>${code}</h1>`): Response =>
   new Response(body, { status: code, headers: { "content-type": "text/html" } })
 
 /**
- * No answer: a `TransportError` whose cause has a code of Node's, such as `ECONNREFUSED` (never sent) or `ECONNRESET`
- * (perhaps processed).
+ * Fails without a response: with a `TransportError` whose cause has a code of Node's, such as `ECONNREFUSED` (never sent) or
+ * `ECONNRESET` (perhaps processed).
  *
  * **Example** (A connection that breaks once)
  *

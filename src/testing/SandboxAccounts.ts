@@ -15,11 +15,11 @@ export interface VideoManager {
   readonly name: string
 }
 
-/** Who may log in. */
+/** An account that may log in. */
 export interface Account {
   readonly username: string
   readonly password: string
-  /** A login's token is valid for the first. Empty: logs in, and may nothing. */
+  /** The token of a login is valid for the first. With an empty list, the account can log in and access nothing. */
   readonly videoManagers: ReadonlyArray<VideoManager>
   /** May not log in. Default false. */
   readonly disabled?: boolean | undefined
@@ -55,7 +55,7 @@ export interface Settings extends SandboxTokens.Settings {
   readonly lockAfter: number
 }
 
-/** The answer of both exchanges (movingimage documentation, "Create Access and Refresh Token Request"). */
+/** The response of both exchanges (movingimage documentation, "Create Access and Refresh Token Request"). */
 export interface TokenBody {
   readonly accessToken: string
   readonly refreshToken?: string
@@ -74,7 +74,7 @@ export interface VideoManagerUse {
   readonly wrongTokens: number
 }
 
-/** What the ledger says besides what every sandbox's says. */
+/** What this ledger records in addition to every sandbox's. */
 export interface Report {
   /** Requests whose token was live, and valid for another VideoManager than that of the path. */
   readonly wrongVideoManager: number
@@ -88,7 +88,7 @@ export interface Report {
   readonly videoManagers: Readonly<Record<number, VideoManagerUse>>
 }
 
-/** What an `Authorization` header amounts to: `bearer #n`, `unknown bearer`, `malformed` or `none`. */
+/** The verdict on an `Authorization` header: `bearer #n`, `unknown bearer`, `malformed` or `none`. */
 export interface Verdict extends SandboxServer.Verdict {
   /** The username, or why the request is refused. */
   readonly access: Result.Result<string, Refusal>
@@ -202,7 +202,7 @@ export const make = (options: {
   const videoManagersOf = (username: string): ReadonlyArray<VideoManager> =>
     accounts.get(username)?.account.videoManagers ?? []
 
-  /** `POST /v1/vms/auth/login`. Whoever may not log in is refused in the same words as a wrong password. */
+  /** `POST /v1/vms/auth/login`. An account that may not log in gets the same refusal as a wrong password. */
   const login = (username: string, password: string): Effect.Effect<TokenBody, Refusal> =>
     Effect.map(
       tokens.login((): Result.Result<SandboxTokens.Grant<Validity>, Refusal> =>
@@ -264,7 +264,7 @@ export const make = (options: {
     tokens,
     minting,
     kid,
-    /** The account's id, which a change of its name or password leaves as it is; undefined: there is none of that name. */
+    /** Id of the account with that name, which stays the same when its name or password changes; undefined: no such account. */
     idOf: (username: string): string | undefined => accounts.get(username)?.id,
     isDisabled: (username: string): boolean => accounts.get(username)?.account.disabled === true,
     noteExchange: (exchange: "login" | "refresh", body: Json | undefined) => {

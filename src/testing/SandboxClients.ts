@@ -27,11 +27,11 @@ export interface Refusal {
   readonly status: number
   readonly error: string
   readonly description: string
-  /** The answer asks for HTTP Basic. */
+  /** Whether the response asks for HTTP Basic. */
   readonly challenge?: boolean | undefined
 }
 
-/** What a client says of itself by HTTP Basic. */
+/** The client id and secret of an HTTP Basic header. */
 export interface Basic {
   readonly id: string
   readonly secret: string
@@ -83,7 +83,7 @@ export const allowsOrigin = (client: Client, origin: string): boolean =>
     return allowed !== null && allowed.origin === URL.parse(portless(origin))?.origin
   })
 
-/** The client that a request says it is, with its secret in the form or by HTTP Basic. */
+/** The client that sends a request, authenticated in the form or through HTTP Basic. */
 export const authenticate = (
   clients: ReadonlyMap<string, Client>,
   form: URLSearchParams,

@@ -1,5 +1,5 @@
 /**
- * Failures on demand: what networks, proxies and servers do to an answer.
+ * Failures on demand: what networks, proxies and servers do to a response.
  */
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
@@ -7,17 +7,17 @@ import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 
 /**
- * What goes wrong. "Processed" means that state changed: tokens were issued, the refresh token was consumed.
+ * The kinds of faults. "Processed" means that state changed: tokens were issued, the refresh token was used up.
  *
- * - `Latency`: waits on the layer's Clock, then answers as usual; `when: "after"` waits with the processed answer in hand.
- * - `DropBefore`: the connection breaks before processing. `DropAfter`: after it; the answer is lost.
- * - `Hang`: no answer until the client goes away or the layer closes. Not processed.
- * - `Status`: any status, with an empty body unless given; `processed: true` makes it a gateway that lost the answer.
- * - `RateLimited`: the platform's 429, with its headers; `retryAfter` in seconds.
+ * - `Latency`: waits on the layer's clock, then responds as usual. `when: "after"` waits after processing.
+ * - `DropBefore`: the connection breaks before processing. `DropAfter`: after it, so the response is lost.
+ * - `Hang`: no response until the client leaves or the layer closes. Not processed.
+ * - `Status`: any status, with an empty body unless given. `processed: true` imitates a gateway that lost the response.
+ * - `RateLimited`: the platform's 429, with its headers. `retryAfter` is in seconds.
  * - `Html`: a proxy's page, also with 200; `processed` as above.
- * - `TruncatedJson`: processed, then half of the answer's body with status 200.
- * - `Echo`: an error whose text repeats the request's body, so the key or the password.
- * - `Json`: any JSON body, not processed. `Rewrite`: processed, then the answer's JSON body changed.
+ * - `TruncatedJson`: processed, then half of the response's body with status 200.
+ * - `Echo`: an error whose text repeats the request's body, and so the key or the password.
+ * - `Json`: any JSON body, not processed. `Rewrite`: processed, then the response's JSON body is changed.
  * - `Redirect`: a redirect to `location`.
  */
 export type FaultKind = Data.TaggedEnum<{
@@ -41,20 +41,20 @@ export type FaultKind = Data.TaggedEnum<{
   Redirect: { readonly location: string; readonly status: number }
 }>
 
-/** Constructors and matchers of the kinds: `FaultKind.DropAfter()`. Plain objects with a `_tag` do as well. */
+/** Constructors and matchers of the kinds: `FaultKind.DropAfter()`. Plain objects with a `_tag` work as well. */
 export const FaultKind = Data.taggedEnum<FaultKind>()
 
-/** The two requests that bring tokens. Of OAuth's grants one is the refresh, and the others are logins. */
+/** The two requests that return tokens. OAuth's grant `refresh_token` is a refresh, and its other grants are logins. */
 export type Exchange = "login" | "refresh"
 
 /** A fault waiting for requests. Faults are served in the order they were injected, one per request. */
 export interface Fault {
   /**
-   * Which requests: the two exchanges by name, `api` for those to the API, or a test of method and path, which alone (with
-   * `any`) finds what else there is, such as discovery and revocation.
+   * Which requests: `login`, `refresh`, `api` for requests to the API, or a test of method and path. Only such a test and `any`
+   * match other requests, such as discovery and revocation.
    */
   readonly on: Exchange | "api" | "any" | ((method: string, path: string) => boolean)
-  /** How many matching requests; default 1, `Infinity` until `clearFaults`. */
+  /** How many matching requests. Default 1; `Infinity` until `clearFaults`. */
   readonly times?: number | undefined
   readonly kind: FaultKind
 }
@@ -84,7 +84,7 @@ export const makeQueue = () => {
 
 type Answer = HttpServerResponse.HttpServerResponse
 
-/** How the platform words what faults make it say. */
+/** The texts of a platform in its faults. */
 export interface Voice {
   readonly rateLimited: (retryAfter: number) => Answer
   readonly echo: (status: number, body: string) => Answer
@@ -92,9 +92,9 @@ export interface Voice {
   readonly page: (status: number) => string
 }
 
-/** What a fault needs of the request that it hits. */
+/** What a fault needs from its request. */
 export interface Target {
-  /** The regular answer; running it changes state. */
+  /** The regular response. Running it changes state. */
   readonly process: Effect.Effect<Answer>
   /** The request's body as text. */
   readonly body: string
@@ -112,7 +112,7 @@ const bodyOf = (response: Answer): string =>
 export const page = (title: string, heading: string) =>
   `<!DOCTYPE html>\n<html><head><title>${title}</title></head><body><h1>${heading}</h1><hr>nginx</body></html>\n`
 
-/** Serves a fault. Undefined: the connection was broken and there is no answer. */
+/** Serves a fault. Returns undefined if it broke the connection, so that there is no response. */
 export const serve = (kind: FaultKind, target: Target): Effect.Effect<Answer | undefined> => {
   const broken = Effect.as(target.destroy, undefined)
   const instead = (response: Answer, processed = false) =>

@@ -12,13 +12,13 @@ import type * as SandboxRealm from "./SandboxRealm.ts"
 import type { Json } from "./SandboxRequest.ts"
 import * as SandboxTokens from "./SandboxTokens.ts"
 
-/** One request to the token endpoint as it was answered, whether or not the answer arrived. */
+/** One request to the token endpoint with its response, whether or not the response arrived. */
 export interface GrantEntry {
   /** Epoch milliseconds on the Clock of the layer. */
   readonly at: number
   /** As sent: `password`, `refresh_token`, `urn:ietf:params:oauth:grant-type:device_code`; `other` if none is known. */
   readonly grant: string
-  /** The client's id; undefined if there is none of that name. */
+  /** The client's id; undefined if no client has it. */
   readonly client: string | undefined
   /** How the ledger calls the refresh token sent. */
   readonly refreshToken: string | undefined
@@ -357,7 +357,7 @@ export const make = (options: {
       if (typeof refreshToken === "string") tokens.noteRefreshToken(refreshToken)
     },
 
-    /** The answers, the latest `SandboxLedger.entryLimit`. */
+    /** The latest responses, at most `SandboxLedger.entryLimit`. */
     entries: (): ReadonlyArray<GrantEntry> => entries.slice(-SandboxLedger.entryLimit)
   }
 }

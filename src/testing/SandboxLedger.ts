@@ -1,17 +1,17 @@
 /**
- * What the sandboxed server saw: counts, and one entry per request, free of secrets.
+ * The record of a sandbox: counts, and one entry per request, without secrets.
  */
 
-/** One request as received. Neither bodies nor credentials nor query values are kept. */
+/** One request as received, without bodies, credentials and query values. */
 export interface Entry {
-  /** Arrival, epoch milliseconds on the Clock of the layer. */
+  /** Arrival, in epoch milliseconds on the layer's clock. */
   readonly at: number
   readonly method: string
   /** Path without query; every secret the server knows is replaced. */
   readonly path: string
   /** Names of the query parameters, in order. */
   readonly query: ReadonlyArray<string>
-  /** Status given; undefined while unanswered and for answers never sent. */
+  /** Status of the response; undefined while it is pending, or if it was never sent. */
   readonly status: number | undefined
   /** Kind of the injected fault that was served. */
   readonly fault: string | undefined
@@ -30,24 +30,24 @@ export interface Ledger {
   readonly logins: number
   /** Refreshes received. */
   readonly refreshes: number
-  /** Logins that issued tokens, whether or not the answer arrived. */
+  /** Logins that issued tokens, whether or not the response arrived. */
   readonly loginsAccepted: number
-  /** Refreshes that issued tokens, whether or not the answer arrived. */
+  /** Refreshes that issued tokens, whether or not the response arrived. */
   readonly refreshesAccepted: number
-  /** 401 answers to API requests. */
+  /** 401 responses to API requests. */
   readonly unauthorized: number
-  /** Answers by status, those to logins and refreshes included. */
+  /** Responses by status, including those to logins and refreshes. */
   readonly responses: Readonly<Record<number, number>>
-  /** Labels of refresh tokens received more than once, also when a fault ate the answer. */
+  /** Labels of refresh tokens that were received more than once, even if a fault ate the response. */
   readonly refreshTokensSentTwice: ReadonlyArray<string>
   /** API requests whose access token was past its own `exp` on the server's clock. */
   readonly expiredTokensReceived: number
-  /** Most exchanges (logins and refreshes) unanswered at one time. */
+  /** The highest number of parallel exchanges (logins and refreshes). */
   readonly peakConcurrentExchanges: number
   readonly entries: ReadonlyArray<Entry>
 }
 
-/** Headers that an entry keeps: what a client says about itself, never a credential. */
+/** Headers that an entry keeps. None of them carries a credential. */
 export const recordedHeaders: ReadonlyArray<string> = [
   "accept",
   "av-origin-app",
@@ -63,10 +63,10 @@ export const recordedHeaders: ReadonlyArray<string> = [
   "user-agent"
 ]
 
-/** Entries kept: a sandbox that runs for days must not grow without end. */
+/** How many entries are kept, so that a sandbox can run for days. */
 export const entryLimit = 50_000
 
-/** An entry under construction; whoever answers the request fills it in. */
+/** An entry that is not complete yet. The code that responds to the request fills it in. */
 export interface OpenEntry {
   at: number
   method: string
@@ -79,7 +79,7 @@ export interface OpenEntry {
   headers: Readonly<Record<string, string>>
 }
 
-/** The writing side. Synchronous, so that a count is never half made. */
+/** Makes the writing side. It is synchronous, so that nobody sees half of a count. */
 export const make = () => {
   const counts = {
     requests: 0,

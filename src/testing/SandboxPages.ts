@@ -128,5 +128,5 @@ export const deviceDone = (approved: boolean): Answer =>
 /** After a logout that leads nowhere else. */
 export const loggedOut = (): Answer => page("You are logged out", "")
 
-/** Why there is no login. It leads nowhere: who sent the browser here cannot be trusted to say where it goes. */
+/** Why there is no login. It has no link, because the sender of the browser cannot be trusted to choose where it goes. */
 export const error = (text: string): Answer => page("We are sorry...", alert(text), 400)

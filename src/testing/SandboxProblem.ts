@@ -1,6 +1,6 @@
 /**
- * What the sandboxed api.video answers when it refuses: problem documents (RFC 7807, `application/problem+json`), with
- * the slugs, titles and statuses of api.video's documentation ("errors", "general errors", "video upload errors",
+ * Refusals of the sandboxed api.video: problem documents (RFC 7807, `application/problem+json`), with the slugs, titles and
+ * statuses of api.video's documentation ("errors", "general errors", "video upload errors",
  * "progressive upload errors").
  */
 import * as HttpServerResponse from "effect/http/HttpServerResponse"

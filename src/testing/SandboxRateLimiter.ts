@@ -4,7 +4,7 @@
 
 import * as Duration from "effect/Duration"
 
-/** What a client may be told of its class. */
+/** The state of a class, for a response's headers. */
 export interface Standing {
   readonly limit: number
   readonly remaining: number
@@ -30,7 +30,7 @@ export const make = <Class extends string>(options: {
     return used.get(rateClass) ?? 0
   }
   return {
-    /** Counts a request; false when there is none left. */
+    /** Counts a request. Returns false if the limit is reached. */
     take: (rateClass: Class): boolean => {
       const before = count(rateClass)
       if (before >= limit(rateClass)) return false

@@ -1,5 +1,5 @@
 /**
- * The realm of the sandboxed login service: its switches, and who is logged in, about to be, or waits for somebody to be.
+ * The realm of the sandboxed login service: its switches, its sessions, and the logins and devices in progress.
  */
 import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
@@ -9,7 +9,7 @@ import type * as SandboxLedger from "./SandboxLedger.ts"
 import * as SandboxTokens from "./SandboxTokens.ts"
 
 /**
- * What the server can be made to say that is not so, for a client to notice.
+ * Lies that the server can tell, for a client to notice.
  *
  * - `link-insecure`, `link-foreign`, `link-missing`: webfinger leads to http, to a host of somebody else, nowhere.
  * - `configuration-issuer`: the configuration document names another issuer than the one it was found by.
@@ -80,7 +80,7 @@ export const resolve = (given: Partial<Behaviour>): Settings => {
   }
 }
 
-/** What the ledger says of sessions. */
+/** What the ledger records about sessions. */
 export interface Report {
   /** Tokens revoked, by RFC 7009. */
   readonly revocations: number
@@ -88,7 +88,7 @@ export interface Report {
   readonly sessionsEnded: number
 }
 
-/** A login that somebody was asked for, at the authorization endpoint or with a device's code. */
+/** A login in progress, at the authorization endpoint or with a device's code. */
 export interface Errand {
   readonly client: Client
   readonly expiresAt: number

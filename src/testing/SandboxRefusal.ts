@@ -1,6 +1,6 @@
 /**
- * What the sandboxed movingimage answers when it refuses: JSON with a `message`, and where the documentation has an error
- * number ("Response codes"), that number as well.
+ * Refusals of the sandboxed movingimage: JSON with a `message`, and with an error number if the documents have one
+ * ("Response codes").
  *
  * The documentation shows no error body. `message` is what clients in the field look for; the number's field has no known
  * name, so it can be chosen.
@@ -65,7 +65,7 @@ const parse = (text: string): unknown => {
   }
 }
 
-/** The JSON object in a request's body, or what movingimage says if there is none. */
+/** The JSON object in a request's body, or movingimage's refusal if the body has no object. */
 export const jsonObject = (request: Request): Effect.Effect<Json, Refusal> => {
   if (!/^application\/json\b/i.test(request.headers["content-type"] ?? "")) {
     return Effect.fail({ status: 415, message: "The Content-Type must be application/json." })

@@ -30,7 +30,7 @@ export const wholeNumber = (text: string): number => (/^\d{1,10}$/.test(text) ? 
 export const isRecord = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** The JSON object in a request's body; undefined when there is none. */
+/** The JSON object in a request's body; undefined if the body has no object. */
 export const jsonBody = (request: Request): Effect.Effect<Json | undefined> =>
   request.json.pipe(
     Effect.map((body) => (isRecord(body) ? body : undefined)),
@@ -41,7 +41,7 @@ export const jsonBody = (request: Request): Effect.Effect<Json | undefined> =>
 export const isForm = (request: Request): boolean =>
   /^application\/x-www-form-urlencoded\b/i.test(request.headers["content-type"] ?? "")
 
-/** The form in a request's body; empty when there is none. */
+/** The form in a request's body; empty if the body is not a form. */
 export const formOf = (request: Request): Effect.Effect<URLSearchParams> =>
   Effect.map(
     Effect.orElseSucceed(request.text, () => ""),

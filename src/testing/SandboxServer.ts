@@ -1,5 +1,5 @@
 /**
- * What the sandboxed platforms have in common as servers: a socket, routes, CORS, faults and a ledger of what came in.
+ * What all sandboxes share: a socket, routes, CORS, faults and a ledger.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
@@ -24,11 +24,11 @@ export interface Address {
   readonly host?: string | undefined
 }
 
-/** What a program can do with any of the running servers. */
+/** The controls of every running sandbox. */
 export interface Controls<Ledger, Behaviour> {
   /** `http://127.0.0.1:PORT`, without a slash at the end. */
   readonly url: string
-  /** What the server has seen until now, free of secrets. */
+  /** The record until now, without secrets. */
   readonly ledger: Effect.Effect<Ledger>
   /** Changes the given switches and keeps the others. */
   readonly configure: (behaviour: Partial<Behaviour>) => Effect.Effect<void>
@@ -47,7 +47,7 @@ export type Handler = (
 /** Handlers by path and method; a path may have parameters, `/videos/:id`. */
 export type Routes = { readonly [Path in `/${string}`]: Readonly<Record<string, Handler>> }
 
-/** What a request's `Authorization` header amounts to, as far as every platform's ledger wants to know. */
+/** What a ledger records about a request's `Authorization` header. */
 export interface Verdict {
   /** See `SandboxLedger.Entry`. */
   readonly credential: string
@@ -55,14 +55,14 @@ export interface Verdict {
   readonly expired: boolean
 }
 
-/** What makes the server a certain platform. */
+/** What is different for each platform. */
 export interface Platform<V extends Verdict> {
   readonly routes: Routes
   /** `token` is OAuth's token endpoint, where the grant in the body tells a refresh from a login. */
   readonly exchangeOf: (method: string, path: string) => SandboxFault.Exchange | "token" | undefined
-  /** Whether a path that is no exchange is the API's, rather than the login service's. Default: all are. */
+  /** Whether a path that is not an exchange belongs to the API and not to the login service. Default: always. */
   readonly isApi?: ((path: string) => boolean) | undefined
-  /** Whether the handlers of a path say themselves which origins may read their answers. Default: any may read all. */
+  /** Whether the handlers of a path set the origins that may read their responses. Default: every origin may read everything. */
   readonly ownCors?: ((path: string) => boolean) | undefined
   /** Notes what an exchange brought, whatever becomes of it. */
   readonly noteExchange: (exchange: SandboxFault.Exchange, body: Json | undefined) => void
@@ -80,7 +80,7 @@ export interface Platform<V extends Verdict> {
   readonly exposedHeaders: ReadonlyArray<string>
 }
 
-/** A handler's answer, whether it took time or not. */
+/** The response of a handler, which may be asynchronous. */
 export const run = (answer: Effect.Effect<Answer> | Answer): Effect.Effect<Answer> =>
   Effect.isEffect(answer) ? answer : Effect.succeed(answer)
 
@@ -119,7 +119,7 @@ const preflight = (request: Request, exposed: ReadonlyArray<string>): Answer =>
     }
   })
 
-/** Takes the port. Nothing is answered before `serve`; the server ends with the scope, whatever is still unanswered. */
+/** Takes the port. Requests wait until `serve`. Closing the scope ends the server, with or without requests in flight. */
 export const listen = Effect.fnUntraced(function* (options: Address) {
   const clock = yield* Clock.Clock
   const host = options.host ?? "127.0.0.1"
@@ -152,7 +152,7 @@ export const listen = Effect.fnUntraced(function* (options: Address) {
     }
     const routed = router.asHttpEffect()
 
-    /** The regular answer. A client that leaves does not divide it: real servers finish what they began. */
+    /** The regular response. A client that leaves does not interrupt it, because real servers finish what they began. */
     const process = (request: Request) =>
       routed.pipe(
         Effect.orElseSucceed(() => platform.unroutable(request, "path")),

@@ -1,6 +1,6 @@
 /**
  * The tokens of a sandboxed platform: signed access tokens, and refresh tokens that rotate and notice when they are used
- * twice. Who may have which is the platform's to say.
+ * twice. The platform decides who may have which.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -55,9 +55,9 @@ export interface Grant<Scope> {
 export interface Issued<Scope> extends Grant<Scope> {
   readonly accessToken: string
   readonly refreshToken: string | undefined
-  /** Of the access token, milliseconds. */
+  /** Lifetime of the access token, in milliseconds. */
   readonly lifetime: number
-  /** Of the refresh token, milliseconds from now; 0 without one. */
+  /** Lifetime of the refresh token, in milliseconds; 0 without one. */
   readonly refreshLifetime: number
 }
 
@@ -294,7 +294,7 @@ export const make = <Scope>(options: {
     killAccessTokens: () => {
       for (const token of accessTokens.values()) token.dead = true
     },
-    /** Of one owner, or all. */
+    /** Ends the access tokens of one owner, or of all. */
     killRefreshTokens: (owner?: string) => {
       for (const name of owner === undefined ? families.keys() : [owner]) close(name)
     }

@@ -1,8 +1,8 @@
 /**
- * A test clock whose wall time, monotonic time and timers can be set apart, for what a `TestClock` alone cannot show: a
+ * A test clock whose wall time, monotonic time and timers move separately, for what a `TestClock` alone cannot imitate: a
  * suspended machine, a stepped wall clock, a monotonic clock that stops.
  *
- * It stands on Effect's `TestClock`, which keeps moving all three with `TestClock.adjust`.
+ * It is built on Effect's `TestClock`, and `TestClock.adjust` still moves all three.
  *
  * **Example** (Closing the lid for eight hours)
  *
@@ -28,7 +28,7 @@ import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 
 /**
- * Sets the clocks apart. Durations may be negative.
+ * Moves the clocks separately. Durations may be negative.
  *
  * @category services
  * @since 0.1.0
@@ -36,18 +36,18 @@ import * as TestClock from "effect/testing/TestClock"
 export class SplitClock extends Context.Service<
   SplitClock,
   {
-    /** Steps the wall clock alone, as NTP or a person does. */
+    /** Steps only the wall clock, like NTP or a person. */
     readonly stepWall: (by: Duration.Input) => Effect.Effect<void>
-    /** Suspends the machine on a system whose monotonic clock and timers stop meanwhile (Linux): the wall moves on. */
+    /** Suspends a machine whose monotonic clock and timers stop meanwhile (Linux): only the wall clock moves. */
     readonly suspend: (duration: Duration.Input) => Effect.Effect<void>
-    /** Moves the monotonic clock alone, forward: suspend on a system that counts the sleep (macOS, Windows). */
+    /** Moves only the monotonic clock, forward: suspends a machine that counts the sleep (macOS, Windows). */
     readonly stepMonotonic: (by: Duration.Input) => Effect.Effect<void>
   }
 >()("effect-video-auth/testing/SplitClock") {}
 
 /**
- * Replaces the clock of what is built beneath it and of what runs in its scope by one that can be set apart. Requires a
- * `TestClock` in force, as in `it.effect`.
+ * Replaces the clock of the layers beneath it, and of the effects in its scope, with one that can be split. It needs a
+ * `TestClock` in its context, as in `it.effect`.
  *
  * @category layers
  * @since 0.1.0

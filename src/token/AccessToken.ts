@@ -1,9 +1,8 @@
 /**
- * The credential as issued: an access token, the refresh token that came with it, and the two instants between which
- * it lives.
+ * Access tokens, with the refresh token that came with them and the time of their expiry.
  *
- * A platform answers with a {@link TokenResponse} (RFC 6749 §5.1), which says for how long a token lives. The engine
- * stamps it with the clock and makes an {@link AccessToken}, which says until when.
+ * A platform responds with a {@link TokenResponse} (RFC 6749 §5.1), which has a lifetime. The service adds the time and makes an
+ * {@link AccessToken}, which has an instant of expiry.
  *
  * @since 0.1.0
  */
@@ -18,8 +17,8 @@ import { MalformedResponse } from "./TokenError.ts"
 /**
  * A bearer token that a platform issued (RFC 6750), with its lifetime on this machine's clock.
  *
- * Both secrets are `Redacted`: they print as `<redacted:…>` and the schema refuses to encode them as JSON.
- * Instants are milliseconds since the Unix epoch.
+ * Both secrets are `Redacted`: they print as `<redacted:…>`, and the schema refuses to encode them as JSON. Instants are in
+ * milliseconds since the Unix epoch.
  *
  * **Example** (Reading a token)
  *
@@ -40,27 +39,27 @@ import { MalformedResponse } from "./TokenError.ts"
 export class AccessToken extends Schema.Class<AccessToken>("effect-video-auth/AccessToken")({
   /** The bearer token itself. */
   accessToken: Secret,
-  /** The refresh token of the same answer, if there was one and it has not been used. */
+  /** The refresh token of the same response, if it had one that has not been used. */
   refreshToken: Schema.optional(Secret),
-  /** Always `Bearer`: any case of it is accepted from a server, anything else is refused. */
+  /** Always `Bearer`. A server may write it in any case; any other type is refused. */
   tokenType: Schema.Literal("Bearer"),
-  /** When it was issued: `expiresAt` less the lifetime. */
+  /** When it was issued: `expiresAt` minus the lifetime. */
   issuedAt: Schema.Finite,
-  /** Wall time at the answer, less what the exchange took on the monotonic clock, plus the lifetime. */
+  /** Wall time when the response arrived, minus the duration of the exchange on the monotonic clock, plus the lifetime. */
   expiresAt: Schema.Finite,
-  /** When the refresh token expires, where the platform says so. */
+  /** When the refresh token expires, if the platform says so. */
   refreshExpiresAt: Schema.optional(Schema.Finite),
-  /** Counts the renewals of one identity: a newer credential has a higher one. */
+  /** The number of renewals of this identity. A newer credential has a higher generation. */
   generation: Schema.Int,
-  /** What a platform says beyond RFC 6749, never a secret (movingimage: `validForVideoManager`, `videoManagerList`). */
+  /** Members of the response beyond RFC 6749, never a secret (movingimage: `validForVideoManager`, `videoManagerList`). */
   extra: Schema.optional(Schema.Json)
 }) {}
 
 /**
- * What one exchange with a platform yields: RFC 6749 §5.1, decoded. A custom `TokenProvider` returns one of these.
+ * The result of one exchange with a platform: a decoded RFC 6749 §5.1 response. A `TokenProvider` returns one of these.
  *
- * `expiresIn` must be a millisecond or more: zero, negative or `NaN` is a `MalformedResponse`; more than 365 days counts as
- * 365 days.
+ * An `expiresIn` of less than a millisecond (zero, negative, `NaN`) is a `MalformedResponse`. More than 365 days counts as 365
+ * days.
  *
  * @category models
  * @since 0.1.0
@@ -70,12 +69,12 @@ export interface TokenResponse {
   readonly refreshToken?: Redacted.Redacted | undefined
   /** Lifetime of the access token from the moment of issue. */
   readonly expiresIn: Duration.Input
-  /** Lifetime of the refresh token, where the platform says so. */
+  /** Lifetime of the refresh token, if the platform says so. */
   readonly refreshExpiresIn?: Duration.Input | undefined
   readonly extra?: Schema.Json | undefined
 }
 
-/** A longer lifetime is taken for this one: 365 days, in milliseconds. */
+/** The longest lifetime that is believed: 365 days, in milliseconds. */
 const longestLifetime = 365 * 24 * 60 * 60 * 1000
 
 const lifetimeMillis = (input: Duration.Input = 0): number | undefined => {
@@ -86,9 +85,9 @@ const lifetimeMillis = (input: Duration.Input = 0): number | undefined => {
 const noLifetime = () => new MalformedResponse({ problem: "expires_in is missing or invalid" })
 
 /**
- * Stamps a token response with the clock. `answeredAt` is wall time at the answer and `elapsed` what the exchange took
- * on the monotonic clock, both in milliseconds: the lifetime counts from when the request left, even where the wall
- * clock was stepped while it was under way.
+ * Makes a token from a response and the time. `answeredAt` is the wall time when the response arrived, and `elapsed` the
+ * duration of the exchange on the monotonic clock, both in milliseconds. The lifetime counts from the moment the request left,
+ * even if the wall clock was stepped meanwhile.
  *
  * @category constructors
  * @since 0.1.0
@@ -116,7 +115,7 @@ export const fromResponse = (
 }
 
 /**
- * Whether two tokens carry the same credential, whatever their generation.
+ * Returns whether two tokens carry the same credential, whatever their generation.
  *
  * @category guards
  * @since 0.1.0
@@ -134,14 +133,14 @@ const decodeAnswer = decodeWire(
 )
 
 /**
- * Decodes a token answer as RFC 6749 §5.1 and api.video write it: `access_token`, `token_type`, `expires_in` in seconds,
+ * Decodes a token response as RFC 6749 §5.1 and api.video define it: `access_token`, `token_type`, `expires_in` in seconds,
  * `refresh_token`.
  *
- * Tolerated: any case of `bearer` or no `token_type`, numeric strings, no refresh token, unknown fields. Where
- * `expires_in` is missing, a JWT's `exp − iat` stands in. Anything else is a `MalformedResponse` that names the field and
+ * It tolerates any case of `bearer`, a missing `token_type`, numeric strings, a missing refresh token and unknown fields. If
+ * `expires_in` is missing, it uses a JWT's `exp − iat`. Anything else fails with a `MalformedResponse` that names the field and
  * never its value.
  *
- * **Example** (Decoding an answer)
+ * **Example** (Decoding a response)
  *
  * ```ts
  * import { Duration, Effect } from "effect"
@@ -159,7 +158,7 @@ const decodeAnswer = decodeWire(
  */
 export const decodeResponse = (body: unknown): Effect.Effect<TokenResponse, MalformedResponse> =>
   Effect.flatMap(decodeAnswer(body), ({ access_token, expires_in, refresh_token }) => {
-    // What the server promises now counts, and what it wrote down only where it promises nothing.
+    // `expires_in` wins over the claims of the token.
     const expiresIn = typeof expires_in === "number" ? Duration.seconds(expires_in) : claimedLifetime(access_token)
     return expiresIn === undefined || lifetimeMillis(expiresIn) === undefined
       ? Effect.fail(noLifetime())

@@ -1,8 +1,8 @@
 /**
- * Logs and metrics of every `TokenService` and `BearerClient` built beneath these layers. Spans need no layer: each real
- * exchange is one, `TokenService.login` or `TokenService.refresh`, with the attribute `provider`.
+ * Logs and metrics of every `TokenService` and client that is built beneath these layers. Spans need no layer: each exchange
+ * that is sent has one, `TokenService.login` or `TokenService.refresh`, with the attribute `provider`.
  *
- * Nothing here tells a secret: an identity is named by a hash, a failure by its reason.
+ * Logs and metrics contain no secret. They name an identity by a hash, and a failure by its reason.
  *
  * **Example** (Logging renewals)
  *
@@ -24,15 +24,15 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import { type Observer, Observers } from "./TokenEvent.ts"
 
-/** Under a key of its own: of two layers side by side, one would hide the other under the same. */
+/** Each layer has its own key. Under the same key, one of two layers side by side would hide the other. */
 const layer = (name: string, observer: Observer): Layer.Layer<never> =>
   Layer.succeed(Context.Reference<ReadonlyArray<Observer>>(`${Observers.key}/${name}`, { defaultValue: () => [] }), [
     observer
   ])
 
 /**
- * Logs each renewal at `Info`, each failed attempt at `Warning` and each replay after a 401 at `Debug`, annotated with
- * `provider` and `identity`.
+ * Logs each renewal at `Info`, each failed attempt at `Warning`, and each request that was sent again after a 401 at `Debug`.
+ * Lines are annotated with `provider` and `identity`.
  *
  * @category layers
  * @since 0.1.0
@@ -60,8 +60,8 @@ export const layerLogging: Layer.Layer<never> = layer("Logging", (event) => {
 })
 
 /**
- * Attempts to renew, by `provider`, `trigger`, `by` (`login`, `refresh`, `adopted`) and `outcome` (`success`, or the tag
- * of the reason).
+ * Counts the attempts to renew, by `provider`, `trigger`, `by` (`login`, `refresh`, `adopted`) and `outcome` (`success`, or
+ * the tag of the reason).
  *
  * @category metrics
  * @since 0.1.0
@@ -71,14 +71,14 @@ export const renewals = Metric.counter("token_renewals_total", {
   incremental: true
 })
 
-/** What OTLP names as the unit of a metric. Prometheus has it in the name alone, so it is no label there. */
+/** The unit that OTLP exports. For Prometheus it is part of the name and not a label. */
 const unit = { unit: "seconds" }
 
-/** Buckets from 10 ms to about 40 s, and one for what takes longer. */
+/** Buckets from 10 ms to about 40 s, and one for longer durations. */
 const boundaries = Metric.exponentialBoundaries({ start: 0.01, factor: 2, count: 14 })
 
 /**
- * What an attempt to renew took, in seconds, by `provider` and `outcome`.
+ * Measures the duration of each attempt to renew, in seconds, by `provider` and `outcome`.
  *
  * @category metrics
  * @since 0.1.0
@@ -90,7 +90,7 @@ export const exchangeDuration = Metric.histogram("token_exchange_duration_second
 })
 
 /**
- * How long a caller waited for a token, in seconds, by `provider`. Callers who did not wait are not counted.
+ * Measures how long a caller waited for a token, in seconds, by `provider`. Callers that did not wait are not counted.
  *
  * @category metrics
  * @since 0.1.0
@@ -102,7 +102,7 @@ export const callerWait = Metric.histogram("token_caller_wait_seconds", {
 })
 
 /**
- * Age of a token when it was replaced, in seconds, by `provider`.
+ * Records the age of a token when it was replaced, in seconds, by `provider`.
  *
  * @category metrics
  * @since 0.1.0
@@ -113,18 +113,18 @@ export const ageAtRenewal = Metric.gauge("token_age_at_renewal_seconds", {
 })
 
 /**
- * Lifetime left to the newest token when it was got, in seconds, by `provider`.
+ * Records the remaining lifetime of the newest token when it arrived, in seconds, by `provider`.
  *
  * @category metrics
  * @since 0.1.0
  */
 export const secondsToExpiry = Metric.gauge("token_seconds_to_expiry", {
-  description: "Lifetime of the newest token at the moment it was got",
+  description: "Remaining lifetime of the newest token when it arrived",
   attributes: unit
 })
 
 /**
- * Requests sent again with a newer token after a 401.
+ * Counts the requests that were sent again with a newer token after a 401.
  *
  * @category metrics
  * @since 0.1.0

@@ -1,8 +1,8 @@
 /**
- * When a token is renewed, how a failing renewal is retried, and for how long the engine leaves a platform in peace.
+ * The policy of a `TokenService`: when it renews a token, how it retries a failing renewal, and how long it pauses.
  *
- * All of it is data with sound defaults: a program sets what it means to change. Windows scale with the lifetime L of
- * the token at hand, so one policy serves tokens of five minutes and of an hour.
+ * Every option has a default. Windows scale with the lifetime L of the held token, so one policy fits tokens of five
+ * minutes and tokens of an hour.
  *
  * @since 0.1.0
  */
@@ -14,24 +14,23 @@ import type * as Schedule from "effect/Schedule"
 import { ConfigurationInvalid, type RenewalReason } from "./TokenError.ts"
 
 /**
- * What a program may set. Durations are any `Duration.Input` (`"15 minutes"`, milliseconds as a number).
+ * The options of a policy. A duration is any `Duration.Input`: `"15 minutes"`, or milliseconds as a number.
  *
- * Refused as `ConfigurationInvalid`: anything negative or not a number, a zero `exchangeTimeout` or `acquireTimeout`, a
- * `renewBefore` shorter than `waitBefore`. Clamped: `renewBefore` to L/4 and `waitBefore` to L/10 of the token at hand,
- * so that no window can be as long as the token lives.
+ * Negative values, values that are not a number, a zero timeout, and a `renewBefore` shorter than `waitBefore` are refused
+ * with `ConfigurationInvalid`. `renewBefore` is at most L/4 and `waitBefore` at most L/10 of the held token's lifetime.
  *
  * @category options
  * @since 0.1.0
  */
 export interface Options {
   /**
-   * How long before expiry a renewal starts in the background, at most L/4. A random delay of up to 40 % of it spreads a
-   * fleet: 3,600 s renew after 2,700 to 3,060 s.
+   * How long before expiry a renewal starts in the background, at most L/4. A random delay of up to 40 % of that spreads a
+   * fleet: a token of 3,600 s is renewed after 2,700 to 3,060 s.
    * @default "15 minutes"
    */
   readonly renewBefore?: Duration.Input | undefined
   /**
-   * How long before expiry `get` waits for a renewal rather than serve a token about to expire, at most L/10.
+   * How long before expiry `get` waits for the renewal instead of serving a token that is about to expire, at most L/10.
    * @default "60 seconds"
    */
   readonly waitBefore?: Duration.Input | undefined
@@ -41,46 +40,46 @@ export interface Options {
    */
   readonly exchangeTimeout?: Duration.Input | undefined
   /**
-   * How long `get` waits where no valid token is held.
+   * How long `get` waits if no valid token is held.
    * @default "20 seconds"
    */
   readonly acquireTimeout?: Duration.Input | undefined
   /**
-   * Pause after a failed renewal while the token is valid, give or take 20 %. Near expiry it is 1 s, doubling to 10 s.
+   * Pause after a failed renewal while the token is valid, ± 20 %. Close to expiry it is 1 s, doubling up to 10 s.
    * @default "30 seconds"
    */
   readonly coolDown?: Duration.Input | undefined
   /**
-   * How long a failure that no retry can help (a wrong key) is answered from memory; up to twice that, by jitter.
+   * How long a failure that a retry can't help (a wrong key) is answered from memory. Jitter adds up to the same again.
    * @default "5 seconds"
    */
   readonly fatalFor?: Duration.Input | undefined
   /**
-   * Renewals caused by rejected tokens that are allowed within 30 s.
+   * How many renewals rejected tokens may cause within 30 s.
    * @default 5
    */
   readonly stormLimit?: number | undefined
   /**
-   * `keep-fresh` renews on schedule though nobody asks; its timer lives until the scope closes. `on-demand` has no
-   * timer: the first `get` within the window starts the renewal.
+   * `keep-fresh` renews on a schedule, whether or not anybody asks; its timer lives until the scope closes. `on-demand` has
+   * no timer: the first `get` within the window starts the renewal.
    * @default "keep-fresh"
    */
   readonly whenIdle?: "keep-fresh" | "on-demand" | undefined
   /**
-   * How long closing the scope lets a refresh finish that has no login behind it.
+   * How long closing the scope waits for a refresh that has no login to fall back on.
    * @default "5 seconds"
    */
   readonly shutdownGrace?: Duration.Input | undefined
   /**
-   * Delays between the attempts of one renewal where no valid token is held; a server's `Retry-After` lengthens them.
-   * It sees the reason of each failure. Attempts end with the schedule or with `acquireTimeout`.
+   * Delays between the attempts of one renewal while no valid token is held. A server's `Retry-After` lengthens them. The
+   * schedule's input is the reason of each failure. Attempts end with the schedule or with `acquireTimeout`.
    * @default three retries after 1 s, 2 s and 4 s, jittered
    */
   readonly retry?: Schedule.Schedule<unknown, RenewalReason> | undefined
 }
 
 /**
- * A checked policy: durations in milliseconds.
+ * A checked policy, with durations in milliseconds.
  *
  * @category models
  * @since 0.1.0
@@ -108,7 +107,7 @@ export const make = (options: Options = {}): Effect.Effect<RenewalPolicy, Config
   const invalid = (option: string, problem: string) =>
     Effect.fail(new ConfigurationInvalid({ option: `policy.${option}`, problem }))
   const millis = (input: Duration.Input) =>
-    // `Duration` takes a number that is none for zero.
+    // `Duration` turns `NaN` into zero.
     typeof input === "number"
       ? input
       : Option.match(Duration.fromInput(input), { onNone: () => Number.NaN, onSome: Duration.toMillis })
@@ -137,8 +136,8 @@ export const make = (options: Options = {}): Effect.Effect<RenewalPolicy, Config
 }
 
 /**
- * A preset for programs that rarely run: no timer, so nothing keeps a process alive and an idle program makes no
- * exchange. The first `get` within the window starts the renewal.
+ * A preset for programs that rarely send requests. It has no timer, so nothing keeps a process alive and an idle program
+ * makes no exchange. The first `get` within the window starts the renewal.
  *
  * @category presets
  * @since 0.1.0
@@ -146,8 +145,7 @@ export const make = (options: Options = {}): Effect.Effect<RenewalPolicy, Config
 export const onDemand: Options = { whenIdle: "on-demand" }
 
 /**
- * A preset for interactive programs: a person waits at most 5 s for a token, and a failing platform is asked again
- * every 5 s.
+ * A preset for interactive programs: a person waits at most 5 s for a token, and a failed renewal is tried again every 5 s.
  *
  * @category presets
  * @since 0.1.0
@@ -155,7 +153,8 @@ export const onDemand: Options = { whenIdle: "on-demand" }
 export const interactive: Options = { acquireTimeout: "5 seconds", exchangeTimeout: "5 seconds", coolDown: "5 seconds" }
 
 /**
- * Reads every option but `retry` from configuration; what is absent keeps its default. With a prefix of `TOKEN`:
+ * Reads every option except `retry` from configuration. A variable that is not set keeps the default. For the prefix
+ * `TOKEN` the variables are
  * `TOKEN_RENEW_BEFORE`, `TOKEN_WAIT_BEFORE`, `TOKEN_EXCHANGE_TIMEOUT`, `TOKEN_ACQUIRE_TIMEOUT`, `TOKEN_COOL_DOWN`,
  * `TOKEN_FATAL_FOR`, `TOKEN_SHUTDOWN_GRACE` (durations such as `15 minutes`), `TOKEN_STORM_LIMIT` (a number) and
  * `TOKEN_WHEN_IDLE` (`keep-fresh` or `on-demand`).
@@ -180,8 +179,9 @@ export const config = (prefix: string): Config.Config<Options> => {
 }
 
 /**
- * The two windows of a token, in milliseconds before its expiry, for a lifetime in milliseconds and a random number
- * from 0 to 1: within `advisory` it is renewed in the background, within `mandatory` callers wait for the renewal.
+ * Returns the two windows of a token, in milliseconds before its expiry: within `advisory` it is renewed in the
+ * background, and within `mandatory` callers wait for the renewal. `lifetime` is in milliseconds, and `random` is a number
+ * from 0 to 1.
  *
  * **Example** (Looking at the windows of a token of one hour)
  *

@@ -26,7 +26,7 @@
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { sentences } from "./shared/message.ts"
-import { Millis } from "./shared/schema.ts"
+import { MemoryOnly, Millis } from "./shared/schema.ts"
 
 /** The parts of an error response that are safe to repeat. */
 const answer = {
@@ -34,6 +34,18 @@ const answer = {
   status: Schema.optional(Schema.Int),
   /** Last segment of the problem's `type` URL (RFC 9457), if the platform documents that type. */
   type: Schema.optional(Schema.String)
+}
+
+/**
+ * The server's own explanation (RFC 6749 §5.2), for support staff. It is present only if the program asked for it (OAuth:
+ * `keepErrorDescription`), because a server can repeat a secret there. It is never part of a message, and is left out when the
+ * error is encoded.
+ */
+const explanation = {
+  /** `error_description`, up to 1,000 characters. */
+  errorDescription: MemoryOnly,
+  /** `error_uri`, up to 1,000 characters. */
+  errorUri: MemoryOnly
 }
 
 /** ` (400, invalid-attribute)`, as far as it is known. */
@@ -61,6 +73,7 @@ const checkEnvironment = "Check that the URL and the credentials belong to the s
  */
 export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", {
   ...answer,
+  ...explanation,
   name: Schema.optional(Schema.String)
 }) {
   readonly isRetryable = false
@@ -81,6 +94,7 @@ export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", {
  */
 export class InvalidCredentials extends Schema.TaggedError<InvalidCredentials>()("InvalidCredentials", {
   ...answer,
+  ...explanation,
   advice: Schema.optional(Schema.String)
 }) {
   readonly isRetryable = false
@@ -96,7 +110,10 @@ export class InvalidCredentials extends Schema.TaggedError<InvalidCredentials>()
  * @category reasons
  * @since 0.1.0
  */
-export class RefreshTokenRejected extends Schema.TaggedError<RefreshTokenRejected>()("RefreshTokenRejected", answer) {
+export class RefreshTokenRejected extends Schema.TaggedError<RefreshTokenRejected>()("RefreshTokenRejected", {
+  ...answer,
+  ...explanation
+}) {
   readonly isRetryable = false
   override get message() {
     return sentences(`the refresh token was refused${inBrackets(this)}`, "Log in again")
@@ -263,7 +280,10 @@ export class ConfigurationInvalid extends Schema.TaggedError<ConfigurationInvali
  * @category reasons
  * @since 0.1.0
  */
-export class InteractionRequired extends Schema.TaggedError<InteractionRequired>()("InteractionRequired", answer) {
+export class InteractionRequired extends Schema.TaggedError<InteractionRequired>()("InteractionRequired", {
+  ...answer,
+  ...explanation
+}) {
   readonly isRetryable = false
   override get message() {
     return sentences(`sign-in required: there is no active session${inBrackets(this)}`, "Have the user sign in")
@@ -317,7 +337,8 @@ export class ProviderRejected extends Schema.TaggedError<ProviderRejected>()("Pr
   /** The platform's own code. */
   code: Schema.String,
   /** What it means and what to do, in the library's own words. */
-  detail: Schema.String
+  detail: Schema.String,
+  ...explanation
 }) {
   readonly isRetryable = false
   override get message() {

@@ -1,8 +1,7 @@
 /**
- * What happens inside a `TokenService`, for logs, metrics and tests. Events hold no secret.
+ * The events of a `TokenService`, for logs, metrics and tests. Events contain no secret.
  *
- * Nobody listens by default, and what a program does not use is not in its bundle: `Observability` turns events into
- * logs and metrics.
+ * By default nothing observes them. `Observability` turns them into logs and metrics.
  *
  * @since 0.1.0
  */
@@ -12,8 +11,13 @@ import { observersKeyPrefix } from "./shared/observersKey.ts"
 import type { TokenError } from "./TokenError.ts"
 
 /**
- * Why a renewal was started: nobody held a token (`demand`), the schedule (`scheduled`), a caller within the window
- * (`early`), a token that the API refused (`rejected`), or `renew`.
+ * What started a renewal.
+ *
+ * - `demand`: a caller needed a token, and none was held
+ * - `scheduled`: the schedule
+ * - `early`: a caller, close to expiry
+ * - `rejected`: a token that the API refused
+ * - `renew`: the program
  *
  * @category models
  * @since 0.1.0
@@ -21,12 +25,13 @@ import type { TokenError } from "./TokenError.ts"
 export type Trigger = "demand" | "scheduled" | "early" | "rejected" | "renew"
 
 /**
- * One event. `identity` is the hash that names the credential, durations are milliseconds.
+ * One event. `identity` is a hash that names the credential. Durations and ages are in milliseconds.
  *
- * - `Renewed`: a new credential, by `login`, by `refresh`, or `adopted` from the store; `age` is that of the one replaced
+ * - `Renewed`: a new credential arrived by `login` or `refresh`, or was `adopted` from the store. `age` is the age of the
+ *   token that it replaces
  * - `RenewalFailed`: one attempt failed
  * - `Waited`: a caller had to wait for a token
- * - `Replayed`: a request was sent again after a 401
+ * - `Replayed`: the client sent a request again after a 401
  *
  * @category models
  * @since 0.1.0
@@ -55,7 +60,7 @@ export type TokenEvent =
   | { readonly _tag: "Replayed" }
 
 /**
- * Hears the events of every service built beneath it. It must neither fail nor take long: a renewal waits for it.
+ * Receives the events of every service that is built beneath it. Observers must be quick, because a renewal waits for them.
  *
  * @category models
  * @since 0.1.0
@@ -63,7 +68,7 @@ export type TokenEvent =
 export type Observer = (event: TokenEvent) => Effect.Effect<void>
 
 /**
- * The observers in force.
+ * The observers of the services that are built in this context.
  *
  * @category references
  * @since 0.1.0

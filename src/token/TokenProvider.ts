@@ -1,8 +1,8 @@
 /**
- * One platform's protocol: how to log in, how to refresh, and how its tokens behave, as data.
+ * The protocol of one platform: how to log in, how to refresh, and how its tokens behave.
  *
- * A provider makes single attempts and nothing else. When to renew, how often to retry, how long to wait and what to do
- * with a refresh token that may have been used is the engine's business (`TokenService`), the same for every platform.
+ * A provider only makes single attempts. `TokenService` decides when to renew, how often to retry, how long to wait, and what
+ * to do with a refresh token that may have been used; it does so in the same way for every platform.
  *
  * @since 0.1.0
  */
@@ -18,41 +18,41 @@ import type { RenewalReason } from "./TokenError.ts"
  */
 export interface Traits {
   /**
-   * What a renewal does: `refresh-then-login` uses the refresh token and logs in where that fails, `login` never
-   * refreshes (the credential is at hand and a refresh gains nothing), `refresh` has nothing to log in with.
+   * What a renewal does. `refresh-then-login` uses the refresh token, and logs in if that fails. `login` never refreshes,
+   * for a credential with which a refresh gains nothing. `refresh` has nothing to log in with.
    */
   readonly renewWith: "refresh-then-login" | "login" | "refresh"
-  /** Each refresh answers with a new refresh token and kills the one sent. Such a token is sent at most once. */
+  /** Whether each refresh returns a new refresh token and ends the one sent. Such a token is sent at most once. */
   readonly rotatesRefreshToken: boolean
-  /** A login kills the refresh tokens of earlier logins with the same credential. */
+  /** Whether a login ends the refresh tokens of earlier logins with the same credential. */
   readonly loginSupersedesRefresh: boolean
-  /** The previous access token stays valid after a refresh. Where it does not, `get` waits for a refresh under way. */
+  /** Whether the previous access token stays valid after a refresh. If not, `get` waits for a refresh in flight. */
   readonly oldTokenSurvivesRefresh: boolean
   /**
-   * Repeated refusals lock the account: after one the schedule tries no more by itself, only a caller who asks does.
+   * Whether repeated refusals lock the account. After one refusal the schedule stops, and only a caller starts another attempt.
    * @default false
    */
   readonly locksAccount?: boolean | undefined
 }
 
 /**
- * One platform's protocol for one credential.
+ * The protocol of one platform for one credential.
  *
- * `login` and `refresh` are each ONE attempt: interruptible, without retry or timeout, on an `HttpClient` of their own
- * that carries no token, with redirects `manual` and trace headers off. They fail with a reason, never with a request,
- * a body or the server's free text inside. `login` is run anew each time, so it can read a key that rotates.
+ * `login` and `refresh` make one attempt each: interruptible, without a retry or a timeout, on an `HttpClient` of their own
+ * that carries no token, with redirects `manual` and trace headers off. They fail with a reason that contains no request, no
+ * body and no free text of the server. `login` runs again for each login, so it can read a key that changes.
  *
  * @category models
  * @since 0.1.0
  */
 export interface TokenProvider {
-  /** Platform and environment for people, as in `api.video sandbox`. */
+  /** The platform and environment, for people: `api.video sandbox`. */
   readonly name: string
-  /** Names the identity in stores and logs, without a secret in it: a hash of host and credential. */
+  /** Name of the identity in stores and logs, without a secret: for example a hash of host and credential. */
   readonly identity: Effect.Effect<string, RenewalReason>
-  /** Exchanges the primary credential. Absent for grants that only a person can start. */
+  /** Exchanges the primary credential. Missing for grants that only a person can start. */
   readonly login?: Effect.Effect<TokenResponse, RenewalReason> | undefined
-  /** Exchanges the refresh token of `current`, which has one. */
+  /** Exchanges the refresh token of `current`. It is called only with a token that has one. */
   readonly refresh?: ((current: AccessToken) => Effect.Effect<TokenResponse, RenewalReason>) | undefined
   readonly traits: Traits
 }

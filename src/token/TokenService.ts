@@ -1,11 +1,11 @@
 /**
- * A token that is valid now: the service, and the engine behind it.
+ * The service that hands out a token that is valid now, and renews it.
  *
- * One actor fibre per identity, forked in the layer's scope with the layer's context, makes every exchange. Callers only
- * signal it and wait. Everything else is plain state, changed synchronously, so nothing can be seen half done.
+ * One fibre per identity, forked in the layer's scope with the layer's context, makes every exchange. Callers signal it and
+ * wait. All other state changes synchronously, so that no caller sees half of a change.
  *
- * Instants (expiry) are read on the wall clock and on the monotonic clock, and the earlier one counts; durations
- * (cool-downs, timeouts, the storm window) are read on the monotonic clock only.
+ * Expiry is checked on the wall clock and on the monotonic clock, and the earlier one counts. Durations (pauses, timeouts,
+ * the storm window) are measured on the monotonic clock only.
  *
  * @since 0.1.0
  */
@@ -34,16 +34,16 @@ export type { State }
  *
  * | member | promise |
  * | --- | --- |
- * | `get` | a token valid now. Waits when none is, close to expiry, and while a rejected one is being replaced; if that renewal fails and the held token is still valid, serves it. Without a valid token it waits 4 attempts or 20 s at most |
- * | `getValidFor` | one that lasts that long (a long upload), renewing once if needed; `LifetimeTooShort` if even a fresh one does not |
- * | `renew` | renews now, or joins the exchange under way; fails if it fails |
- * | `reject` | says that the API refused this token: gives the newer one if there is one, else renews |
- * | `state` | see {@link State} |
- * | `awaitChange` | the next state that differs from the one given; at once if it does already |
- * | `invalidate` | signs out: forgets the credential here and in the store. The next `get` logs in again |
+ * | `get` | Returns a token that is valid now. Waits if no valid token is held (for at most 4 attempts or 20 s), close to expiry, and while a rejected token is being replaced. If that renewal fails, serves the held token as long as it has not expired |
+ * | `getValidFor` | Returns a token that lasts that long, for a long upload, and renews it once if needed. Fails with `LifetimeTooShort` if even a new token doesn't last that long |
+ * | `renew` | Renews now, or joins the exchange in flight. Fails if the exchange fails |
+ * | `reject` | Reports that the API refused this token. Returns a newer token if there is one already, and otherwise renews |
+ * | `state` | Returns the {@link State} |
+ * | `awaitChange` | Returns the next state that differs from the given one; at once if it differs already |
+ * | `invalidate` | Signs out: forgets the credential here and in the store. The next `get` logs in again |
  *
- * Interrupting a caller loses nothing: the exchange goes on for the others. When the scope closes, those who wait are
- * interrupted.
+ * Interrupting a caller loses nothing, because the exchange goes on for the others. Closing the scope interrupts the callers
+ * that wait.
  *
  * @category services
  * @since 0.1.0
@@ -62,20 +62,20 @@ export class TokenService extends Context.Service<
 >()("effect-video-auth/TokenService") {}
 
 /**
- * What a service is made of.
+ * Options of a service.
  *
  * @category options
  * @since 0.1.0
  */
 export interface Options {
   readonly provider: TokenProvider
-  /** @default RenewalPolicy.Options of all defaults */
+  /** @default every option of RenewalPolicy at its default */
   readonly policy?: RenewalPolicy.Options | undefined
 }
 
 /**
- * Makes a service that lives until the scope closes. With a `TokenStore` in context the credential is shared through it,
- * else it is kept in memory.
+ * Makes a service that lives until the scope closes. It shares the credential through the `TokenStore` in its context, or
+ * keeps it in memory if the context has no store.
  *
  * @category constructors
  * @since 0.1.0
@@ -93,7 +93,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* ({
 })
 
 /**
- * The states of a service, the present one first, then each change.
+ * Streams the states of a service: the present one first, then each change.
  *
  * @category combinators
  * @since 0.1.0
@@ -109,7 +109,7 @@ export const changes = (service: TokenService["Service"]): Stream.Stream<State> 
   )
 
 /**
- * Provides a service for a provider. It reads a `TokenStore` from the context if there is one.
+ * Provides a service for a provider. It shares the credential through a `TokenStore`, if the context has one.
  *
  * @category layers
  * @since 0.1.0
@@ -118,7 +118,7 @@ export const layer = (options: Options): Layer.Layer<TokenService, TokenError.To
   Layer.effect(TokenService, make(options))
 
 /**
- * One call that a program made of a {@link layerTest} service.
+ * One call to a {@link layerTest} service.
  *
  * @category testing
  * @since 0.1.0
@@ -129,7 +129,7 @@ export type Call =
   | { readonly _tag: "reject"; readonly token: AccessToken.AccessToken }
 
 /**
- * The calls that a program made of a {@link layerTest} service, in order.
+ * The calls to a {@link layerTest} service, in order.
  *
  * @category testing
  * @since 0.1.0
@@ -140,9 +140,9 @@ export class TestCalls
   ) {}
 
 /**
- * A service for specs: no clock, no network. It serves the outcomes in order. A token is served until it is renewed or
- * rejected, a failure once, and the last outcome for ever; a token may be given as a plain string. Calls are recorded in
- * {@link TestCalls}.
+ * Provides a service for specs, without a clock and a network. It serves the outcomes in order: a token until the program
+ * renews or rejects it, a failure once, and the last outcome for good. A token may be a plain string. {@link TestCalls} has
+ * the calls.
  *
  * **Example** (Testing what a program does when the key is refused)
  *
@@ -175,7 +175,7 @@ export const layerTest = (outcomes: Outcomes): Layer.Layer<TokenService | TestCa
   )
 
 /**
- * What a test service serves, in order: a token, also as a plain string, or a failure.
+ * The outcomes of a test service, in order: tokens, which may be plain strings, and failures.
  *
  * @category testing
  * @since 0.1.0
@@ -183,7 +183,7 @@ export const layerTest = (outcomes: Outcomes): Layer.Layer<TokenService | TestCa
 export type Outcomes = Arr.NonEmptyReadonlyArray<string | AccessToken.AccessToken | TokenError.Reason>
 
 /**
- * The service of {@link layerTest}, which records calls where it is told to.
+ * Makes the service of {@link layerTest}. It appends its calls to `calls`.
  *
  * @category testing
  * @since 0.1.0
@@ -234,7 +234,7 @@ export const makeTest = (outcomes: Outcomes, calls: Array<Call>): TokenService["
   })
 }
 
-/** Valid until the last instant that a `Date` can name. */
+/** A token that is valid until the last instant that a `Date` can represent. */
 const testToken = (accessToken: string, generation: number) =>
   new AccessToken.AccessToken({
     accessToken: Redacted.make(accessToken, { label: "access_token" }),

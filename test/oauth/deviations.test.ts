@@ -3,7 +3,7 @@
  * Each server here is a fake that sends those responses; none of them is an independent oracle.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Fiber, Layer, Redacted } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Option, Redacted } from "effect"
 import { KeyValueStore } from "effect/persistence"
 import { TestClock } from "effect/testing"
 import { AuthorizationCode, DeviceAuthorization, OAuth2, type TokenError, TokenService } from "effect-video-auth"
@@ -315,6 +315,220 @@ describe("redirect URIs", () => {
         assert.strictEqual(url.searchParams.get("redirect_uri"), uri)
         yield* flow.finish(`${uri}?code=credential-1&state=${url.searchParams.get("state")}`)
         assert.strictEqual(yield* held(tokens), "access-1")
+      })
+    )
+})
+
+describe("client authentication", () => {
+  const clientSecret = Redacted.make("a-b_c.d")
+  const sent = (encoding?: "form" | "raw") =>
+    Effect.gen(function* () {
+      const server = Server.make(() => json(401, { error: "invalid_client" }))
+      const authentication = { method: "client_secret_basic", clientSecret, encoding } as const
+      const provider = yield* server.run(OAuth2.clientCredentials({ ...Server.client, authentication }))
+      const reason = yield* Effect.flip(provider.login!)
+      const [request] = yield* server.forms()
+      return { credentials: atob(request!.authorization!.replace("Basic ", "")), reason }
+    })
+
+  it.effect("O6: Basic without the form encoding, and advice that names the option", () =>
+    Effect.gen(function* () {
+      const form = yield* sent()
+      assert.strictEqual(form.credentials, "my%2Dapp:a%2Db%5Fc%2Ed")
+      assert.include(form.reason.message, "encoding: raw")
+      const raw = yield* sent("raw")
+      assert.strictEqual(raw.credentials, "my-app:a-b_c.d")
+      assert.include(raw.reason.message, "encoding: form")
+    })
+  )
+
+  it.effect("O6: a secret beyond ASCII is sent as UTF-8 (RFC 7617)", () =>
+    Effect.gen(function* () {
+      const server = Server.make(() => json(200, Server.answer))
+      const authentication = {
+        method: "client_secret_basic",
+        clientSecret: Redacted.make("päss"),
+        encoding: "raw"
+      } as const
+      const provider = yield* server.run(OAuth2.clientCredentials({ ...Server.client, authentication }))
+      yield* provider.login!
+      const [request] = yield* server.forms()
+      const bytes = Buffer.from(request!.authorization!.replace("Basic ", ""), "base64")
+      assert.strictEqual(bytes.toString("utf8"), "my-app:päss")
+    })
+  )
+
+  for (const name of ["alg", "kid"])
+    it.live(`O5: ${name} in the header of an assertion is refused before any request`, () =>
+      Effect.gen(function* () {
+        const { privateKey } = yield* Effect.promise(() =>
+          crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, ["sign", "verify"])
+        )
+        const server = Server.make(() => json(200, Server.answer))
+        const authentication = { method: "private_key_jwt", privateKey, header: { [name]: "evil" } } as const
+        const provider = yield* server.run(OAuth2.clientCredentials({ ...Server.client, authentication }))
+        assert.deepInclude(yield* Effect.flip(provider.login!), { _tag: "ConfigurationInvalid", option: "header" })
+        assert.deepStrictEqual(yield* server.requests, [])
+      })
+    )
+})
+
+describe("O8: Entra ID, whose issuer has a placeholder for the tenant", () => {
+  const common = "https://login.microsoftonline.com/common/v2.0"
+  const tenant = "9122040d-6c67-4c5b-b112-36a304b66dad"
+  const issuerOf = (tenant: string) => `https://login.microsoftonline.com/${tenant}/v2.0`
+  const endpoints = {
+    authorization_endpoint: "https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
+    token_endpoint: "https://login.microsoftonline.com/common/oauth2/v2.0/token",
+    device_authorization_endpoint: "https://login.microsoftonline.com/common/oauth2/v2.0/devicecode"
+  }
+  const metadata = { issuer: issuerOf("{tenantid}"), ...endpoints }
+
+  const signIn = (
+    claims: Readonly<Record<string, unknown>>,
+    options: Partial<AuthorizationCode.Options>,
+    callback: Readonly<Record<string, string>> = {},
+    document: object = metadata
+  ) =>
+    Effect.gen(function* () {
+      let nonce = ""
+      const { flow } = yield* codeFlow(
+        ({ method }) =>
+          method === "GET"
+            ? json(200, document)
+            : json(200, { ...Server.answer, id_token: Server.idToken({ ...Server.claims, nonce, ...claims }) }),
+        { issuer: common, discovery: "openid", scope: "openid", ...options }
+      )
+      const url = yield* flow.start()
+      nonce = url.searchParams.get("nonce") ?? ""
+      return yield* flow.finish(redirectOf(url, callback))
+    })
+
+  const ofTenant = { iss: issuerOf(tenant), tid: tenant }
+
+  for (const [what, tenants, callback] of [
+    ["any tenant", "any", {}],
+    ["a tenant that is named", [tenant.toUpperCase()], {}],
+    ["any tenant, with the issuer in the redirect", "any", { iss: issuerOf(tenant) }]
+  ] as const)
+    it.effect(`signs in people of ${what}`, () =>
+      Effect.gen(function* () {
+        const { claims } = yield* signIn(ofTenant, { tenants }, callback)
+        assert.deepInclude(Option.getOrThrow(claims), { sub: "ada", tid: tenant })
+      })
+    )
+
+  it.effect("works with endpoints that the program gives", () =>
+    Effect.gen(function* () {
+      const options = { issuer: issuerOf("{tenantid}"), discovery: endpoints, tenants: "any" } as const
+      assert.isTrue(Option.isSome((yield* signIn(ofTenant, options)).claims))
+    })
+  )
+
+  for (const [what, claims, tenants] of [
+    ["another tenant than those named", ofTenant, ["11111111-6c67-4c5b-b112-36a304b66dad"]],
+    ["the placeholder itself", { iss: issuerOf("{tenantid}") }, "any"],
+    ["a tenant that its tid denies", { ...ofTenant, tid: "another" }, "any"],
+    ["a longer path", { iss: issuerOf(`${tenant}/evil`) }, "any"],
+    ["another host", { iss: `https://evil.example/${tenant}/v2.0` }, "any"],
+    ["no tenant", { iss: issuerOf("") }, "any"]
+  ] as const)
+    it.effect(`refuses an ID token of ${what}`, () =>
+      Effect.gen(function* () {
+        const reason = yield* reasonOf(signIn(claims, { tenants }))
+        assert.deepInclude(reason, { _tag: "MalformedResponse", problem: "the ID token's iss is not acceptable" })
+      })
+    )
+
+  it.effect("refuses a redirect that names a tenant it must not", () =>
+    Effect.gen(function* () {
+      const tenants = ["11111111-6c67-4c5b-b112-36a304b66dad"]
+      const reason = yield* reasonOf(signIn(ofTenant, { tenants }, { iss: issuerOf(tenant) }))
+      assert.strictEqual(reason._tag === "ProviderRejected" && reason.code, "invalid_response")
+    })
+  )
+
+  for (const [what, options, document] of [
+    ["without the option", {}, metadata],
+    ["with given endpoints, without the option", { issuer: issuerOf("{tenantid}"), discovery: endpoints }, metadata],
+    ["of another host", { tenants: "any" }, { ...metadata, issuer: "https://evil.example/{tenantid}/v2.0" }],
+    ["of another path", { tenants: "any" }, { ...metadata, issuer: issuerOf("a/{tenantid}") }],
+    ["with two placeholders", { tenants: "any" }, { ...metadata, issuer: issuerOf("{tenantid}{tenantid}") }]
+  ] as const)
+    it.effect(`is a matter of configuration ${what}`, () =>
+      Effect.gen(function* () {
+        assert.strictEqual((yield* reasonOf(signIn(ofTenant, options, {}, document)))._tag, "ConfigurationInvalid")
+      })
+    )
+
+  it.live("O5: an assertion for it names the token endpoint", () =>
+    Effect.gen(function* () {
+      const { privateKey } = yield* Effect.promise(() =>
+        crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, ["sign", "verify"])
+      )
+      const server = Server.make(({ method }) => json(200, method === "GET" ? metadata : Server.answer))
+      const provider = yield* server.run(
+        OAuth2.clientCredentials({
+          issuer: common,
+          clientId: "my-app",
+          tenants: "any",
+          authentication: { method: "private_key_jwt", privateKey, header: { x5t: "a-thumbprint", x5c: ["a", "b"] } }
+        })
+      )
+      yield* provider.login!
+      const form = new URLSearchParams((yield* server.requests).at(-1)!.body)
+      const [header, payload] = (form.get("client_assertion") ?? "")
+        .split(".")
+        .map((part) => Buffer.from(part, "base64url"))
+      assert.deepStrictEqual(JSON.parse(String(header)), { alg: "ES256", x5t: "a-thumbprint", x5c: ["a", "b"] })
+      assert.strictEqual(JSON.parse(String(payload)).aud, endpoints.token_endpoint)
+    })
+  )
+})
+
+describe("ID tokens of servers without metadata", () => {
+  const signIn = (claims: object, alg: string, options: Partial<AuthorizationCode.Options> = {}) =>
+    Effect.gen(function* () {
+      let nonce = ""
+      const { flow } = yield* codeFlow(
+        () => json(200, { ...Server.answer, id_token: Server.idToken({ ...Server.claims, nonce, ...claims }, alg) }),
+        { scope: "openid", ...options }
+      )
+      const url = yield* flow.start()
+      nonce = url.searchParams.get("nonce") ?? ""
+      return yield* flow.finish(redirectOf(url))
+    })
+
+  it.effect("are signed by the algorithm of the option, and by RS256 without it", () =>
+    Effect.gen(function* () {
+      yield* signIn({}, "RS256")
+      yield* signIn({}, "ES256", { idTokenAlgorithm: "ES256" })
+      assert.strictEqual((yield* reasonOf(signIn({}, "ES256")))._tag, "MalformedResponse")
+      const other = signIn({}, "RS256", { idTokenAlgorithm: "ES256" })
+      assert.strictEqual((yield* reasonOf(other))._tag, "MalformedResponse")
+    })
+  )
+
+  it.effect("may be off by the tolerance of the option, and by 30 seconds without it", () =>
+    Effect.gen(function* () {
+      const old = { iat: Server.now - 400, exp: Server.now - 100 }
+      assert.strictEqual((yield* reasonOf(signIn(old, "RS256")))._tag, "MalformedResponse")
+      yield* signIn(old, "RS256", { clockTolerance: "5 minutes" })
+      yield* signIn({ ...old, exp: Server.now - 10 }, "RS256")
+      const strict = signIn({ ...old, exp: Server.now - 10 }, "RS256", { clockTolerance: 0 })
+      assert.strictEqual((yield* reasonOf(strict))._tag, "MalformedResponse")
+    })
+  )
+
+  for (const [option, value] of [
+    ["idTokenAlgorithm", "none"],
+    ["clockTolerance", -1],
+    ["clockTolerance", Infinity]
+  ] as const)
+    it.effect(`${option}: ${value} is refused`, () =>
+      Effect.gen(function* () {
+        const reason = yield* reasonOf(signIn({}, "none", { [option]: value }))
+        assert.deepInclude(reason, { _tag: "ConfigurationInvalid", option })
       })
     )
 })

@@ -81,7 +81,7 @@ describe("guarantee 9: nothing that is written down has a secret in it", () => {
         const witness = new Witness(...Object.values(planted))
         const server = serverOf(behave)
         const play = playing(witness)
-        const options = { ...Server.client, authentication: basic, policy: hasty }
+        const options = { ...Server.client, authentication: basic, policy: hasty, keepErrorDescription: true }
         const program = Effect.gen(function* () {
           const context = yield* Layer.build(
             AuthorizationCode.layer({

@@ -242,10 +242,7 @@ describe("finish", () => {
 })
 
 describe("an ID token", () => {
-  const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url")
-  // oauth4webapi has its time from the system.
-  const now = Math.floor(Date.now() / 1_000)
-  const good = { iss: Server.issuer, aud: Server.client.clientId, sub: "ada", iat: now, exp: now + 300 }
+  const { claims: good, now } = Server
   type Claims = Readonly<Record<string, unknown>>
 
   const signInWith = (
@@ -257,8 +254,7 @@ describe("an ID token", () => {
       const { flow, tokens } = yield* started(
         () => {
           const said = claims(nonce)
-          const token = said && `${part({ alg: "RS256" })}.${part(said)}.${part("a signature")}`
-          return json(200, { ...Server.answer, id_token: token })
+          return json(200, { ...Server.answer, id_token: said && Server.idToken(said) })
         },
         { scope: "videos" }
       )

@@ -9,6 +9,7 @@ import * as oauth from "oauth4webapi"
 import { type Configuration, type Context, errors, Provider, type ResourceServerInfo } from "oidc-provider"
 import { listen } from "./listen.ts"
 import * as Adapter from "./oidc/adapter.ts"
+import * as AssertionGrants from "./oidc/assertionGrants.ts"
 import * as Browser from "./oidc/browser.ts"
 import * as Ledger from "./oidc/ledger.ts"
 import * as PasswordGrant from "./oidc/passwordGrant.ts"
@@ -30,6 +31,10 @@ export interface Options {
   readonly issuesRefreshTokens?: boolean | undefined
   /** Default `opaque`. A `jwt` is always for `resource`, asked for or not, as RFC 9068 wants an audience. */
   readonly accessTokenFormat?: "opaque" | "jwt" | undefined
+  /** What an assertion of `private_key_jwt` must have, as at Entra ID. Default: what RFC 7523 requires. */
+  readonly assertion?:
+    | { readonly audience: "token_endpoint"; readonly header: Readonly<Record<string, string>> }
+    | undefined
   /** Where clients may be sent back to, besides any port of `http://127.0.0.1` with the path `/` or `/callback`. */
   readonly redirectUris?: ReadonlyArray<string> | undefined
 }
@@ -46,8 +51,16 @@ export interface OidcProvider {
     readonly none: Client
     readonly client_secret_basic: Client & { readonly clientSecret: string }
     readonly client_secret_post: Client & { readonly clientSecret: string }
-    readonly private_key_jwt: Client & { readonly privateKey: CryptoKey; readonly kid: string; readonly alg: "ES256" }
+    readonly private_key_jwt: Client & {
+      readonly privateKey: CryptoKey
+      readonly kid: string
+      readonly alg: "ES256"
+      /** Another key that the server accepts. */
+      readonly next: { readonly privateKey: CryptoKey; readonly kid: string }
+    }
   }
+  /** The credential that token exchange, JWT bearer and `account_credentials` accept. */
+  readonly accepted: string
   /** For the password grant. The login pages take any login, and any password. */
   readonly account: { readonly login: string; readonly password: string }
   /** The protected resource as a value of `resource` (RFC 8707). Scopes `read` and `write` are its own. */
@@ -82,6 +95,8 @@ export interface OidcProvider {
   /** As `approveDevice`, and says no: `access_denied` to the device. */
   readonly denyDevice: (code: string) => Effect.Effect<void, Browser.BrowserError>
 }
+
+const accepted = "accVkjcJyb4BWCxGsndESCJQbdFMogUC5PbRDqceLTC"
 
 const account = { login: "anna", password: "correct horse battery staple" }
 const scopes = ["openid", "offline_access", "profile"]
@@ -131,6 +146,7 @@ export const make: (options?: Options) => Effect.Effect<OidcProvider, never, Sco
   function* ({
     accessTokenFormat = "opaque",
     accessTokenLifetime = "10 minutes",
+    assertion,
     deviceCodeLifetime = "5 minutes",
     issuesRefreshTokens = true,
     redirectUris = [],
@@ -143,13 +159,22 @@ export const make: (options?: Options) => Effect.Effect<OidcProvider, never, Sco
     const records = Adapter.make()
     const serverKey = yield* signingKey
     const clientKey = yield* Effect.promise(() => oauth.generateKeyPair("ES256"))
-    const clientJwk = yield* Effect.promise(() => crypto.subtle.exportKey("jwk", clientKey.publicKey))
+    const nextKey = yield* Effect.promise(() => oauth.generateKeyPair("ES256"))
+    const jwkOf = (key: CryptoKey) => Effect.promise(() => crypto.subtle.exportKey("jwk", key))
+    const clientJwk = yield* jwkOf(clientKey.publicKey)
+    const nextJwk = yield* jwkOf(nextKey.publicKey)
 
     const clients = {
       none: { clientId: "public" },
       client_secret_basic: { clientId: "basic", clientSecret: secret("basic") },
       client_secret_post: { clientId: "post", clientSecret: secret("post") },
-      private_key_jwt: { clientId: "jwt", privateKey: clientKey.privateKey, kid: "client", alg: "ES256" }
+      private_key_jwt: {
+        clientId: "jwt",
+        privateKey: clientKey.privateKey,
+        kid: "client",
+        alg: "ES256",
+        next: { privateKey: nextKey.privateKey, kid: "next" }
+      }
     } as const
 
     const register = (method: keyof typeof clients, metadata: Readonly<Record<string, unknown>> = {}) => ({
@@ -165,6 +190,7 @@ export const make: (options?: Options) => Effect.Effect<OidcProvider, never, Sco
         "refresh_token",
         "urn:ietf:params:oauth:grant-type:device_code",
         "password",
+        ...AssertionGrants.grantTypes,
         ...(method === "none" ? [] : ["client_credentials"])
       ],
       ...metadata
@@ -191,7 +217,12 @@ export const make: (options?: Options) => Effect.Effect<OidcProvider, never, Sco
         register("client_secret_post", { client_secret: clients.client_secret_post.clientSecret }),
         register("private_key_jwt", {
           token_endpoint_auth_signing_alg: clients.private_key_jwt.alg,
-          jwks: { keys: [{ ...clientJwk, kid: clients.private_key_jwt.kid, alg: "ES256", use: "sig" }] }
+          jwks: {
+            keys: [
+              { ...clientJwk, kid: clients.private_key_jwt.kid, alg: "ES256", use: "sig" },
+              { ...nextJwk, kid: clients.private_key_jwt.next.kid, alg: "ES256", use: "sig" }
+            ]
+          }
         })
       ],
       jwks: { keys: [serverKey] },
@@ -212,6 +243,13 @@ export const make: (options?: Options) => Effect.Effect<OidcProvider, never, Sco
         Session: 86_400
       },
       pkce: { required: () => true },
+      assertJwtClientAuthClaimsAndHeader: async (_, claims, header) => {
+        if (assertion === undefined) return
+        if (claims["aud"] !== `${issuer}/token`) throw new errors.InvalidClientAuth("aud")
+        for (const [name, value] of Object.entries(assertion.header)) {
+          if (header[name] !== value) throw new errors.InvalidClientAuth(name)
+        }
+      },
       rotateRefreshToken: rotatesRefreshToken,
       issueRefreshToken: async (_, client) => issuesRefreshTokens && client.grantTypeAllowed("refresh_token"),
       expiresWithSession: async () => false,
@@ -270,6 +308,7 @@ export const make: (options?: Options) => Effect.Effect<OidcProvider, never, Sco
       defaultResource,
       resourceServer
     })
+    AssertionGrants.register(provider, { accepted })
     const ledger = Ledger.make(provider)
 
     // A JWT is not kept by the provider: this is what it no longer takes, all the same.
@@ -333,6 +372,7 @@ export const make: (options?: Options) => Effect.Effect<OidcProvider, never, Sco
       issuer,
       clients,
       account,
+      accepted,
       resource,
       whoami,
       ledger: Effect.sync(ledger.snapshot),

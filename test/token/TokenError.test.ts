@@ -222,6 +222,9 @@ describe("TokenError", () => {
         "available",
         "code",
         "detail",
+        // Free text of a server, and so `Redacted`, never encoded, and only there if the program asked for it.
+        "errorDescription",
+        "errorUri",
         "expiredAt",
         "failure",
         "limit",

@@ -20,7 +20,7 @@ const registrationOf = ({
 }: RequestedGrant): Effect.Effect<oauth.Client, TokenError.ConfigurationInvalid> => {
   if (clientId.trim() === "") return Effect.fail(invalid("clientId", "it is empty"))
   if (idTokenAlgorithm === "none") {
-    return Effect.fail(invalid("idTokenAlgorithm", "an ID token has to be signed; name the algorithm of the server"))
+    return Effect.fail(invalid("idTokenAlgorithm", "an ID token has to be signed. Name the algorithm of the server"))
   }
   const tolerance = Duration.toSeconds(Duration.fromInputUnsafe(clockTolerance ?? "30 seconds"))
   return tolerance >= 0 && tolerance < Infinity
@@ -46,7 +46,10 @@ export const makeClientOf = /* @__PURE__ */ Effect.fnUntraced(function* (
     options,
     registration,
     authentication: Effect.provide(authenticate(authentication), context),
-    clientAdvice: adviceFor(authentication),
+    explanation: {
+      clientAdvice: adviceFor(authentication),
+      keepsDescription: options.keepErrorDescription === true
+    },
     identity: Effect.provide(clientIdentity(options.clientId, authentication), context)
   }
 })

@@ -24,7 +24,7 @@ const reservedHeader = ["alg", "kid"]
 const readSigningKey = (authentication: PrivateKeyJwt): Renewal<SigningKey> => {
   const { privateKey } = authentication
   const key: Renewal<CryptoKey | SigningKey> = Effect.isEffect(privateKey)
-    ? Effect.mapError(privateKey, () => invalid("privateKey", "the effect that reads it failed; is its variable set?"))
+    ? Effect.mapError(privateKey, () => invalid("privateKey", "the effect that reads it failed. Check what it reads"))
     : Effect.succeed(privateKey)
   return Effect.flatMap(key, (read) => {
     const own = "privateKey" in read ? read : { privateKey: read }
@@ -37,7 +37,12 @@ const readSigningKey = (authentication: PrivateKeyJwt): Renewal<SigningKey> => {
     return reserved === undefined
       ? Effect.succeed(signingKey)
       : Effect.fail(
-          invalid("header", reserved === "kid" ? "kid is set by keyId" : `${reserved} follows from the private key`)
+          invalid(
+            "header",
+            reserved === "kid"
+              ? "it must not contain kid. Use keyId"
+              : `it must not contain ${reserved}, which follows from the private key`
+          )
         )
   })
 }
@@ -91,6 +96,8 @@ export const authenticate = (authentication: ClientAuthentication): Renewal<oaut
   switch (authentication.method) {
     case "none":
       return Effect.succeed(oauth.None())
+    case "anonymous":
+      return Effect.succeed(() => undefined)
     case "client_secret_basic":
       return Effect.map(
         readSecret("clientSecret", authentication.clientSecret, lineBreak),
@@ -110,18 +117,20 @@ export const authenticate = (authentication: ClientAuthentication): Renewal<oaut
 /** What to check when a server does not accept the client. */
 export const adviceFor = ({ method, ...authentication }: ClientAuthentication): string => {
   switch (method) {
+    case "anonymous":
+      return "Check the grant. The server may want the client to authenticate"
     case "none":
-      return "check the client id; the server may want the client to authenticate"
+      return "Check the client id. The server may want the client to authenticate"
     case "client_secret_basic":
       return "encoding" in authentication && authentication.encoding === "raw"
-        ? "check client id and secret; the server may want them form-encoded (encoding: form)"
-        : "check client id and secret; the server may want them without form encoding (encoding: raw) or in the body (client_secret_post)"
+        ? "Check client id and secret. The server may want them form-encoded (encoding: form)"
+        : "Check client id and secret. The server may want them without form encoding (encoding: raw) or in the body (client_secret_post)"
     case "client_secret_post":
-      return "check client id and secret; the server may want them in a header (client_secret_basic)"
+      return "Check client id and secret. The server may want them in a header (client_secret_basic)"
     case "private_key_jwt":
-      return "check client id, key and keyId; the server may want another audience or header"
+      return "Check client id, key and keyId. The server may want another audience or header"
     case "client_assertion":
-      return "check client id and assertion: its issuer, subject, audience and expiry"
+      return "Check client id and assertion: its issuer, subject, audience and expiry"
   }
 }
 
@@ -154,6 +163,7 @@ const keyIdentity = async (key: CryptoKey): Promise<string> => {
 export const clientIdentity = (clientId: string, authentication: ClientAuthentication): Renewal<string> => {
   switch (authentication.method) {
     case "none":
+    case "anonymous":
       return Effect.succeed(JSON.stringify([clientId]))
     case "client_secret_basic":
     case "client_secret_post":

@@ -21,7 +21,7 @@ import { checkIdToken, claimsOf } from "./idToken.ts"
 import type { Claims, FlowOptions, SignedIn, StartOptions } from "./options.ts"
 import { checkAuthorizationParameters, grantParameters, withResources } from "./parameters.ts"
 import { type Client, endpointOf, withRequestTimeout } from "./requests.ts"
-import { forTenant } from "./tenants.ts"
+import { metadataFor } from "./tenants.ts"
 
 /** How long a person may take to sign in. */
 const signInTimeout = Duration.minutes(10)
@@ -47,15 +47,19 @@ const rejected = (code: string, detail: string) => new TokenError.ProviderReject
 const unknownState = () =>
   rejected(
     "unknown_state",
-    "no sign-in that began here in the last ten minutes waits for this redirect; start the sign-in again"
+    "no sign-in that began here in the last ten minutes waits for this redirect. Start the sign-in again"
   )
 
 const invalidResponse = () =>
-  rejected("invalid_response", "the redirect comes from another server, or has no code; start the sign-in again")
+  rejected("invalid_response", "the redirect comes from another server, or has no code. Start the sign-in again")
 
 /** The reason for a redirect that is an error, or that does not belong to this sign-in. */
-const reasonOfRedirect = (error: unknown): TokenError.RenewalReason =>
-  error instanceof oauth.AuthorizationResponseError ? reasonOfCode(error.error, "login", undefined) : invalidResponse()
+const reasonOfRedirect =
+  ({ explanation }: Client) =>
+  (error: unknown): TokenError.RenewalReason =>
+    error instanceof oauth.AuthorizationResponseError
+      ? reasonOfCode(error.error, { operation: "login", body: Object.fromEntries(error.cause) }, explanation)
+      : invalidResponse()
 
 /**
  * Checks where a server may send a browser with a code: to https, to loopback, or to an application by a scheme of its own,
@@ -141,10 +145,12 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (client: Client,
     if (Option.isNone(pending) || now >= pending.value.expiresAt) return yield* named(Effect.fail(unknownState()))
     const { maxAge, nonce, returnTo, verifier } = pending.value
     const exchange = Effect.gen(function* () {
-      const metadata = forTenant(yield* client.metadata, searchParams.get("iss"), client.tenants)
+      const found = yield* client.metadata
+      const metadata = searchParams.has("iss") ? metadataFor(found, searchParams.get("iss"), client.tenants) : found
+      if (metadata === undefined) return yield* invalidResponse()
       const callback = yield* Effect.try({
         try: () => oauth.validateAuthResponse(metadata, registration, searchParams, state),
-        catch: reasonOfRedirect
+        catch: reasonOfRedirect(client)
       })
       if (callback.getAll("code").length !== 1) return yield* invalidResponse()
       return yield* Grants.requestToken(client, {
@@ -155,8 +161,8 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (client: Client,
             additionalParameters: withResources(client.options)
           }),
         refusal: refusalOfCode(
-          "the code has expired, was used before, or belongs to another client; start the sign-in again",
-          client.clientAdvice
+          client.explanation,
+          "the code has expired, was used before, or belongs to another client. Start the sign-in again"
         ),
         claims: (body, metadata) =>
           checkIdToken(client, metadata, body, (metadata, registration, response) =>

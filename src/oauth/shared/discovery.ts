@@ -93,13 +93,13 @@ export const discover = /* @__PURE__ */ Effect.fnUntraced(function* (
   const { lifetime, value: document } = yield* getDocument(client, url, hosts, "its metadata document")
   const template = templateIn(document, issuer)
   if (template !== undefined && tenants === undefined) {
-    return yield* invalid("tenants", "the server names the issuer of any tenant; name the tenants that may sign in")
+    return yield* invalid("tenants", "the server names the issuer of any tenant. Name the tenants that may sign in")
   }
   const value = yield* Effect.mapError(
     validated(template === undefined ? document : { ...document, issuer }, (response) =>
       oauth.processDiscoveryResponse(at, response)
     ),
-    () => invalid("issuer", "the metadata document found there names another issuer")
+    () => invalid("issuer", "the metadata document found there names another issuer. Write it as the server does")
   )
   return { value: template === undefined ? value : { ...value, issuer: template }, lifetime }
 })
@@ -136,5 +136,5 @@ export const givenMetadata = (
   endpoints: Omit<oauth.AuthorizationServer, "issuer">
 ): Effect.Effect<oauth.AuthorizationServer, TokenError.ConfigurationInvalid> =>
   isTemplate(issuer) && tenants === undefined
-    ? Effect.fail(invalid("tenants", "the issuer is that of any tenant; name the tenants that may sign in"))
+    ? Effect.fail(invalid("tenants", "the issuer is that of any tenant. Name the tenants that may sign in"))
     : Effect.succeed({ issuer, ...endpoints })

@@ -1,28 +1,30 @@
 /** What an error of an authorization server means. Servers agree on its code far more than on the HTTP status. */
 import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
 import type { Operation, Refusal } from "../../platform/shared/authentication.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import { invalid } from "../../token/shared/failures.ts"
 
 /** Codes of RFC 6749 §4.1.2.1 and §5.2, RFC 7009 §2.2.1, RFC 8628 §3.5, RFC 8707 §2 and OpenID Connect Core §3.1.2.6. */
 const details = {
-  access_denied: "access was denied; the person may have refused",
+  access_denied: "access was denied. The person may have refused",
   account_selection_required: "",
   authorization_pending: "nobody has entered the code yet",
   consent_required: "",
-  expired_token: "the code expired before anybody entered it; start again",
+  expired_token: "the code expired before anybody entered it. Start again",
   interaction_required: "",
   invalid_client: "",
   invalid_grant: "",
   invalid_request: "",
-  invalid_scope: "the scope is unknown, or not allowed for this client",
-  invalid_target: "the resource or audience is unknown, or not allowed for this client",
+  invalid_scope: "the scope is unknown, or this client may not use it. Check scope",
+  invalid_target: "the resource or audience is unknown, or this client may not use it. Check resource and audience",
   login_required: "",
   server_error: "",
   slow_down: "the client polls too often",
   temporarily_unavailable: "",
-  unauthorized_client: "this client may not use this grant, or the server did not recognize it",
-  unsupported_grant_type: "the server does not support this grant",
+  unauthorized_client:
+    "this client may not use this grant, or the server did not recognize it. Check how it is registered",
+  unsupported_grant_type: "the server does not support this grant. Check its documentation",
   unsupported_response_type: "the server does not support this response type",
   unsupported_token_type: "the server does not revoke tokens of this kind"
 }
@@ -55,34 +57,59 @@ export const errorCodeOf = (body: unknown): string | undefined => {
   return looksLikeCode(error) ? error : standardCodeOf(message)
 }
 
-/** What to do about a refused grant and about a client that the server did not accept. */
-export interface Advice {
-  readonly grant: string
-  readonly client: string
+/** How the errors that a client gets are explained. */
+export interface Explanation {
+  /** What to do if the server does not accept the client. */
+  readonly clientAdvice: string
+  /** Whether the server's own explanation is kept. */
+  readonly keepsDescription: boolean
+}
+
+const longestDescription = 1_000
+
+const keep = (text: unknown, label: string): Redacted.Redacted | undefined =>
+  typeof text === "string" && text !== "" ? Redacted.make(text.slice(0, longestDescription), { label }) : undefined
+
+/** The server's own explanation, which can contain anything: Twitch has it in `message`. */
+const descriptionIn = (body: unknown) => {
+  const members: Readonly<Record<string, unknown>> = Predicate.isObject(body) ? { ...body } : {}
+  return {
+    errorDescription: keep(members["error_description"] ?? members["message"], "error_description"),
+    errorUri: keep(members["error_uri"], "error_uri")
+  }
+}
+
+/** An error response: of an endpoint, or in the URL of a redirect. */
+export interface ErrorResponse {
+  readonly body: unknown
+  readonly operation: Operation
+  readonly status?: number | undefined
 }
 
 /** The reason for an error code. An unknown code is not repeated, because a server could put anything there. */
 export const reasonOfCode = (
-  code: unknown,
-  operation: Operation,
-  status: number | undefined,
-  advice?: Advice
+  code: string,
+  { body, operation, status }: ErrorResponse,
+  { clientAdvice, keepsDescription }: Explanation,
+  grantAdvice?: string
 ): TokenError.RenewalReason => {
   const type = standardCodeOf(code)
+  const description = keepsDescription ? descriptionIn(body) : {}
   switch (type) {
     case undefined:
       return new TokenError.ProviderRejected({
         code: "unknown",
-        detail: "the server's error code is not a standard one"
+        detail: "the server's error code is not a standard one. See the server's log, or set keepErrorDescription",
+        ...description
       })
     case "invalid_grant":
       return operation === "refresh"
-        ? new TokenError.RefreshTokenRejected({ status, type })
-        : new TokenError.InvalidCredentials({ status, type, advice: advice?.grant })
+        ? new TokenError.RefreshTokenRejected({ status, type, ...description })
+        : new TokenError.InvalidCredentials({ status, type, advice: grantAdvice, ...description })
     case "invalid_client":
-      return new TokenError.InvalidCredentials({ status, type, advice: advice?.client })
+      return new TokenError.InvalidCredentials({ status, type, advice: clientAdvice, ...description })
     case "invalid_request":
-      return new TokenError.BadRequest({ status, type })
+      return new TokenError.BadRequest({ status, type, ...description })
     case "server_error":
     case "temporarily_unavailable":
       return new TokenError.ProviderUnavailable({ status, failure: "status" })
@@ -90,31 +117,37 @@ export const reasonOfCode = (
     case "consent_required":
     case "interaction_required":
     case "login_required":
-      return new TokenError.InteractionRequired({ status, type })
+      return new TokenError.InteractionRequired({ status, type, ...description })
     default:
-      return new TokenError.ProviderRejected({ code: type, detail: details[type] })
+      return new TokenError.ProviderRejected({ code: type, detail: details[type], ...description })
   }
 }
 
-/** Classifies the error responses of an endpoint. */
+/** Classifies the error responses of an endpoint. `grantAdvice` says what to do about a refused grant. */
 export const refusalWith =
-  (advice: Advice): Refusal =>
+  (explanation: Explanation, grantAdvice?: string): Refusal =>
   (operation, status, body) => {
     const code = errorCodeOf(body)
-    if (code !== undefined) return reasonOfCode(code, operation, status, advice)
-    if (status === 404 || status === 405) return invalid("issuer", `an endpoint of its server answered ${status}`)
+    if (code !== undefined) return reasonOfCode(code, { body, operation, status }, explanation, grantAdvice)
+    if (status === 404 || status === 405) {
+      return invalid("issuer", `an endpoint of its server answered ${status}. Check it, and the endpoints`)
+    }
     // Something in front of the server responded, so the refresh token in the request was not used.
     if (operation === "refresh") return new TokenError.ProviderUnavailable({ status, failure: "status" })
     // The server itself may have responded, and repeating a wrong password can lock an account.
     return status === 401
-      ? new TokenError.InvalidCredentials({ status, advice: advice.grant })
+      ? new TokenError.InvalidCredentials({ status, advice: grantAdvice })
       : new TokenError.MalformedResponse({ status, problem: "an error without its code" })
   }
 
 /** Classifies the errors of a grant whose code or device code somebody else was given: `detail` says what to do. */
 export const refusalOfCode =
-  (detail: string, client: string): Refusal =>
+  (explanation: Explanation, detail: string): Refusal =>
   (operation, status, body) =>
     standardCodeOf(errorCodeOf(body)) === "invalid_grant"
-      ? new TokenError.ProviderRejected({ code: "invalid_grant", detail })
-      : refusalWith({ grant: "", client })(operation, status, body)
+      ? new TokenError.ProviderRejected({
+          code: "invalid_grant",
+          detail,
+          ...(explanation.keepsDescription && descriptionIn(body))
+        })
+      : refusalWith(explanation)(operation, status, body)

@@ -35,9 +35,10 @@ export const decodeToken =
   ({ lifetime }: Pick<RequestedGrant, "lifetime">) =>
   (body: unknown): Effect.Effect<AccessToken.TokenResponse, TokenError.MalformedResponse> => {
     const members: { readonly [member: string]: unknown } = Predicate.isObject(body) ? { ...body } : {}
+    const type = members["token_type"]
     const response = {
       ...members,
-      ...(/^bearertoken$/i.test(String(members["token_type"])) && { token_type: "Bearer" }),
+      ...(typeof type === "string" && /^bearertoken$/i.test(type) && { token_type: "Bearer" }),
       ...(lifetime !== undefined &&
         (members["expires_in"] ?? null) === null && {
           expires_in: Duration.toSeconds(Duration.fromInputUnsafe(lifetime))
@@ -83,7 +84,7 @@ export const requestToken = (
   })
 
 /** Requests a token by a grant that consists of its parameters. */
-const requestGrant = (client: Client, grantType: string, parameters: URLSearchParams, advice = "check them") =>
+const requestGrant = (client: Client, grantType: string, parameters: URLSearchParams, advice?: string) =>
   requestToken(client, {
     operation: "login",
     compose: (metadata, authentication, options) =>
@@ -96,7 +97,7 @@ const requestGrant = (client: Client, grantType: string, parameters: URLSearchPa
         new URLSearchParams(parameters),
         options
       ),
-    refusal: refusalWith({ grant: advice, client: client.clientAdvice })
+    refusal: refusalWith(client.explanation, advice)
   })
 
 /**
@@ -116,7 +117,7 @@ const refresh =
           ...options,
           additionalParameters
         }),
-      refusal: refusalWith({ grant: "", client: client.clientAdvice }),
+      refusal: refusalWith(client.explanation),
       ...(keepsClaims && { claims: (body, metadata) => claimsAfterRefresh(client, metadata, body, current) })
     })
     return Effect.map(request, (response) =>
@@ -145,7 +146,7 @@ const revoke =
             Redacted.value(refreshToken ?? accessToken),
             { ...options, additionalParameters: { token_type_hint: hint } }
           ),
-        refusal: refusalWith({ grant: "check them", client: client.clientAdvice }),
+        refusal: refusalWith(client.explanation),
         decode: () => Effect.void
       }).pipe(Effect.catchIf(isUnreadableSuccess, () => Effect.void))
     })
@@ -207,7 +208,7 @@ export const password = (
     username: readSecret("username", user.username, lineBreak),
     password: readSecret("password", user.password, lineBreak)
   })
-  const advice = "check username and password; repeated failures can lock the account"
+  const advice = "Check username and password before you try again; repeated failures can lock the account"
   return makeProvider(client, {
     identity: identityFor(
       client,
@@ -272,7 +273,7 @@ export const grant = (
     return Effect.fail(
       invalid(
         "grantType",
-        "its code or token is good for once; use AuthorizationCode, DeviceAuthorization or refreshToken"
+        "its code or token is good for once. Use AuthorizationCode, DeviceAuthorization or refreshToken"
       )
     )
   }
@@ -287,7 +288,12 @@ export const grant = (
         ])
       ),
       login: Effect.flatMap(readParameters(parameters), (parameters) =>
-        requestGrant(client, grantType, grantParameters(client.options, parameters), "check the grant's parameters")
+        requestGrant(
+          client,
+          grantType,
+          grantParameters(client.options, parameters),
+          "Check the parameters of the grant"
+        )
       ),
       refresh: refresh(client),
       traits: {

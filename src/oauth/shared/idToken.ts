@@ -10,7 +10,7 @@ import type { AccessToken, TokenResponse } from "../../token/AccessToken.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import type { Claims } from "./options.ts"
 import { type Client, validated } from "./requests.ts"
-import { forTenant, tenantIn } from "./tenants.ts"
+import { metadataFor, tenantIn } from "./tenants.ts"
 
 const member = (value: unknown, name: string): unknown => (Predicate.hasProperty(value, name) ? value[name] : undefined)
 
@@ -26,13 +26,13 @@ const uncheckedPayload = (jwt: string): unknown => {
   }
 }
 
-/** The metadata whose issuer an ID token has to name: that of its tenant, where the server has several. */
-const metadataFor = (client: Client, metadata: oauth.AuthorizationServer, idToken: string) => {
+/** The metadata to check an ID token against, whose issuer is that of its tenant where the server has several. */
+const metadataForToken = (client: Client, metadata: oauth.AuthorizationServer, idToken: string) => {
   const payload = uncheckedPayload(idToken)
   const [issuer, tenant] = [member(payload, "iss"), member(payload, "tid")]
   const isConsistent =
     tenant === undefined || (typeof issuer === "string" && tenantIn(metadata.issuer, issuer) === tenant)
-  return forTenant(metadata, isConsistent ? issuer : undefined, client.tenants)
+  return metadataFor(metadata, isConsistent ? issuer : undefined, client.tenants)
 }
 
 /** Checks a token response that may have an ID token, as one function of oauth4webapi does it. */
@@ -54,7 +54,10 @@ export const checkIdToken = (
 ): Effect.Effect<Claims | undefined, TokenError.MalformedResponse> => {
   const idToken = member(body, "id_token")
   const response = { access_token: "not checked here", token_type: "bearer", id_token: idToken || undefined }
-  const server = typeof idToken === "string" ? metadataFor(client, metadata, idToken) : metadata
+  const server = typeof idToken === "string" && idToken !== "" ? metadataForToken(client, metadata, idToken) : metadata
+  if (server === undefined) {
+    return Effect.fail(new TokenError.MalformedResponse({ problem: "the ID token's iss is not acceptable" }))
+  }
   return validated(response, async (response) =>
     oauth.getValidatedIdTokenClaims(await process(server, client.registration, response))
   )

@@ -101,6 +101,8 @@ export interface SigningKey {
 export type ClientAuthentication =
   /** A public client, which sends its client id and proves nothing. */
   | { readonly method: "none" }
+  /** No client id is sent, because the grant itself says who asks (RFC 7523 §2.1). */
+  | { readonly method: "anonymous" }
   | {
       readonly method: "client_secret_basic"
       readonly clientSecret: SecretSource
@@ -178,6 +180,13 @@ export interface ClientOptions extends ServerOptions {
    * @default one that the server's metadata names, and "RS256" if it names none
    */
   readonly idTokenAlgorithm?: string | undefined
+  /**
+   * Whether errors keep the server's own explanation (`error_description` and `error_uri`), as the `Redacted` members
+   * `errorDescription` and `errorUri` of their reason. It can help support staff, and it can repeat a secret. Messages and logs
+   * never contain it.
+   * @default false
+   */
+  readonly keepErrorDescription?: boolean | undefined
   /** How far the clocks of this machine and of the server may differ when an ID token is checked. @default 30 seconds */
   readonly clockTolerance?: Duration.Input | undefined
 }

@@ -15,7 +15,7 @@ import { isSecureOrigin, originOf } from "../../platform/shared/origin.ts"
 import type { Server } from "../../platform/shared/server.ts"
 import { invalid } from "../../token/shared/failures.ts"
 import * as TokenError from "../../token/TokenError.ts"
-import { errorCodeOf } from "./errorCodes.ts"
+import { errorCodeOf, type Explanation } from "./errorCodes.ts"
 import type { ClientOptions, Endpoints, ServerOptions } from "./options.ts"
 
 /** What a client asks for, at any server. */
@@ -29,8 +29,7 @@ export interface Client {
   readonly registration: oauth.Client
   /** Authenticates the client. It reads the secret or the key again each time. */
   readonly authentication: Effect.Effect<oauth.ClientAuth, TokenError.RenewalReason>
-  /** What to do when the server does not accept the client. */
-  readonly clientAdvice: string
+  readonly explanation: Explanation
   /** Identifies the client, with its secret or key, among those that share a store. */
   readonly identity: Effect.Effect<string, TokenError.RenewalReason>
   readonly metadata: Effect.Effect<oauth.AuthorizationServer, TokenError.RenewalReason>
@@ -77,7 +76,7 @@ export const composeRequest = (
           }
         }).catch(reject)
       }),
-    catch: () => invalid("authentication", "no request can be made with it; check client id, secret and key")
+    catch: () => invalid("authentication", "no request can be made with it. Check client id, secret and key")
   })
 
 const asForm = ({ body }: Composed) =>
@@ -95,7 +94,9 @@ export const checkUrl = (
     if (username + password !== "") return Effect.fail(invalid("issuer", `${what} contains a user name`))
     return hosts === undefined || hosts.some((host) => originOf(`${protocol}//${host}`) === originOf(url))
       ? Effect.succeed(url)
-      : Effect.fail(invalid("issuer", `${what} is on a host that issuerHosts does not name`))
+      : Effect.fail(
+          invalid("issuer", `${what} is on a host that issuerHosts does not name. Name it, or check the issuer`)
+        )
   })
 
 /** Returns an endpoint if the server has it and a secret may be sent there. */

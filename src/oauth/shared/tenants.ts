@@ -20,16 +20,17 @@ export const tenantIn = (template: string, issuer: string): string | undefined =
 }
 
 /**
- * The metadata to check a response of one tenant against: its issuer is the tenant's where `tenants` allows that tenant, and
- * otherwise remains the template, which no response names.
+ * The metadata that a response which names `issuer` has to be checked against: with the issuer of its tenant, if the server has
+ * several. `undefined` if that is not the issuer of a tenant that is allowed.
  */
-export const forTenant = (
+export const metadataFor = (
   metadata: oauth.AuthorizationServer,
   issuer: unknown,
   tenants: ServerOptions["tenants"]
-): oauth.AuthorizationServer => {
+): oauth.AuthorizationServer | undefined => {
+  if (!isTemplate(metadata.issuer)) return metadata
   const tenant = typeof issuer === "string" ? tenantIn(metadata.issuer, issuer) : undefined
-  if (typeof issuer !== "string" || tenant === undefined || tenants === undefined) return metadata
+  if (typeof issuer !== "string" || tenant === undefined || tenants === undefined) return undefined
   const isAllowed = tenants === "any" || tenants.some((allowed) => allowed.toLowerCase() === tenant.toLowerCase())
-  return isAllowed ? { ...metadata, issuer } : metadata
+  return isAllowed ? { ...metadata, issuer } : undefined
 }

@@ -2,13 +2,14 @@
 import type * as TokenError from "../TokenError.ts"
 
 /**
- * What may be told of a credential, for readiness probes and dashboards: no secret. Instants are milliseconds since the
- * epoch.
+ * The state of a credential, for readiness probes and dashboards. It contains no secret. Instants are in milliseconds since
+ * the Unix epoch.
  *
- * - `empty`: nothing held, nothing asked for yet, or signed out
- * - `acquiring`: nothing valid held, an exchange is under way
- * - `valid`, `renewing`: a valid token is held; `renewing` while an exchange is under way
- * - `failed`: nothing valid held and the last exchange failed
+ * - `empty`: no token is held; nobody has asked yet, or the program has signed out
+ * - `acquiring`: no valid token is held, and an exchange is in flight
+ * - `valid`: a valid token is held
+ * - `renewing`: a valid token is held, and an exchange is in flight
+ * - `failed`: no valid token is held, and the last exchange failed
  * - `closed`: the scope has closed
  *
  * @category models
@@ -18,10 +19,10 @@ export interface State {
   readonly phase: "empty" | "acquiring" | "valid" | "renewing" | "failed" | "closed"
   readonly generation: number
   readonly expiresAt: number | undefined
-  /** When the next renewal is due, where one is scheduled. */
+  /** When the next renewal is due, if one is scheduled. */
   readonly renewAt: number | undefined
-  /** Why the last exchange failed; gone with the next success. */
+  /** Why the last exchange failed. The next success removes it. */
   readonly lastFailure: TokenError.TokenError | undefined
-  /** The store does not answer: the credential is this process' own. */
+  /** Whether the store is down, so that this process uses a credential of its own. */
   readonly degraded: boolean
 }

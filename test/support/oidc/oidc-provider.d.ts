@@ -72,6 +72,7 @@ declare module "oidc-provider" {
     scope?: string
     /** Gives the token. */
     save(): Promise<string>
+    destroy(): Promise<void>
   }
 
   export interface Grant extends Model {
@@ -116,6 +117,12 @@ declare module "oidc-provider" {
     readonly clockTolerance: number
     readonly ttl: Readonly<Record<string, number>>
     readonly pkce: { readonly required: () => boolean }
+    readonly assertJwtClientAuthClaimsAndHeader: (
+      ctx: OidcContext,
+      claims: Parameters,
+      header: Parameters,
+      client: Client
+    ) => Promise<void>
     readonly rotateRefreshToken: boolean
     readonly issueRefreshToken: (ctx: OidcContext, client: Client) => Promise<boolean>
     readonly expiresWithSession: () => Promise<boolean>
@@ -180,6 +187,9 @@ declare module "oidc-provider" {
   }
 
   export const errors: Readonly<
-    Record<"InvalidGrant" | "InvalidRequest" | "InvalidTarget", new (description?: string) => Error>
+    Record<
+      "InvalidClientAuth" | "InvalidGrant" | "InvalidRequest" | "InvalidTarget",
+      new (description?: string) => Error
+    >
   >
 }

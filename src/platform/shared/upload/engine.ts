@@ -1,0 +1,302 @@
+/**
+ * Sends a file in parts until a server has all of it.
+ *
+ * 1. The server says which bytes it has, where it can be asked; otherwise the journal does.
+ * 2. What is missing is cut into parts, and `concurrency` of them are sent at a time.
+ * 3. A part whose request failed is sent again, after a delay. Before that the server is asked whether it has the part: its
+ *    response may have been lost.
+ *
+ * A stream of unknown length has numbered parts, which are held in memory until the server has them. How a part becomes a
+ * request, and what an error means, is the platform's knowledge: see {@link Destination}.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import { monotonic } from "../../../token/shared/time.ts"
+import * as UploadError from "../../UploadError.ts"
+import type { Measured } from "./progress.ts"
+import { meter } from "./progress.ts"
+import { type Cut, missing, notReceived, type Range, sizeOf } from "./ranges.ts"
+import { type Content, pieces, type Source } from "./source.ts"
+
+/** What to do after a request for a part has failed. */
+export type Verdict =
+  /** Send it again, not earlier than `after`. */
+  | { readonly _tag: "Again"; readonly after: Duration.Duration | undefined }
+  /** The server has the part. */
+  | { readonly _tag: "Present" }
+  | { readonly _tag: "Fatal" }
+
+/** One part, for a request. */
+export interface Part {
+  readonly content: Content
+  /** The bytes of a file whose size is known, or the number of a part, from 1; `total` once it is known. */
+  readonly place:
+    | { readonly _tag: "Bytes"; readonly range: Range; readonly total: number }
+    | { readonly _tag: "Number"; readonly number: number; readonly total: number | undefined }
+}
+
+/** A server that takes parts. `A` is what it answers. */
+export interface Destination<A, E, R> {
+  readonly send: (part: Part) => Effect.Effect<A, E, R>
+  readonly judge: (error: E) => Verdict
+  /** The bytes that the server has; `undefined` if it can't be asked. */
+  readonly received: Effect.Effect<ReadonlyArray<Range>, E, R> | undefined
+}
+
+/** What happens during an upload, before it is completed. */
+export type Event =
+  | ({ readonly _tag: "Progress"; readonly sent: number; readonly total: number | undefined } & Measured)
+  /** `message` says what failed; the part is sent again after `delay`. */
+  | { readonly _tag: "Retrying"; readonly message: string; readonly delay: Duration.Duration }
+  | { readonly _tag: "Resumed"; readonly received: number; readonly total: number }
+
+export interface Options {
+  readonly concurrency: number
+  /** How long no byte may be accepted before a part is sent again, in milliseconds. */
+  readonly stallTimeout: number
+  /** Delays before a part is sent again, and how often. */
+  readonly retry: Schedule.Schedule<unknown, unknown>
+  readonly emit: (event: Event) => Effect.Effect<void>
+}
+
+/** Milliseconds between two reports of progress. */
+const reportEvery = 250
+
+/** A part that is read behind our back has this much longer for each of its bytes: 32 KiB a second. */
+const slowest = 32
+
+/** Counts the bytes of the parts under way, and of those that arrived. */
+class Counter {
+  /** Bytes that the server has. */
+  arrived: number
+  readonly #underWay = new Map<object, number>()
+
+  constructor(arrived: number) {
+    this.arrived = arrived
+  }
+
+  begin(attempt: object): void {
+    this.#underWay.set(attempt, 0)
+  }
+
+  add(attempt: object, bytes: number): void {
+    this.#underWay.set(attempt, (this.#underWay.get(attempt) ?? 0) + bytes)
+  }
+
+  end(attempt: object): void {
+    this.#underWay.delete(attempt)
+  }
+
+  get sent(): number {
+    let sent = this.arrived
+    for (const bytes of this.#underWay.values()) sent += bytes
+    return sent
+  }
+}
+
+const stalled = (source: string, after: number) =>
+  new UploadError.UploadError({ reason: new UploadError.Stalled({ source, after }) })
+
+/**
+ * Sends one part once. Its bytes are counted when the transport takes them. It fails with `Stalled` when the transport has
+ * taken none, and no response has come, for `stallTimeout`. The time before the first byte does not count: the client waits
+ * for a token or a rate limit then.
+ */
+const sendOnce = <A, E, R>(
+  { send }: Destination<A, E, R>,
+  part: Part,
+  source: string,
+  counter: Counter,
+  { stallTimeout }: Options
+): Effect.Effect<A, E | UploadError.UploadError, R> =>
+  Effect.clockWith((clock) => {
+    const attempt = {}
+    const { content } = part
+    if (content._tag === "Blob") {
+      const duration = stallTimeout + content.blob.size / slowest
+      return Effect.timeoutOrElse(send(part), { duration, orElse: () => Effect.fail(stalled(source, duration)) })
+    }
+    let lastAt: number | undefined
+    const counted = Stream.suspend(() => {
+      // The client may send the part a second time, with another token.
+      counter.begin(attempt)
+      lastAt = monotonic(clock)
+      return Stream.tap(content.stream, (bytes) =>
+        Effect.sync(() => {
+          lastAt = monotonic(clock)
+          counter.add(attempt, bytes.byteLength)
+        })
+      )
+    })
+    const watch: Effect.Effect<never, UploadError.UploadError> = Effect.suspend(() => {
+      const idle = lastAt === undefined ? 0 : monotonic(clock) - lastAt
+      return idle >= stallTimeout
+        ? Effect.fail(stalled(source, stallTimeout))
+        : Effect.andThen(Effect.sleep(Math.max(1, stallTimeout - idle)), watch)
+    })
+    const counting = send({ ...part, content: { ...content, stream: counted } })
+    return Effect.ensuring(
+      Effect.raceFirst(counting, watch),
+      Effect.sync(() => counter.end(attempt))
+    )
+  })
+
+/**
+ * Sends a part until the server has it. `again` says what to do after a failure: it asks the server first, where that is
+ * possible.
+ */
+const sendRepeatedly = <A, E, R>(
+  { judge }: Destination<A, E, R>,
+  once: Effect.Effect<A | undefined, E | UploadError.UploadError, R>,
+  again: Effect.Effect<A | undefined, E | UploadError.UploadError, R>,
+  { emit, retry }: Options
+): Effect.Effect<A | undefined, E | UploadError.UploadError, R> => {
+  const verdictOn = (error: E | UploadError.UploadError): Verdict =>
+    error instanceof UploadError.UploadError
+      ? { _tag: error.isRetryable ? "Again" : "Fatal", after: undefined }
+      : judge(error)
+  let failure: { readonly message: string; readonly after: Duration.Duration } | undefined
+  const note = (error: E | UploadError.UploadError) =>
+    Effect.sync(() => {
+      const verdict = verdictOn(error)
+      const after = verdict._tag === "Again" ? verdict.after : undefined
+      failure = {
+        message: error instanceof Error ? error.message : String(error),
+        after: after ?? Duration.zero
+      }
+    })
+  const schedule = Schedule.modifyDelay(retry, ({ duration }) => {
+    const { after = Duration.zero, message = "" } = failure ?? {}
+    const delay = Duration.max(duration, after)
+    return Effect.as(emit({ _tag: "Retrying", message, delay }), delay)
+  })
+  let isFirst = true
+  return Effect.suspend(() => {
+    const attempt = isFirst ? once : again
+    isFirst = false
+    return attempt
+  }).pipe(
+    Effect.catchIf(
+      (error) => verdictOn(error)._tag === "Present",
+      () => Effect.succeed(undefined)
+    ),
+    Effect.tapError(note),
+    Effect.retry({ schedule, while: (error) => verdictOn(error)._tag === "Again" })
+  )
+}
+
+/** Emits the progress of an upload every 250 ms, for as long as it lasts, where there has been any. */
+const reporting = <A, E, R>(
+  upload: Effect.Effect<A, E, R>,
+  counter: Counter,
+  total: number | undefined,
+  emit: Options["emit"]
+): Effect.Effect<A, E, R> =>
+  Effect.clockWith((clock) => {
+    const measure = meter(total)
+    let reported: number | undefined
+    const report = Effect.suspend(() => {
+      const { sent } = counter
+      const measured = measure(monotonic(clock), sent)
+      if (sent === reported) return Effect.void
+      reported = sent
+      return emit({ _tag: "Progress", sent, total, ...measured })
+    })
+    const reports = Effect.forever(Effect.andThen(report, Effect.sleep(reportEvery)))
+    return Effect.ensuring(Effect.raceFirst(upload, reports), report)
+  })
+
+/** What is known before a file is sent. */
+export interface Start {
+  readonly cut: Omit<Cut, "total">
+  /** Parts that the journal says have arrived. */
+  readonly received: ReadonlyArray<Range>
+  /** Notes in the journal that a part has arrived. */
+  readonly note: (range: Range) => Effect.Effect<void, UploadError.UploadError>
+}
+
+/** Sends what a server does not have of a file. Returns the last answer, if a request was made at all. */
+export const sendFile = <A, E, R>(
+  destination: Destination<A, E, R>,
+  source: Source,
+  { cut, note, received }: Start,
+  options: Options
+): Effect.Effect<A | undefined, E | UploadError.UploadError, R> =>
+  Effect.gen(function* () {
+    const { place: name } = source
+    const total = source.fingerprint.size
+    const known = yield* destination.received ?? Effect.succeed(received)
+    const counter = new Counter(sizeOf(known))
+    if (counter.arrived > 0) yield* options.emit({ _tag: "Resumed", received: counter.arrived, total })
+    let last: A | undefined
+
+    const send = (range: Range): Effect.Effect<A, E | UploadError.UploadError, R> =>
+      sendOnce(
+        destination,
+        { content: source.part(range), place: { _tag: "Bytes", range, total } },
+        name,
+        counter,
+        options
+      )
+    /** Sends the rest of a part, if the server has not all of it. */
+    const sendRest = (range: Range): Effect.Effect<A | undefined, E | UploadError.UploadError, R> =>
+      destination.received === undefined
+        ? send(range)
+        : Effect.flatMap(destination.received, (present) =>
+            Effect.reduce(
+              notReceived(range, present),
+              (): A | undefined => undefined,
+              (_, rest) => send(rest)
+            )
+          )
+    const arrived = (range: Range, answer: A | undefined) => {
+      counter.arrived += range.to - range.from
+      last = answer ?? last
+      return note(range)
+    }
+    const sendAll = Effect.forEach(
+      missing({ ...cut, total }, known),
+      (range) =>
+        Effect.flatMap(sendRepeatedly(destination, send(range), sendRest(range), options), (answer) =>
+          arrived(range, answer)
+        ),
+      { concurrency: options.concurrency, discard: true }
+    )
+    yield* reporting(sendAll, counter, total, options.emit)
+    return last
+  })
+
+/** Sends a stream in numbered parts. Returns the last answer; `undefined` for an empty stream. */
+export const sendStream = <A, E, R, E2, R2>(
+  destination: Destination<A, E, R>,
+  stream: Stream.Stream<Uint8Array, E2, R2>,
+  name: string,
+  chunkSize: number,
+  options: Options
+): Effect.Effect<A | undefined, E | E2 | UploadError.UploadError, R | R2> =>
+  Effect.suspend(() => {
+    const counter = new Counter(0)
+    let number = 0
+    let last: A | undefined
+    const sendAll = pieces(stream, chunkSize).pipe(
+      Stream.map((piece) => ({ ...piece, number: ++number })),
+      Stream.mapEffect(
+        ({ bytes, isLast, number }) => {
+          const part: Part = {
+            content: { _tag: "Blob", blob: new Blob([bytes]) },
+            place: { _tag: "Number", number, total: isLast ? number : undefined }
+          }
+          const once = sendOnce(destination, part, name, counter, options)
+          return Effect.map(sendRepeatedly(destination, once, once, options), (answer) => {
+            counter.arrived += bytes.byteLength
+            last = answer ?? last
+          })
+        },
+        { concurrency: options.concurrency }
+      ),
+      Stream.runDrain
+    )
+    return Effect.map(reporting(sendAll, counter, undefined, options.emit), () => last)
+  })

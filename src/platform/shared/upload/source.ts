@@ -1,0 +1,151 @@
+/** Sources of uploads: a path, a `Blob`, bytes or a stream, each as content that is read in parts. */
+import * as Digest from "effect/crypto/Digest"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import type * as PlatformError from "effect/PlatformError"
+import * as Stream from "effect/Stream"
+import * as UploadError from "../../UploadError.ts"
+import type { Range } from "./ranges.ts"
+
+/** What tells a source from another one that has its place. */
+export interface Fingerprint {
+  readonly size: number
+  /** Milliseconds since the epoch. */
+  readonly modifiedAt: number | undefined
+}
+
+/** The bytes of one part. A page cannot send streams, so what is in memory, or a `Blob`, stays one. */
+export type Content =
+  | { readonly _tag: "Blob"; readonly blob: Blob }
+  | { readonly _tag: "Stream"; readonly stream: Stream.Stream<Uint8Array, unknown>; readonly size: number }
+
+/** A source whose size is known. */
+export interface Source {
+  /** Names the file in errors and in the journal: its path, or the name of the `File`. */
+  readonly place: string
+  /** Sent as the name of the file. */
+  readonly filename: string
+  readonly fingerprint: Fingerprint
+  readonly part: (range: Range) => Content
+  /** SHA-256 over the SHA-256 of each MiB, in hexadecimal. */
+  readonly hash: Effect.Effect<string, UploadError.UploadError>
+}
+
+/** Reads of a file. Larger reads are faster, and hold more memory for each request. */
+const readSize = 256 * 1024
+
+const hashedBlock = 1024 * 1024
+
+export const failWith = (reason: UploadError.Reason) => Effect.fail(new UploadError.UploadError({ reason }))
+
+const unusable = (source: string, problem: UploadError.SourceUnusable["problem"], code?: string) =>
+  new UploadError.UploadError({ reason: new UploadError.SourceUnusable({ source, problem, code }) })
+
+const baseName = (path: string): string => path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1)
+
+const unreadable =
+  (path: string) =>
+  ({ reason }: PlatformError.PlatformError): UploadError.UploadError =>
+    unusable(path, reason._tag === "NotFound" ? "missing" : "unreadable", reason._tag)
+
+const hashOf = (
+  size: number,
+  read: (range: Range) => Effect.Effect<Uint8Array, UploadError.UploadError>
+): Effect.Effect<string, UploadError.UploadError> =>
+  Effect.gen(function* () {
+    const { digest, digestHex } = yield* Digest.Digest
+    const hashes = new Uint8Array(Math.ceil(size / hashedBlock) * 32)
+    for (let from = 0, index = 0; from < size; from += hashedBlock, index++) {
+      const block = yield* read({ from, to: Math.min(size, from + hashedBlock) })
+      hashes.set(yield* digest(Digest.sha256, block), index * 32)
+    }
+    return yield* digestHex(Digest.sha256, hashes)
+  }).pipe(Effect.provide(Digest.layerWebCrypto))
+
+/** A file of the file system. It is opened for each part, and never held in memory. */
+export const fromPath = Effect.fnUntraced(function* (
+  path: string,
+  filename: string | undefined
+): Effect.fn.Return<Source, UploadError.UploadError, FileSystem.FileSystem> {
+  const fs = yield* FileSystem.FileSystem
+  const { mtime, size, type } = yield* Effect.mapError(fs.stat(path), unreadable(path))
+  if (type === "Directory") return yield* Effect.fail(unusable(path, "a directory"))
+  if (Number(size) === 0) return yield* Effect.fail(unusable(path, "empty"))
+  // A file that this program must not read is found before a video is created for it.
+  yield* Effect.scoped(Effect.mapError(fs.open(path, { flag: "r" }), unreadable(path)))
+  const read = ({ from, to }: Range, chunkSize: number) =>
+    fs.stream(path, { offset: from, bytesToRead: to - from, chunkSize })
+  return {
+    place: path,
+    filename: filename ?? baseName(path),
+    fingerprint: { size: Number(size), modifiedAt: Option.getOrUndefined(mtime)?.getTime() },
+    part: (range) => ({ _tag: "Stream", stream: read(range, readSize), size: range.to - range.from }),
+    hash: hashOf(Number(size), (range) =>
+      Effect.suspend(() => {
+        const block = new Uint8Array(range.to - range.from)
+        let filled = 0
+        return Stream.runForEach(read(range, hashedBlock), (bytes) =>
+          Effect.sync(() => {
+            block.set(bytes, filled)
+            filled += bytes.byteLength
+          })
+        ).pipe(Effect.as(block), Effect.mapError(unreadable(path)))
+      })
+    )
+  }
+})
+
+/** A `Blob` or a `File`, of which the runtime reads each part as it sends it. */
+export const fromBlob = (blob: Blob, filename: string): Effect.Effect<Source, UploadError.UploadError> =>
+  blob.size === 0
+    ? Effect.fail(unusable(filename, "empty"))
+    : Effect.succeed({
+        place: filename,
+        filename,
+        fingerprint: {
+          size: blob.size,
+          modifiedAt: "lastModified" in blob && typeof blob.lastModified === "number" ? blob.lastModified : undefined
+        },
+        part: ({ from, to }) => ({ _tag: "Blob", blob: blob.slice(from, to, blob.type) }),
+        hash: hashOf(blob.size, ({ from, to }) =>
+          Effect.tryPromise({
+            try: async () => new Uint8Array(await blob.slice(from, to).arrayBuffer()),
+            // A picked file that was deleted or changed since cannot be read any more.
+            catch: () => unusable(filename, "unreadable")
+          })
+        )
+      })
+
+/** Cuts a stream into pieces of `size` bytes, the last of which may be smaller. Marks the last one. */
+export const pieces = <E, R>(
+  stream: Stream.Stream<Uint8Array, E, R>,
+  size: number
+): Stream.Stream<{ readonly bytes: Uint8Array<ArrayBuffer>; readonly isLast: boolean }, E, R> => {
+  interface Buffer {
+    bytes: Uint8Array<ArrayBuffer>
+    filled: number
+  }
+  const empty = (): Buffer => ({ bytes: new Uint8Array(size), filled: 0 })
+  return Stream.mapAccum(
+    stream,
+    empty,
+    (buffer: Buffer, chunk) => {
+      const full: Array<{ readonly bytes: Uint8Array<ArrayBuffer>; readonly isLast: boolean }> = []
+      let current = buffer
+      for (let at = 0; at < chunk.byteLength;) {
+        // A full piece is only emitted once more bytes follow: until then it may be the last.
+        if (current.filled === size) {
+          full.push({ bytes: current.bytes, isLast: false })
+          current = empty()
+        }
+        const taken = chunk.subarray(at, at + size - current.filled)
+        current.bytes.set(taken, current.filled)
+        current.filled += taken.byteLength
+        at += taken.byteLength
+      }
+      return [current, full]
+    },
+    { onHalt: ({ bytes, filled }) => (filled === 0 ? [] : [{ bytes: bytes.slice(0, filled), isLast: true }]) }
+  )
+}

@@ -1,0 +1,22 @@
+/** The chart of docs/comparison.md is drawn from the benchmark's last results, and a client that gives up does not win in it. */
+import { assert, describe, it } from "@effect/vitest"
+import { readFileSync } from "node:fs"
+import { chart, recorded, svg } from "../../bench/report/faults.ts"
+
+describe("the chart of docs/comparison.md", () => {
+  it("is drawn from bench/results.json: node bench/report/faults.ts", () => {
+    assert.strictEqual(readFileSync(chart, "utf8"), svg(recorded()))
+  })
+
+  it("has a full bar for a client that fails every call, however few exchanges it makes", () => {
+    const failing = { scenario: "2. Staggered 401s", subject: "gives up" }
+    const drawn = svg([
+      { ...failing, metric: "exchanges", value: 0 },
+      { ...failing, metric: "failed calls of 50", value: 50 }
+    ])
+    const [, track] = /class="track" [^>]*width="(\d+)"/.exec(drawn) ?? []
+    const [, failed] = /class="failed" [^>]*width="([\d.]+)"/.exec(drawn) ?? []
+    assert.strictEqual(Number(failed), Number(track))
+    assert.include(drawn, "100% failed")
+  })
+})
