@@ -76,7 +76,7 @@ export type {
 }
 
 /**
- * Requests tokens by client credentials (RFC 6749 §4.4): the client acts for itself. Each renewal is a login.
+ * Requests tokens by client credentials (RFC 6749 §4.4): the client acts on its own behalf. Each renewal is a login.
  *
  * Like all grants, it fails by the server's `error` code, whatever the HTTP status, because servers disagree on the status:
  * with `InvalidCredentials` for `invalid_client`, with `ProviderRejected` and the code for `invalid_scope` and the like. It fails

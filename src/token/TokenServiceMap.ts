@@ -1,9 +1,9 @@
 /**
  * Many identities in one program: a customer's key each, or a VideoManager each.
  *
- * A `TokenService` for each would do, but for its weight. Here an identity at rest has no fibre and no timer: one
- * scheduler looks after all of them, those least used make room for others, and those unused for a while are forgotten.
- * Everything that a `TokenService` promises holds for each.
+ * A `TokenService` for each identity would be heavy. Here an identity that nobody uses at the moment has no fibre and no
+ * timer. One scheduler renews all of them. The least recently used identities make room for new ones, and those that are unused
+ * for a while are evicted. Each has all guarantees of a `TokenService`.
  *
  * **Example** (A key for each customer)
  *
