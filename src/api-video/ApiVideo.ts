@@ -35,6 +35,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -201,7 +202,7 @@ const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (
   }
 }, withProvider("api.video"))
 
-const readKey = (apiKey: TokenOptions["apiKey"]): Effect.Effect<string, TokenError.ConfigurationInvalid> =>
+const readKey = (apiKey: TokenOptions["apiKey"]): ReturnType<typeof readSecret> =>
   readSecret("apiKey", apiKey, /\s/, ". Copy it from https://dashboard.api.video")
 
 /** Slugs of a 400 that is about the request and not about the credential in it. */
@@ -229,9 +230,14 @@ const readProblem = (status: number, body: unknown) => {
   }
 }
 
+/** The problem details of api.video have a type or a title. */
+const isProblem = (body: unknown): boolean =>
+  Predicate.isObject(body) && (Object.hasOwn(body, "type") || Object.hasOwn(body, "title"))
+
 const refusalBy =
   (server: Server): Refusal =>
   (operation, status, body) => {
+    if (body !== undefined && !isProblem(body)) return undefined
     const problem = readProblem(status, body)
     const { type } = problem
     if (status === 403) return new TokenError.AccountSuspended({ status, type })

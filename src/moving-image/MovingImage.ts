@@ -46,6 +46,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
 import type * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -331,7 +332,11 @@ const issue = (
 /** The two exchanges of a server. */
 const makeExchanges = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server) {
   const client = yield* HttpClient.HttpClient
-  const exchange = (refusal: Refusal) => makeExchange(client, server, decodeResponse, refusal)
+  // No document says what an error looks like, so any object is taken to be movingimage's.
+  const exchange = (refusal: Refusal) =>
+    makeExchange(client, server, decodeResponse, (operation, status, body) =>
+      body === undefined || Predicate.isObject(body) ? refusal(operation, status, body) : undefined
+    )
   const login = exchange((_, status) => {
     if (status === 403) return rejected("forbidden", "the user may not use the API. Check the user's rights")
     if (status === 404 || status === 405) return wrongServer(server, status)
@@ -363,7 +368,7 @@ const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (
   options: ServerOptions
 ): Effect.fn.Return<Server, TokenError.ConfigurationInvalid> {
   const place = yield* locate(options.baseUrl ?? "https://api.video-cdn.net")
-  return { platform: "movingimage", name: `movingimage ${place.host}`, headers: {}, ...place }
+  return { platform: "movingimage", name: `movingimage ${place.host}`, headers: {}, locksAccount: true, ...place }
 }, withProvider("movingimage"))
 
 const readCredential = (option: "username" | "password", source: SecretSource) => readSecret(option, source, /[\r\n]/)

@@ -48,6 +48,15 @@ const explanation = {
   errorUri: MemoryOnly
 }
 
+/** Whose word a response is. */
+const origin = {
+  /**
+   * Whether the platform itself responded, in its own JSON or without a body. `false` for the page of a proxy or firewall
+   * in between. Absent if there was no response.
+   */
+  fromPlatform: Schema.optional(Schema.Boolean)
+}
+
 /** ` (400, invalid-attribute)`, as far as it is known. */
 const inBrackets = ({
   status,
@@ -158,7 +167,8 @@ export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited"
   /** Requests allowed per window. */
   limit: Schema.optional(Schema.Finite),
   /** Requests left in the window. */
-  remaining: Schema.optional(Schema.Finite)
+  remaining: Schema.optional(Schema.Finite),
+  ...origin
 }) {
   readonly isRetryable = true
   override get message() {
@@ -195,7 +205,9 @@ const unavailable: Record<Failure, readonly [what: string, advice?: string]> = {
 }
 
 /**
- * The platform is failing (5xx), cannot be reached, or did not respond in time. Retryable; the engine retries it.
+ * The platform is failing (5xx), cannot be reached, or did not respond in time; or something in between responded in its
+ * place, such as the page of a firewall with any status. Retryable; the engine retries it. Where refusals lock accounts, it
+ * waits 30 s before it tries again after such a page.
  *
  * @category reasons
  * @since 0.1.0
@@ -203,7 +215,8 @@ const unavailable: Record<Failure, readonly [what: string, advice?: string]> = {
 export class ProviderUnavailable extends Schema.TaggedError<ProviderUnavailable>()("ProviderUnavailable", {
   status: answer.status,
   failure: Failure,
-  retryAfter: Schema.optional(Millis)
+  retryAfter: Schema.optional(Millis),
+  ...origin
 }) {
   readonly isRetryable = true
   /** Whether the request may have reached the platform. A rotating refresh token that may have is not sent again. */
@@ -211,6 +224,10 @@ export class ProviderUnavailable extends Schema.TaggedError<ProviderUnavailable>
     return this.failure !== "connect" && this.failure !== "tls"
   }
   override get message() {
+    if (this.fromPlatform === false) {
+      const what = `a proxy, firewall or gateway responded instead of the platform${inBrackets(this)}`
+      return sentences(what, `Check the network in between. ${tryAgain(this.retryAfter)}`)
+    }
     const [what, advice] = unavailable[this.failure]
     return sentences(what + inBrackets(this), advice ?? tryAgain(this.retryAfter))
   }
@@ -246,7 +263,8 @@ export class AmbiguousExchange extends Schema.TaggedError<AmbiguousExchange>()("
 export class MalformedResponse extends Schema.TaggedError<MalformedResponse>()("MalformedResponse", {
   status: answer.status,
   /** What is wrong with it, in the library's own words. */
-  problem: Schema.String
+  problem: Schema.String,
+  retryAfter: Schema.optional(Millis)
 }) {
   readonly isRetryable = true
   override get message() {
@@ -366,6 +384,29 @@ export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("St
 }
 
 /**
+ * A secret cannot be read at the moment: the effect that reads it, for example from a vault, failed. Nothing was sent.
+ * Retryable; the engine retries it. A missing variable is `ConfigurationInvalid` instead.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class CredentialUnavailable extends Schema.TaggedError<CredentialUnavailable>()("CredentialUnavailable", {
+  /** The option that names the secret, such as `apiKey`. */
+  credential: Schema.String,
+  /** Name and code of the effect's failure. Its message is left out, because it could contain the secret. */
+  failure: Schema.optional(Schema.String)
+}) {
+  readonly isRetryable = true
+  override get message() {
+    const why = this.failure === undefined ? "" : ` (${this.failure})`
+    return sentences(
+      `${this.credential} cannot be read: the effect that reads it failed${why}`,
+      "Check what it reads from"
+    )
+  }
+}
+
+/**
  * The reasons with which an exchange with a platform, or the wait for one, can fail.
  *
  * @category reasons
@@ -386,7 +427,8 @@ export const RenewalReason = Schema.Union([
   LifetimeTooShort,
   RenewalStorm,
   ProviderRejected,
-  StoreUnavailable
+  StoreUnavailable,
+  CredentialUnavailable
 ])
 
 /** @since 0.1.0 */

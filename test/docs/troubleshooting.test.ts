@@ -118,7 +118,8 @@ const samples: { readonly [Tag in TokenError.Reason["_tag"]]: Extract<TokenError
   ProviderRejected: new TokenError.ProviderRejected({ code: "forbidden", detail: "the user may not use the API" }),
   StoreUnavailable: new TokenError.StoreUnavailable({ operation: "acquire" }),
   TokenExpired: new TokenError.TokenExpired({}),
-  BodyNotRepeatable: new TokenError.BodyNotRepeatable({ status: 401 })
+  BodyNotRepeatable: new TokenError.BodyNotRepeatable({ status: 401 }),
+  CredentialUnavailable: new TokenError.CredentialUnavailable({ credential: "apiKey", failure: "VaultError" })
 }
 
 const errorStatuses = Array.from({ length: 200 }, (_, index) => 400 + index)

@@ -226,13 +226,13 @@ const oauthProtocol: Wire.Protocol = {
       case "BadRequest":
         return refusal("invalid_request", reason.status)
       case "ProviderRejected":
-        return refusal(reason.code === "unknown" ? echo : reason.code)
+        return refusal(reason.code === "unknown" ? "a_code_of_its_own" : reason.code)
       case "AccountSuspended":
         return refusal("access_denied", 403)
       case "InteractionRequired":
         return refusal("interaction_required")
       case "ConfigurationInvalid":
-        return Wire.json(404, { message: echo })
+        return { status: 404, body: "" }
       case "RateLimited":
         return Wire.json(429, { error: "slow_down" }, Wire.seconds("retry-after", reason.retryAfter))
       default:

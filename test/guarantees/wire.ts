@@ -81,13 +81,18 @@ const failing = (
 ): Answer | keyof typeof broken | undefined => {
   switch (reason._tag) {
     case "ProviderUnavailable":
-      return reason.failure === "status"
+      if (reason.failure !== "status") return reason.failure
+      return reason.fromPlatform === false
         ? html(reason.status ?? 500, echo, seconds("retry-after", reason.retryAfter))
-        : reason.failure
+        : { status: reason.status ?? 500, headers: seconds("retry-after", reason.retryAfter), body: "" }
     case "AmbiguousExchange":
       return reason.failure === undefined || reason.failure === "status" ? html(200, echo) : reason.failure
     case "MalformedResponse":
-      return html(reason.status ?? 200, echo)
+      return {
+        status: reason.status ?? 200,
+        headers: { "content-type": "application/json" },
+        body: `{"access_token": "${echo}`
+      }
     default:
       return protocol.refuse(reason, echo)
   }

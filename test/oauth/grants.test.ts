@@ -1,6 +1,6 @@
 /** What the token endpoint is asked for, and what its answers mean. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Redacted } from "effect"
+import { Config, Duration, Effect, Redacted } from "effect"
 import { OAuth2, type TokenError } from "effect-video-auth"
 import { html, json, status } from "effect-video-auth/testing/RecordingHttpClient"
 import * as Server from "./server.ts"
@@ -51,25 +51,31 @@ describe("errors, by their code", () => {
         })
       )
 
-  it.effect("an error without a code is of something in between: it says nothing about a credential", () =>
+  it.effect("a page that the server did not write says nothing about a credential, whatever its status", () =>
     Effect.gen(function* () {
-      assert.strictEqual((yield* reasonOf("login", () => html(403)))._tag, "MalformedResponse")
-      assert.strictEqual((yield* reasonOf("refresh", () => html(403)))._tag, "ProviderUnavailable")
+      for (const code of [400, 401, 403, 404, 405, 413]) {
+        for (const reason of [
+          yield* reasonOf("login", () => html(code)),
+          yield* reasonOf("refresh", () => html(code)),
+          yield* reasonOf("refresh", () => json(code, { message: "Forbidden" }))
+        ]) {
+          assert.deepInclude(reason, { _tag: "ProviderUnavailable", status: code, fromPlatform: false })
+        }
+      }
     })
   )
 
-  it.effect("but a 401 of a login is InvalidCredentials: what may be a wrong password is not tried again", () =>
+  it.effect("an error without a body is the server's: the credential was refused, or the endpoint is not there", () =>
     Effect.gen(function* () {
-      assert.strictEqual((yield* reasonOf("login", () => html(401)))._tag, "InvalidCredentials")
-      assert.strictEqual((yield* reasonOf("refresh", () => html(401)))._tag, "ProviderUnavailable")
-    })
-  )
-
-  it.effect("an endpoint that is not there is a matter of configuration", () =>
-    Effect.gen(function* () {
-      for (const code of [404, 405]) {
-        const reason = yield* reasonOf("login", () => html(code))
-        assert.strictEqual(reason._tag === "ConfigurationInvalid" && reason.option, "issuer")
+      for (const answer of [(code: number) => status(code), (code: number) => json(code, {})]) {
+        for (const code of [400, 401]) {
+          assert.strictEqual((yield* reasonOf("login", () => answer(code)))._tag, "InvalidCredentials")
+          assert.strictEqual((yield* reasonOf("refresh", () => answer(code)))._tag, "RefreshTokenRejected")
+        }
+        for (const code of [404, 405]) {
+          const reason = yield* reasonOf("login", () => answer(code))
+          assert.strictEqual(reason._tag === "ConfigurationInvalid" && reason.option, "issuer")
+        }
       }
     })
   )
@@ -265,7 +271,10 @@ describe("client authentication", () => {
 
   for (const [what, authentication] of [
     ["an empty secret", { method: "client_secret_basic", clientSecret: Redacted.make(" ") }],
-    ["a secret that cannot be read", { method: "client_secret_post", clientSecret: Effect.fail("credential-1") }]
+    [
+      "a secret that is not configured",
+      { method: "client_secret_post", clientSecret: Config.Redacted("NO_SUCH_SECRET") }
+    ]
   ] as const)
     it.effect(`${what} is found before any request`, () =>
       Effect.gen(function* () {
@@ -277,6 +286,18 @@ describe("client authentication", () => {
         assert.deepStrictEqual(yield* server.requests, [])
       })
     )
+
+  it.effect("a secret that cannot be read at the moment is found before any request, and is transient", () =>
+    Effect.gen(function* () {
+      const server = Server.make(() => json(200, Server.answer))
+      const authentication = { method: "client_secret_post", clientSecret: Effect.fail("credential-1") } as const
+      const provider = yield* server.run(OAuth2.clientCredentials({ ...Server.client, authentication }))
+      const reason = yield* Effect.flip(provider.login!)
+      assert.deepInclude(reason, { _tag: "CredentialUnavailable", credential: "clientSecret", isRetryable: true })
+      assert.notInclude(reason.message, "credential-1")
+      assert.deepStrictEqual(yield* server.requests, [])
+    })
+  )
 
   it.effect("an empty client id is found before any request", () =>
     Effect.gen(function* () {

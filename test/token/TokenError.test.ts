@@ -94,6 +94,22 @@ const cases: ReadonlyArray<{
     says: ["commit"]
   },
   {
+    reason: new TokenError.ProviderUnavailable({
+      failure: "status",
+      status: 403,
+      fromPlatform: false,
+      retryAfter: seconds(30)
+    }),
+    isRetryable: true,
+    retryAfter: seconds(30),
+    says: ["a proxy, firewall or gateway responded instead of the platform (403)", "in 30 s"]
+  },
+  {
+    reason: new TokenError.CredentialUnavailable({ credential: "apiKey", failure: "VaultError, ECONNREFUSED" }),
+    isRetryable: true,
+    says: ["apiKey cannot be read", "VaultError, ECONNREFUSED", "Check what it reads from"]
+  },
+  {
     reason: new TokenError.TokenExpired({
       status: 401,
       type: "expired",
@@ -221,12 +237,14 @@ describe("TokenError", () => {
         "advice",
         "available",
         "code",
+        "credential",
         "detail",
         // Free text of a server, and so `Redacted`, never encoded, and only there if the program asked for it.
         "errorDescription",
         "errorUri",
         "expiredAt",
         "failure",
+        "fromPlatform",
         "limit",
         "name",
         "operation",

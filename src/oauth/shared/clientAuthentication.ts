@@ -5,7 +5,7 @@ import * as Hex from "effect/encoding/Hex"
 import type * as Schema from "effect/Schema"
 import * as oauth from "oauth4webapi"
 import { stretched } from "../../platform/shared/password.ts"
-import { readSecret } from "../../platform/shared/server.ts"
+import { readSecret, runSource } from "../../platform/shared/server.ts"
 import { invalid } from "../../token/shared/failures.ts"
 import type * as TokenError from "../../token/TokenError.ts"
 import type { ClientAuthentication, SigningKey } from "./options.ts"
@@ -35,7 +35,7 @@ const reservedHeader = ["alg", "kid"]
 const readSigningKey = (authentication: KeySource): Renewal<SigningKey> => {
   const { privateKey } = authentication
   const key: Renewal<CryptoKey | SigningKey> = Effect.isEffect(privateKey)
-    ? Effect.mapError(privateKey, () => invalid("privateKey", "the effect that reads it failed. Check what it reads"))
+    ? runSource("privateKey", privateKey)
     : Effect.succeed(privateKey)
   return Effect.flatMap(key, (read) => {
     const own = "privateKey" in read ? read : { privateKey: read }

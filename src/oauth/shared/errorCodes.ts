@@ -129,15 +129,16 @@ export const refusalWith =
   (operation, status, body) => {
     const code = errorCodeOf(body)
     if (code !== undefined) return reasonOfCode(code, { body, operation, status }, explanation, grantAdvice)
+    // JSON without an error comes from something in front of the server.
+    if (body !== undefined && !(Predicate.hasProperty(body, "error") && Predicate.isString(body.error)))
+      return undefined
     if (status === 404 || status === 405) {
       return invalid("issuer", `an endpoint of its server answered ${status}. Check it, and the endpoints`)
     }
-    // Something in front of the server responded, so the refresh token in the request was not used.
-    if (operation === "refresh") return new TokenError.ProviderUnavailable({ status, failure: "status" })
-    // The server itself may have responded, and repeating a wrong password can lock an account.
-    return status === 401
-      ? new TokenError.InvalidCredentials({ status, advice: grantAdvice })
-      : new TokenError.MalformedResponse({ status, problem: "an error without its code" })
+    if (status > 401) return new TokenError.BadRequest({ status })
+    return operation === "refresh"
+      ? new TokenError.RefreshTokenRejected({ status })
+      : new TokenError.InvalidCredentials({ status, advice: grantAdvice })
   }
 
 /** Classifies the errors of a grant whose code or device code somebody else was given: `detail` says what to do. */

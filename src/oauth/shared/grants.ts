@@ -202,9 +202,10 @@ export const clientCredentials = (client: Client): Provider =>
 const lineBreak = /[\r\n]/
 
 export const password = (
-  client: Client,
+  { server, ...rest }: Client,
   user: { readonly username: SecretSource; readonly password: SecretSource }
 ): Provider => {
+  const client: Client = { ...rest, server: { ...server, locksAccount: true } }
   const credentials = Effect.all({
     username: readSecret("username", user.username, lineBreak),
     password: readSecret("password", user.password, lineBreak)

@@ -172,10 +172,13 @@ export const send = /* @__PURE__ */ Effect.fnUntraced(function* <A>(
   const exchange = makeExchange(
     client.httpClient,
     { ...client.server, baseUrl: endpoint, headers: form.headers },
-    (body): Effect.Effect<Result.Result<A, TokenError.RenewalReason>, TokenError.MalformedResponse> =>
-      errorCodeOf(body) === undefined
+    (body): Effect.Effect<Result.Result<A, TokenError.RenewalReason>, TokenError.MalformedResponse> => {
+      // Some servers send an error with status 200.
+      const refused = errorCodeOf(body) === undefined ? undefined : request.refusal(request.operation, 200, body)
+      return refused === undefined
         ? Effect.map(request.decode(body, metadata), Result.succeed)
-        : Effect.succeed(Result.fail(request.refusal(request.operation, 200, body))),
+        : Effect.succeed(Result.fail(refused))
+    },
     request.refusal,
     asForm
   )

@@ -3,15 +3,17 @@
  * every platform means alike.
  */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpBody from "effect/http/HttpBody"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Predicate from "effect/Predicate"
 import * as AccessToken from "../../token/AccessToken.ts"
 import * as TokenError from "../../token/TokenError.ts"
-import { longest, readContent, readError } from "./body.ts"
+import { type Content, longest, readContent, readError } from "./body.ts"
 import { discreet, failureOf, isStatusCodeError, limitsOf, retryAfterOf } from "./http.ts"
 import type { Server } from "./server.ts"
 import { invalid, withProvider } from "../../token/shared/failures.ts"
@@ -19,21 +21,68 @@ import { invalid, withProvider } from "../../token/shared/failures.ts"
 /** What is exchanged for a token: the credential itself, or a refresh token. */
 export type Operation = "login" | "refresh"
 
-/** What a refusal means: any 4xx but 407, 408 and 429. `body` is what JSON there was. */
-export type Refusal = (operation: Operation, status: number, body: unknown) => TokenError.RenewalReason
+/**
+ * Classifies an error: any status but 407, 408 and 429 from 400 up to 499. `body` is its JSON, `undefined` if the body is
+ * empty or `{}`. Returns `undefined` for JSON that is not the platform's own, such as that of a firewall.
+ */
+export type Refusal = (operation: Operation, status: number, body: unknown) => TokenError.RenewalReason | undefined
 
 /** The server has no such endpoint: it is another one. */
 export const wrongServer = ({ platform }: Server, status: number) =>
   invalid("baseUrl", `it answered ${status}, so it is not ${platform}'s`)
 
-/** What an answer means that is neither a token nor a refusal. */
-const reasonOf = (response: HttpClientResponse.HttpClientResponse): TokenError.RenewalReason | undefined => {
+/** How long a response of somebody else is remembered where refusals lock accounts. */
+const pause = Duration.seconds(30)
+
+/** After a response to a login that is not the platform's own: each attempt may count as a refusal, so the next one waits. */
+const rarely = (
+  { locksAccount }: Server,
+  operation: Operation,
+  retryAfter?: Duration.Duration
+): Duration.Duration | undefined =>
+  locksAccount === true && operation === "login" ? Duration.max(retryAfter ?? Duration.zero, pause) : retryAfter
+
+const isBlank = (content: Content): boolean =>
+  content._tag === "Empty" ||
+  (content._tag === "Json" && Predicate.isObject(content.value) && Object.keys(content.value).length === 0)
+
+const isJson = ({ headers }: HttpClientResponse.HttpClientResponse, content: Content): boolean =>
+  content._tag !== "Unread" || /\bjson\b/i.test(headers["content-type"] ?? "")
+
+/** A refusal whose JSON is of no known form, of a login that can lock the account. It must not be repeated. */
+const refusedSomehow = (status: number) =>
+  [400, 401, 403, 422].includes(status)
+    ? new TokenError.InvalidCredentials({
+        status,
+        advice: "Check username and password before you try again; repeated failures can lock the account"
+      })
+    : new TokenError.BadRequest({ status })
+
+/** The reason for an error, by its content and its status: whose word is it, and what does it say? */
+const reasonOfError = (
+  server: Server,
+  operation: Operation,
+  response: HttpClientResponse.HttpClientResponse,
+  content: Content,
+  refusal: Refusal
+): TokenError.RenewalReason => {
   const { status } = response
-  if (status < 400) return new TokenError.MalformedResponse({ status, problem: "a redirect, which is not followed" })
-  if (status === 429) return new TokenError.RateLimited(limitsOf(response))
-  return status >= 500 || status === 407 || status === 408
-    ? new TokenError.ProviderUnavailable({ status, failure: "status", retryAfter: retryAfterOf(response) })
-    : undefined
+  const body = content._tag === "Json" && !isBlank(content) ? content.value : undefined
+  const refused = content._tag === "Unread" ? undefined : refusal(operation, status, body)
+  const fromPlatform = isBlank(content) || refused !== undefined
+  const retryAfter = fromPlatform ? retryAfterOf(response) : rarely(server, operation, retryAfterOf(response))
+  if (status < 400) {
+    return new TokenError.MalformedResponse({ status, retryAfter, problem: "a redirect, which is not followed" })
+  }
+  if (status === 429) return new TokenError.RateLimited({ ...limitsOf(response), retryAfter, fromPlatform })
+  if (status >= 500 || status === 408) {
+    return new TokenError.ProviderUnavailable({ status, failure: "status", retryAfter, fromPlatform })
+  }
+  // 407 is a proxy's, whatever it says.
+  if (status !== 407 && refused !== undefined) return refused
+  return status !== 407 && server.locksAccount === true && operation === "login" && isJson(response, content)
+    ? refusedSomehow(status)
+    : new TokenError.ProviderUnavailable({ status, failure: "status", retryAfter, fromPlatform: false })
 }
 
 /** What a request without a usable answer means; a refresh that may have arrived is ambiguous. */
@@ -46,10 +95,10 @@ const reasonOfFailure = (operation: Operation, error: HttpClientError.HttpClient
 }
 
 /** An answer that is none: a refresh may have been carried out all the same. */
-export const unreadable = (operation: Operation, status: number | undefined, problem: string) =>
+const unreadable = (operation: Operation, status: number, problem: string, retryAfter?: Duration.Duration) =>
   operation === "refresh"
     ? new TokenError.AmbiguousExchange({ status, problem })
-    : new TokenError.MalformedResponse({ status, problem })
+    : new TokenError.MalformedResponse({ status, problem, retryAfter })
 
 /** As a string: what encodes JSON to bytes would be in every bundle. */
 const inJson = (payload: object) => HttpBody.raw(JSON.stringify(payload), { contentType: "application/json" })
@@ -76,12 +125,13 @@ export const makeExchange = <A, Payload extends object = Readonly<Record<string,
     )
     const { status } = response
     if (status < 200 || status > 299) {
-      const content = yield* readError(response)
-      const body = content._tag === "Json" ? content.value : undefined
-      return yield* reasonOf(response) ?? refusal(operation, status, body)
+      return yield* reasonOfError(server, operation, response, yield* readError(response), refusal)
     }
     const content = yield* readContent(response, { limit: longest.token })
-    if (content._tag === "Unread") return yield* unreadable(operation, status, `the body ${content.problem}`)
+    if (content._tag === "Unread") {
+      const retryAfter = isJson(response, content) ? undefined : rarely(server, operation)
+      return yield* unreadable(operation, status, `the body ${content.problem}`, retryAfter)
+    }
     const answer = content._tag === "Json" ? content.value : null
     return yield* Effect.mapError(decode(answer), ({ problem }) => unreadable(operation, status, problem))
   })

@@ -20,6 +20,17 @@ const variableOf = (issue: SchemaIssue.Issue): string | undefined => {
 /** The first line of an issue, `Expected a valid Duration string`, which never contains the value. */
 const expectation = (error: Schema.SchemaError): string => error.message.split("\n")[0]!.replace(/^E/, "e")
 
+/** The reason for a variable that an effect of the program failed to read. */
+export const wrongVariable = (option: string, { cause }: Config.ConfigError): ConfigurationInvalid => {
+  const variable = Schema.isSchemaError(cause) ? variableOf(cause.issue) : undefined
+  return invalid(
+    option,
+    variable === undefined || !Schema.isSchemaError(cause)
+      ? "its configuration cannot be read"
+      : `the variable ${variable} is not set, or has a wrong value: ${expectation(cause)}`
+  )
+}
+
 /**
  * Reads a variable for an option. `value` says what the variable should be set to; without it, the message says what its
  * schema expects.

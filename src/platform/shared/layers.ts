@@ -9,6 +9,7 @@ import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import type * as AccessToken from "../../token/AccessToken.ts"
 import * as RenewalPolicy from "../../token/RenewalPolicy.ts"
 import type * as TokenError from "../../token/TokenError.ts"
@@ -61,6 +62,16 @@ export const logIn = ({ login, policy, provider, state }: FirstLogin): Effect.Ef
     )
   )
 
+/** A vault that fails while the layer is built gets as many chances as it would get from a caller of `get`. */
+const patiently = <A, R>(
+  making: Effect.Effect<A, TokenError.TokenError, R>
+): Effect.Effect<A, TokenError.TokenError, R> =>
+  Effect.retry(making, {
+    while: ({ reason }) => reason._tag === "CredentialUnavailable",
+    schedule: Schedule.exponential("1 second").pipe(Schedule.jittered),
+    times: 3
+  })
+
 /** Provides the token of a provider. */
 export const layerToken = <R>(
   provider: Effect.Effect<TokenProvider, TokenError.TokenError, R>,
@@ -70,7 +81,7 @@ export const layerToken = <R>(
     TokenService.TokenService,
     Effect.gen(function* () {
       const made = yield* provider
-      const service = yield* TokenService.make({ provider: made, policy })
+      const service = yield* patiently(TokenService.make({ provider: made, policy }))
       if (eager !== false) {
         yield* logIn({ provider: made.name, login: service.get, state: service.state, policy })
       }

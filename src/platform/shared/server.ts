@@ -1,11 +1,11 @@
 /** A platform's server, and the options that lead to it: checked before any network. */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import * as TokenError from "../../token/TokenError.ts"
 import { invalid } from "../../token/shared/failures.ts"
-import { readConfig } from "./configuration.ts"
+import { readConfig, wrongVariable } from "./configuration.ts"
 import { isSecureOrigin } from "./origin.ts"
 
 /** Where requests go, and what they say of the program. */
@@ -18,6 +18,8 @@ export interface Server {
   readonly baseUrl: string
   /** Sent with every request. */
   readonly headers: Readonly<Record<string, string>>
+  /** Repeated refusals of a login lock the account. @default false */
+  readonly locksAccount?: boolean
 }
 
 /** Checks a base URL: it has to keep a secret, and be no more than a place. */
@@ -35,26 +37,50 @@ export type SecretSource =
   | Config.Config<Redacted.Redacted>
   | Effect.Effect<Redacted.Redacted, unknown>
 
-const isConfigurationInvalid = Schema.is(TokenError.ConfigurationInvalid)
+/** Name and code of a failure, without its message, which could contain the secret. */
+const nameOf = (error: unknown): string | undefined => {
+  const member = (name: string) => {
+    const value = Predicate.hasProperty(error, name) ? error[name] : undefined
+    return typeof value === "string" && /^[A-Za-z][\w.$-]{0,59}$/.test(value) ? value : undefined
+  }
+  const name = member("_tag") ?? member("name")
+  const code = member("code")
+  return name !== undefined && code !== undefined ? `${name}, ${code}` : (name ?? code)
+}
 
-/** Reads a secret: what cannot be one is found before any network. An empty one gets the `advice`. */
+/** Only configuration that is missing or wrong needs a person. Whatever else stops a vault may pass. */
+const reasonOfFailure = (
+  option: string,
+  error: unknown
+): TokenError.ConfigurationInvalid | TokenError.CredentialUnavailable =>
+  error instanceof TokenError.ConfigurationInvalid
+    ? error
+    : error instanceof Config.ConfigError
+      ? wrongVariable(option, error)
+      : new TokenError.CredentialUnavailable({ credential: option, failure: nameOf(error) })
+
+/** Runs the effect that reads a secret. */
+export const runSource = <A>(
+  option: string,
+  source: Config.Config<A> | Effect.Effect<A, unknown>
+): Effect.Effect<A, TokenError.ConfigurationInvalid | TokenError.CredentialUnavailable> =>
+  Config.isConfig(source)
+    ? readConfig(option, source)
+    : Effect.mapError(source, (error) => reasonOfFailure(option, error))
+
+/**
+ * Reads a secret: what cannot be one is found before any network. An empty one gets the `advice`. Fails with
+ * `ConfigurationInvalid` for that, and for a `ConfigError`; with `CredentialUnavailable` for any other failure.
+ */
 export const readSecret = (
   option: string,
   source: SecretSource,
   forbidden: RegExp,
   advice = ""
-): Effect.Effect<string, TokenError.ConfigurationInvalid> =>
+): Effect.Effect<string, TokenError.ConfigurationInvalid | TokenError.CredentialUnavailable> =>
   Effect.flatMap(
-    Redacted.isRedacted(source)
-      ? Effect.succeed(source)
-      : Config.isConfig(source)
-        ? readConfig(option, source)
-        : Effect.mapError(source, (error) =>
-            isConfigurationInvalid(error)
-              ? error
-              : invalid(option, "the effect that reads it failed. Check what it reads")
-          ),
-    (redacted) => {
+    Redacted.isRedacted(source) ? Effect.succeed(source) : runSource(option, source),
+    (redacted): Effect.Effect<string, TokenError.ConfigurationInvalid> => {
       const secret = Redacted.value(redacted)
       const problem =
         secret.trim() === ""

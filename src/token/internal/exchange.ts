@@ -31,7 +31,8 @@ export interface Attempt {
 }
 
 /** Nothing left this machine: a refresh token in the request is still good. */
-const neverSent = (reason: TokenError.RenewalReason) => reason._tag === "ProviderUnavailable" && !reason.sent
+const neverSent = (reason: TokenError.RenewalReason) =>
+  reason._tag === "CredentialUnavailable" || (reason._tag === "ProviderUnavailable" && !reason.sent)
 
 /** The platform answered that it cannot answer, or nobody of this account: a login at once would not help. */
 const overloaded = (reason: TokenError.RenewalReason) =>
