@@ -107,9 +107,11 @@ const reasonOf = (
 const statuses = [400, 401, 403, 404, 405, 413, 418, 451, 499]
 
 /** Responses are read in turns of the event loop. */
-const turns = Effect.promise(async () => {
-  for (let turn = 0; turn < 5; turn++) await setImmediate()
-})
+const turns = Effect.replicateEffect(
+  Effect.promise(() => setImmediate()),
+  5,
+  { discard: true }
+)
 
 /** Lets time pass for a program whose responses come from memory. */
 const pass = (duration: Duration.Input, steps: number) =>
