@@ -84,7 +84,7 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
   ],
   "device.ts": [
     "Go to <origin>/auth/realms/platform/device and enter <code>",
-    "signed in at <origin>/auth/realms/platform",
+    "signed in: { scope: 'openid profile email' }",
     "signed out"
   ],
   "fetch.ts": [videos],
@@ -104,7 +104,7 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
   ],
   "promises.ts": [
     videos,
-    "NotFound: DELETE /videos/vi0: 404: The requested resource was not found (videoId). Check the id, the path and the environment.",
+    "NotFound: DELETE /videos/vi0: 404: The requested resource was not found. (videoId)",
     "closed"
   ],
   "proxy.ts": [videos, "tunnels: 2"],
@@ -123,7 +123,7 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
     "Marketing: Marketing.mp4",
     "Training: Training.mp4",
     "Sales: Sales.mp4",
-    "the user can't access VideoManager 999. Available: 101, 102, 103",
+    "the user has no VideoManager 999; available: 101, 102, 103",
     "1 login, 3 refreshes, 0 refresh tokens sent twice",
     "0 requests with the token of another VideoManager"
   ]

@@ -59,7 +59,7 @@ import type { TokenEncryption } from "./TokenEncryption.ts"
 import * as TokenStore from "../token/TokenStore.ts"
 
 /**
- * Options of the store: where the files are, and when a process may take over from another.
+ * Where the files are, and who may take over from whom.
  *
  * @category options
  * @since 0.1.0
@@ -341,7 +341,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
 
 /**
  * Provides a store whose credentials are files. A directory that cannot be used is a store that is down: each process
- * then logs in on its own.
+ * then logs in for itself.
  *
  * @category layers
  * @since 0.1.0

@@ -61,8 +61,8 @@ export interface Options<E = never> {
    */
   readonly lease?: Duration.Input | undefined
   /**
-   * Whether a process that waits for another's renewal subscribes to the renewals of this prefix. It opens a second connection
-   * when it first waits. Without a subscription, it asks four times a second.
+   * Wait for another's renewal by a subscription, a second connection, which is opened when there is first something to
+   * wait for and is told of every renewal of this prefix. Without it a process that waits asks four times a second.
    * @default false
    */
   readonly subscribe?: boolean | undefined
@@ -202,7 +202,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
 })
 
 /**
- * Provides a store in Redis. A server that is down is a store that is down: each process then logs in on its own. To
+ * Provides a store in Redis. A server that is down is a store that is down: each process then logs in for itself. To
  * start while it is down, provide the `Redis` by {@link layerLazy}.
  *
  * @category layers

@@ -59,8 +59,8 @@ export interface Options<E = never> {
   /** Changes are announced on this channel of PostgreSQL (`NOTIFY`), for the `notifications` of others. */
   readonly channel?: string | undefined
   /**
-   * The identities whose credentials change, so that a process that waits for another's renewal wakes up. It runs when
-   * a process first waits. Without it such a process asks four times a second.
+   * The identities whose credentials change, so that a process which waits for another's renewal is told. It is run when
+   * there is first something to wait for. Without it such a process asks four times a second.
    *
    * **Example** (Listening on a channel, which holds a connection)
    *
@@ -280,7 +280,7 @@ const toTaken = ({ fence, generation, now, orphaned, record, retry_after, tag }:
 
 /**
  * Provides a store in PostgreSQL. A database that is down is a store that is down, also at the start: each process then
- * logs in on its own.
+ * logs in for itself.
  *
  * @category layers
  * @since 0.1.0

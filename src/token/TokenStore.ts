@@ -86,7 +86,7 @@ export interface Renewal<E> {
   readonly seen: number
   /** How long the lease is held at most, in milliseconds: longer than the worst attempt. */
   readonly ttl: number
-  /** Whether this process may log in on its own while the store does not respond. */
+  /** Whether a store that does not answer may be done without, by a login of this process' own. */
   readonly canLogIn: boolean
   readonly exchange: (lease: Lease) => Effect.Effect<AccessToken, E>
 }
@@ -123,8 +123,8 @@ export class TokenStore extends Context.Service<
 >()("effect-video-auth/TokenStore") {}
 
 /**
- * A lease that this process holds. Before it sends the refresh token, it sets `spent`: then no process sends that token again,
- * even if this one dies.
+ * A lease in hand. Whoever sends its refresh token says so first, by setting `spent`: then nobody sends it again, even if
+ * this process dies.
  *
  * @category models
  * @since 0.1.0
@@ -144,8 +144,8 @@ const pollInterval = 250
  * One renewal through a store: take the lease, adopt what is newer, else exchange, commit and give the lease back.
  *
  * It is one attempt: retries, cool-downs and the exchange's timeout are the caller's, and `ttl` must outlive the worst
- * attempt. Waiting and `exchange` can be interrupted; the store's own calls, which are short, and a response that has
- * arrived are finished first. Where the store fails to commit, the token is returned all the same, as `isPrivate`.
+ * attempt. Waiting and `exchange` can be interrupted; the store's own calls, which are short, and an answer in hand are
+ * finished first. Where the store fails to commit, the token is returned all the same, as `isPrivate`.
  *
  * @category combinators
  * @since 0.1.0

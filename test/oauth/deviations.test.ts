@@ -188,20 +188,6 @@ describe("an error code is read whatever the status", () => {
     })
   )
 
-  it.effect("Twitch wants its own parameters with polls too", () =>
-    Effect.gen(function* () {
-      const server = deviceServer(authorization, [() => json(200, { ...Server.answer, scope: ["user:read:email"] })])
-      const { service } = yield* device(server, { parameters: { scopes: "user:read:email" } })
-      const fiber = yield* Effect.forkChild(service.signIn)
-      yield* TestClock.adjust("5 seconds")
-      yield* Fiber.join(fiber)
-      for (const path of ["/device", "/token"]) {
-        const [request] = yield* server.forms(path)
-        assert.strictEqual(request!.form.get("scopes"), "user:read:email")
-      }
-    })
-  )
-
   it.effect("Google answers polls with 428 and authorization_pending", () =>
     Effect.gen(function* () {
       const server = deviceServer(authorization, [

@@ -28,9 +28,8 @@ const scopeIn = (scope: unknown): string | undefined =>
   typeof scope === "string" ? scope : Array.isArray(scope) ? scope.filter(Predicate.isString).join(" ") : undefined
 
 /**
- * Decodes a token response of any grant. It tolerates what servers were seen to send: the lifetime of the refresh token as
- * `refresh_expires_in` (Keycloak) or `refresh_token_expires_in` (GitHub, Google), a list of scopes (Twitch), no lifetime at all
- * (Vimeo, GitHub), and the token type `BearerToken` (Apigee).
+ * Decodes a token response of any grant. It tolerates what servers were seen to send: `refresh_expires_in` (Keycloak), a list
+ * of scopes (Twitch), a missing lifetime (Vimeo, GitHub), and the token type `BearerToken` (Apigee).
  */
 export const decodeToken =
   ({ lifetime }: Pick<RequestedGrant, "lifetime">) =>
@@ -45,7 +44,7 @@ export const decodeToken =
           expires_in: Duration.toSeconds(Duration.fromInputUnsafe(lifetime))
         })
     }
-    const refreshLifetime = members["refresh_expires_in"] ?? members["refresh_token_expires_in"]
+    const { refresh_expires_in: refreshLifetime } = members
     const scope = scopeIn(members["scope"])
     const refreshSeconds = /^(number|string)$/.test(typeof refreshLifetime) ? Number(refreshLifetime) : 0
     return Effect.map(AccessToken.decodeResponse(Predicate.isObject(body) ? response : body), (token) => ({
