@@ -46,6 +46,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "long",
+          testTimeout: 3_600_000,
           include: [longTests, ...sizedTests],
           env: { TEST_SEED: process.env["TEST_SEED"] ?? freshSeed(), TEST_SCALE: process.env["TEST_SCALE"] ?? "20" }
         }

@@ -2,58 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import * as MovingImageSandbox from "effect-video-auth/testing/MovingImageSandbox"
-import { spawn } from "node:child_process"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { redis } from "./support/servers.ts"
+import { assertDiscreet, run } from "./support/examples.ts"
 
 const root = join(import.meta.dirname, "..")
-
-interface Ending {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-// Most of the time of each is compiling Effect, the same for all.
-const cache = { NODE_COMPILE_CACHE: join(root, "node_modules", ".cache", "examples") }
-
-/** Runs a file of the examples as a reader would, with no variables of this process. */
-const run = (file: string, env: Readonly<Record<string, string>> = {}, args: ReadonlyArray<string> = []) =>
-  new Promise<Ending>((resolve, reject) => {
-    const child = spawn(process.execPath, ["--conditions=@effect-video-auth/source", join("examples", file), ...args], {
-      cwd: root,
-      env: { ...cache, ...env },
-      stdio: ["ignore", "pipe", "pipe"]
-    })
-    let [stdout, stderr] = ["", ""]
-    child.stdout.on("data", (chunk) => (stdout += chunk))
-    child.stderr.on("data", (chunk) => (stderr += chunk))
-    child.on("error", reject)
-    child.on("close", (code) => resolve({ code, stdout, stderr }))
-  })
-
-const secrets = [
-  "eyJ",
-  "def50200",
-  "Bearer ",
-  "Basic ",
-  "PRIVATE KEY",
-  "your_api_key",
-  "your_next_api_key",
-  "your_client_secret",
-  "your_username",
-  "your_password",
-  "access-",
-  "refresh-"
-]
-
-const assertDiscreet = ({ stderr, stdout }: Ending) => {
-  const text = stdout + stderr
-  for (const secret of secrets) assert.notInclude(text, secret)
-  assert.notMatch(text, /\bto[0-9a-f]{22}\b/, "an upload token")
-  assert.notMatch(text, /^\s+at /m, "a stack trace")
-}
 
 const videos = "videos: [ 'Trailer', 'Interview', 'Credits' ]"
 
@@ -136,33 +89,6 @@ const comparable = (stdout: string): string =>
     .replaceAll(/http:\/\/127\.0\.0\.1:\d+/g, "<origin>")
     .replaceAll(/\b[A-Z]{4}-[A-Z]{4}\b/g, "<code>")
 
-const compareFleets = async (through: string, env: Readonly<Record<string, string>>) => {
-  const ending = await run("fleet.ts", env)
-  assert.strictEqual(ending.stderr, "")
-  assert.strictEqual(ending.code, 0)
-  assertDiscreet(ending)
-  assert.include(ending.stdout, `through ${through}`)
-  const row = (title: string) => {
-    const [, sharing, alone] = new RegExp(`^${title} +(\\d+) +(\\d+)$`, "m").exec(ending.stdout) ?? []
-    return { sharing: Number(sharing), alone: Number(alone) }
-  }
-  // One login for eight processes, and one exchange whenever it is time for the next.
-  assert.strictEqual(row("logins").sharing, 1)
-  assert.strictEqual(row("refused").sharing, 0)
-  assert.strictEqual(row("at once, at most").sharing, 1)
-  assert.isAtLeast(row("refreshes").sharing, 1)
-  assert.isAtLeast(row("logins").alone, 9)
-  assert.isAtLeast(row("refused").alone, 1)
-  return { throttled: row("429") }
-}
-
-await redis.describe("a fleet through Redis", (url) => {
-  it("counts requests together as well", async () => {
-    const { throttled } = await compareFleets("Redis", { REDIS_URL: url })
-    assert.strictEqual(throttled.sharing, 0)
-  })
-})
-
 describe.concurrent("examples", () => {
   for (const [file, lines] of Object.entries(outputs)) {
     it(`${file} says what it shows`, async () => {
@@ -200,10 +126,6 @@ describe.concurrent("examples", () => {
       assert.deepStrictEqual({ logins, requests }, { logins: 1, requests: 1 })
     }).pipe(Effect.provide(MovingImageSandbox.layer()))
   )
-
-  it("fleet.ts shows what it saves to share a credential through files", async () => {
-    await compareFleets("files", {})
-  })
 
   it("are all run, and all in the README", () => {
     const files = readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"))

@@ -76,8 +76,10 @@ const ApiVideoLive = ApiVideo.layer({
   baseUrl,
   application: { name, version: "1" },
   rateLimits: false,
-  // What fails is to be seen.
-  retry: false
+  // Failures must be seen.
+  retry: false,
+  // The server revokes every token soon.
+  policy: { stormLimit: 1_000 }
 }).pipe(Layer.provide([Network, storeLayer(settings.store), Events]))
 
 const requests = Effect.gen(function* () {
