@@ -72,6 +72,10 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
     "NotFound: /videos/vi0",
     "TokenExpired: InvalidCredentials, no use to try again"
   ],
+  "workload.ts": [
+    "my-service authenticates with the first projected token",
+    "my-service authenticates with the second projected token"
+  ],
   "video-managers.ts": [
     "Marketing: Marketing.mp4",
     "Training: Training.mp4",
