@@ -5,6 +5,7 @@ const codeFlow = "src/oauth/shared/codeFlow.ts"
 const codes = "src/oauth/shared/errorCodes.ts"
 const device = "src/oauth/DeviceAuthorization.ts"
 const grants = "src/oauth/shared/grants.ts"
+const authentication = "src/oauth/shared/clientAuthentication.ts"
 const discovery = "src/oauth/shared/discovery.ts"
 const requests = "src/oauth/shared/requests.ts"
 const signIn = "src/oauth/internal/signIn.ts"
@@ -151,5 +152,98 @@ export const ofOAuth: ReadonlyArray<Mutant> = [
       ]
     ],
     tests: of("discovery")
+  },
+  {
+    breaks: "sign-in",
+    name: "an error with status 200 is a success",
+    file: requests,
+    edits: [
+      ["errorCodeOf(body) === undefined ? undefined : request.refusal(request.operation, 200, body)", "undefined"]
+    ],
+    tests: of("deviations")
+  },
+  {
+    breaks: "sign-in",
+    name: "a device polls as often as the server says, however often that is",
+    file: "src/oauth/internal/deviceAuthorization.ts",
+    edits: [["Math.max(interval, shortestInterval)", "interval"]],
+    tests: of("deviations")
+  },
+  {
+    breaks: "sign-in",
+    name: "a code may be sent to any URL",
+    file: codeFlow,
+    edits: [["yield* named(checkRedirectUri(redirectUri))", ""]],
+    tests: of("deviations")
+  },
+  {
+    breaks: "sign-in",
+    name: "a parameter of the program replaces one of the grant",
+    file: "src/oauth/shared/client.ts",
+    edits: [["yield* checkParameters(options)", ""]],
+    tests: of("deviations")
+  },
+  {
+    breaks: "sign-in",
+    name: "people of any tenant sign in",
+    file: "src/oauth/shared/tenants.ts",
+    edits: [['tenants === "any" ||', "true ||"]],
+    tests: of("deviations")
+  },
+  {
+    breaks: "sign-in",
+    name: "metadata may have the template of another server",
+    file: "src/oauth/shared/tenants.ts",
+    edits: [["if (!issuer.startsWith(before) || !issuer.endsWith(after)) return undefined", ""]],
+    tests: of("deviations")
+  },
+  {
+    breaks: "sign-in",
+    name: "a refresh changes who signed in",
+    file: "src/oauth/shared/idToken.ts",
+    edits: [["after.iss === before.iss && after.sub === before.sub", "true"]],
+    tests: of("claims")
+  },
+  {
+    breaks: "sign-in",
+    name: "a device's ID token is not checked",
+    file: device,
+    edits: [["checkIdToken(client, metadata, body, oauth.processDeviceCodeResponse)", "Effect.undefined"]],
+    tests: of("claims")
+  },
+  {
+    breaks: "sign-in",
+    name: "clients with another key share a token",
+    file: authentication,
+    edits: [["[clientId, keyId, await keyIdentity(privateKey)]", "[clientId, keyId]"]],
+    tests: of("identity")
+  },
+  {
+    breaks: "sign-in",
+    name: "grants with other secrets share a token",
+    file: grants,
+    edits: [["password: JSON.stringify(secrets)", 'password: ""']],
+    tests: of("identity")
+  },
+  {
+    breaks: "sign-in",
+    name: "an assertion says what the metadata say, whatever the option",
+    file: authentication,
+    edits: [['payload["aud"] = audienceOf(authentication, server)', ""]],
+    tests: of("workloads")
+  },
+  {
+    breaks: 6,
+    name: "a server that answers 500 is failing, whatever its code",
+    file: requests,
+    edits: [["if (hasStandardCode(body)) coded = reason", ""]],
+    tests: of("deviations")
+  },
+  {
+    breaks: 9,
+    name: "the server's explanation is kept though nobody asked",
+    file: codes,
+    edits: [["keepsDescription ? descriptionIn(body) : {}", "descriptionIn(body)"]],
+    tests: of("explanations")
   }
 ]
