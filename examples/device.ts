@@ -8,9 +8,10 @@ const program = Effect.gen(function* () {
   const device = yield* DeviceAuthorization.DeviceAuthorization
   // With a durable `TokenStore` beneath, the next start asks nobody.
   yield* device.resume
+  const claims = yield* device.claims
+  // `sub` and its kind name the person; they are not for a log.
+  yield* Console.log("signed in at", Option.match(claims, { onNone: () => "a server", onSome: ({ iss }) => iss }))
   const tokens = yield* TokenService.TokenService
-  const { extra } = yield* tokens.get
-  yield* Console.log("signed in:", extra)
   yield* tokens.invalidate
   yield* Console.log("signed out")
 })

@@ -1,25 +1,28 @@
 /**
- * `npm run docs:check`: every ```ts fence of a Markdown file and of a docstring is type-checked as a module of its own, the
- * way a reader would paste it. One with `expression // => value` is run, and the values compared. Every export has a
- * docstring that says something.
+ * `npm run docs:check`: type-checks every ```ts fence of a Markdown file and of a docstring as a module of its own, the way a
+ * reader would paste it. Runs those with `expression // => value` and compares the values. Checks that every export has a
+ * docstring, that links lead somewhere, and that the prose avoids phrases that are hard to read.
  */
 import { spawnSync } from "node:child_process"
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
 import { commandLine } from "./commandLine.ts"
+import { checkLinks } from "./docs/links.ts"
+import { documents, root } from "./docs/markdown.ts"
+import { checkPhrases } from "./docs/phrases.ts"
 
 commandLine({
   name: "docs:check",
-  about: `Type-checks every ts fence of the documents and docstrings, and runs those with "// =>".
-Ends with 1 if one fails, or if an export has no docstring.`
+  about: `Type-checks every ts fence of the documents and docstrings, and runs those with "// =>". Checks links and wording.
+Ends with 1 if something fails, or if an export has no docstring.`
 })
 
-const root = join(import.meta.dirname, "..")
 const folder = join(root, ".docs-check")
 rmSync(folder, { recursive: true, force: true })
 mkdirSync(folder, { recursive: true })
 
-const sources = globSync("src/**/*.ts", { cwd: root })
+const sources = globSync("src/**/*.ts", { cwd: root }).map((file) => file.replaceAll("\\", "/"))
+const isPublic = (file: string) => !/\/(?:internal|shared|cli)\//.test(file) && basename(file) !== "index.ts"
 const problems: Array<string> = []
 
 const assertion = 'import { deepStrictEqual as expected } from "node:assert"'
@@ -32,7 +35,7 @@ const compared = (lines: ReadonlyArray<string>): string => {
 }
 
 /** Fences by the file they are written to: the line they begin at is in its name. */
-const fences = [...globSync("{*,examples/*,docs/*}.md", { cwd: root }), ...sources].flatMap((file) => {
+const fences = [...documents, ...sources].flatMap((file) => {
   const lines = readFileSync(join(root, file), "utf8").split("\n")
   const found: Array<{ readonly name: string; readonly code: string }> = []
   let open: { readonly line: number; readonly code: Array<string> } | undefined
@@ -75,7 +78,7 @@ if (tsc.status !== 0) problems.push(tsc.stdout.trim() || String(tsc.error))
 
 // A docstring stands directly above each export of a public module.
 for (const file of sources) {
-  if (/internal|shared|cli/.test(file) || basename(file) === "index.ts") continue
+  if (!isPublic(file)) continue
   const lines = readFileSync(join(root, file), "utf8").split("\n")
   if (!lines[0]?.startsWith("/**")) problems.push(`${file}:1: the module has no docstring`)
   for (const [index, line] of lines.entries()) {
@@ -97,8 +100,9 @@ for (const file of sources) {
   }
 }
 
+problems.push(...checkLinks(), ...checkPhrases(sources.filter(isPublic)))
 for (const problem of problems) console.error(problem)
 console.log(
-  `${fences.length} fences, ${run.length} of them run, in ${sources.length + 1} files, ${problems.length} problems`
+  `${fences.length} fences, ${run.length} of them run, in ${documents.length + sources.length} files, ${problems.length} problems`
 )
 process.exit(problems.length === 0 && fences.length > 0 ? 0 : 1)

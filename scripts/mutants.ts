@@ -4,7 +4,7 @@
  * The library itself has to pass first. Then each mutant of `mutants/` is put into a copy of the source, two at a time, and
  * the tests that it names run until their first failure. If they all pass, the model test runs.
  */
-import { spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -52,6 +52,9 @@ interface Outcome {
   readonly output: string
 }
 
+/** The test runs under way. */
+const running = new Set<ChildProcess>()
+
 const test = (directory: string, files: ReadonlyArray<string>): Promise<Outcome> =>
   new Promise((resolve) => {
     let output = ""
@@ -63,6 +66,7 @@ const test = (directory: string, files: ReadonlyArray<string>): Promise<Outcome>
         env: { ...process.env, ...random, NO_COLOR: "1" }
       }
     )
+    running.add(child)
     const clock = setTimeout(() => {
       output += "\nit does not end"
       child.kill("SIGKILL")
@@ -73,6 +77,7 @@ const test = (directory: string, files: ReadonlyArray<string>): Promise<Outcome>
     child.stdout.on("data", hear)
     child.stderr.on("data", hear)
     child.on("close", (code) => {
+      running.delete(child)
       clearTimeout(clock)
       resolve({ passed: code === 0, output })
     })
@@ -151,43 +156,45 @@ for (const { mutant } of chosen) {
   if (missing !== undefined) throw new Error(`mutant "${mutant.name}": its test ${missing} is missing`)
 }
 const directories = [copy(), copy()]
-try {
-  const everything = [...(modelFirst ? [model] : []), ...chosen.flatMap(({ mutant }) => mutant.tests)]
-  const unmutated = isTested ? undefined : await test(directories[0]!, [...new Set(everything)])
-  if (unmutated?.passed === false) {
-    console.error(unmutated.output)
-    console.error("the library fails without any mutant")
-    process.exitCode = 1
-  } else {
-    const verdicts: Array<Verdict> = []
-    const queue = [...chosen]
-    await Promise.all(
-      directories.map(async (directory) => {
-        for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-          const verdict = await judge(directory, next.mutant, next.source)
-          verdicts.push(verdict)
-          console.error(`${verdicts.length}/${chosen.length} ${verdict.mutant.name}: ${verdict.killedBy}`)
-        }
-      })
-    )
-    const rows = verdicts
-      .toSorted((a, b) => mutants.indexOf(a.mutant) - mutants.indexOf(b.mutant))
-      .map(({ how, killedBy, mutant }) => [about(mutant.breaks), mutant.name, killedBy, how])
-    const table = [["breaks", "mutant", "killed by", "after"], ...rows]
-    const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)))
-    for (const row of table)
-      console.log(
-        row
-          .map((cell, column) => cell.padEnd(widths[column]!))
-          .join(" | ")
-          .trimEnd()
-      )
-    const alive = verdicts.filter(({ killedBy }) => killedBy === survived).length
-    console.log(
-      alive === 0 ? `all ${verdicts.length} mutants killed` : `${alive} of ${verdicts.length} mutants survived`
-    )
-    if (alive > 0) process.exitCode = 1
-  }
-} finally {
+/** Leaves nothing behind, also where a signal ends the script. */
+const cleanUp = () => {
+  for (const child of running) child.kill("SIGKILL")
   for (const directory of directories) rmSync(directory, { recursive: true, force: true })
+}
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1))
+process.on("exit", cleanUp)
+
+const everything = [...(modelFirst ? [model] : []), ...chosen.flatMap(({ mutant }) => mutant.tests)]
+const unmutated = isTested ? undefined : await test(directories[0]!, [...new Set(everything)])
+if (unmutated?.passed === false) {
+  console.error(unmutated.output)
+  console.error("the library fails without any mutant")
+  process.exitCode = 1
+} else {
+  const verdicts: Array<Verdict> = []
+  const queue = [...chosen]
+  await Promise.all(
+    directories.map(async (directory) => {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+        const verdict = await judge(directory, next.mutant, next.source)
+        verdicts.push(verdict)
+        console.error(`${verdicts.length}/${chosen.length} ${verdict.mutant.name}: ${verdict.killedBy}`)
+      }
+    })
+  )
+  const rows = verdicts
+    .toSorted((a, b) => mutants.indexOf(a.mutant) - mutants.indexOf(b.mutant))
+    .map(({ how, killedBy, mutant }) => [about(mutant.breaks), mutant.name, killedBy, how])
+  const table = [["breaks", "mutant", "killed by", "after"], ...rows]
+  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)))
+  for (const row of table)
+    console.log(
+      row
+        .map((cell, column) => cell.padEnd(widths[column]!))
+        .join(" | ")
+        .trimEnd()
+    )
+  const alive = verdicts.filter(({ killedBy }) => killedBy === survived).length
+  console.log(alive === 0 ? `all ${verdicts.length} mutants killed` : `${alive} of ${verdicts.length} mutants survived`)
+  if (alive > 0) process.exitCode = 1
 }

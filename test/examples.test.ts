@@ -37,7 +37,7 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
   ],
   "device.ts": [
     "Go to <origin>/auth/realms/platform/device and enter <code>",
-    "signed in: { scope: 'openid profile email' }",
+    "signed in at <origin>/auth/realms/platform",
     "signed out"
   ],
   "fetch.ts": [videos],
@@ -57,7 +57,7 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
   ],
   "promises.ts": [
     videos,
-    "NotFound: DELETE /videos/vi0: 404: The requested resource was not found. (videoId)",
+    "NotFound: DELETE /videos/vi0: 404: The requested resource was not found (videoId). Check the id, the path and the environment.",
     "closed"
   ],
   "proxy.ts": [videos, "tunnels: 2"],
@@ -80,7 +80,7 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
     "Marketing: Marketing.mp4",
     "Training: Training.mp4",
     "Sales: Sales.mp4",
-    "the user has no VideoManager 999; available: 101, 102, 103",
+    "the user can't access VideoManager 999. Available: 101, 102, 103",
     "1 login, 3 refreshes, 0 refresh tokens sent twice",
     "0 requests with the token of another VideoManager"
   ]

@@ -335,7 +335,9 @@ const others: Readonly<Record<string, Scenario>> = {
       const fails = (operation: string) => () => Effect.fail(new TokenError.StoreUnavailable({ operation }))
       const store = yield* TokenStore.makeMemory
       const stores: ReadonlyArray<TokenStore.Backend> = [
-        { ...store, acquire: fails("acquire") },
+        { ...store, read: fails("read") },
+        { ...store, claim: fails("claim") },
+        { ...store, sending: fails("sending") },
         { ...store, commit: fails("commit") },
         { ...store, release: fails("release") },
         { ...store, clear: fails("clear") }

@@ -159,7 +159,8 @@ const pollOnce = (client: Client, deviceCode: string) =>
         compose: (metadata, authentication, options) =>
           oauth.deviceCodeGrantRequest(metadata, client.registration, authentication, deviceCode, {
             ...options,
-            additionalParameters: withResources(client.options)
+            // Twitch wants its own parameters again, and other servers ignore what they do not know (RFC 6749 §3.2).
+            additionalParameters: withResources(client.options, client.options.parameters)
           }),
         refusal: refusalFor(client),
         claims: (body, metadata) => checkIdToken(client, metadata, body, oauth.processDeviceCodeResponse)

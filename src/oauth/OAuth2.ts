@@ -33,18 +33,21 @@
  *
  * @since 0.1.0
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import type * as PlatformError from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
+import type * as Schema from "effect/Schema"
 import { logIn } from "../platform/shared/layers.ts"
 import type { SecretSource } from "../platform/shared/server.ts"
 import { withProvider } from "../token/shared/failures.ts"
 import type * as TokenError from "../token/TokenError.ts"
 import * as TokenService from "../token/TokenService.ts"
 import * as SignIn from "./internal/signIn.ts"
+import * as Authentication from "./shared/clientAuthentication.ts"
 import { makeClient } from "./shared/client.ts"
 import * as Grants from "./shared/grants.ts"
 import type {
@@ -73,7 +76,7 @@ export type {
 }
 
 /**
- * Requests tokens by client credentials (RFC 6749 §4.4): the client acts for itself. Each renewal is a login.
+ * Requests tokens by client credentials (RFC 6749 §4.4): the client acts on its own behalf. Each renewal is a login.
  *
  * Like all grants, it fails by the server's `error` code, whatever the HTTP status, because servers disagree on the status:
  * with `InvalidCredentials` for `invalid_client`, with `ProviderRejected` and the code for `invalid_scope` and the like. It fails
@@ -230,19 +233,23 @@ export const tokenExchange = (
  * **Example** (A Google service account)
  *
  * ```ts
- * import type { Effect, Redacted } from "effect"
  * import { OAuth2 } from "effect-video-auth"
  *
- * // Signs `{ iss, scope, aud: "https://oauth2.googleapis.com/token", iat, exp }` with the account's key.
- * declare const signAssertion: Effect.Effect<Redacted.Redacted>
- *
- * export const google = OAuth2.jwtBearer({
- *   issuer: "https://accounts.google.com",
- *   clientId: "my-service@my-project.iam.gserviceaccount.com",
- *   authentication: { method: "anonymous" },
- *   assertion: signAssertion,
- *   session: "my-service"
- * })
+ * export const google = (privateKey: CryptoKey, account: string) =>
+ *   OAuth2.jwtBearer({
+ *     issuer: "https://accounts.google.com",
+ *     clientId: account,
+ *     authentication: { method: "anonymous" },
+ *     assertion: OAuth2.signAssertion({
+ *       privateKey,
+ *       claims: {
+ *         iss: account,
+ *         scope: "https://www.googleapis.com/auth/youtube.readonly",
+ *         aud: "https://oauth2.googleapis.com/token"
+ *       }
+ *     }),
+ *     session: account
+ *   })
  * ```
  *
  * @category constructors
@@ -255,6 +262,31 @@ export const jwtBearer = (
   }
 ): Effect.Effect<Provider, TokenError.TokenError, HttpClient.HttpClient> =>
   grantWith(options, "urn:ietf:params:oauth:grant-type:jwt-bearer", { assertion: options.assertion })
+
+/**
+ * Signs an assertion for {@link jwtBearer}. As an option it is run for each login, so that each assertion is new and short-lived.
+ *
+ * It adds `iat`, `exp` and a random `jti` to the claims, and `alg` to the header. Fails with `ConfigurationInvalid` if the key
+ * cannot sign.
+ *
+ * @category secrets
+ * @since 0.1.0
+ */
+export const signAssertion = (
+  options: Pick<Extract<ClientAuthentication, { method: "private_key_jwt" }>, "privateKey" | "keyId" | "header"> & {
+    /** The claims, such as `iss`, `sub`, `aud` and `scope`. */
+    readonly claims: Readonly<Record<string, Schema.Json>>
+    /** How long the assertion is valid. @default 5 minutes */
+    readonly lifetime?: Duration.Input | undefined
+  }
+): Effect.Effect<Redacted.Redacted, TokenError.RenewalReason> =>
+  Effect.map(
+    Authentication.signAssertion(options, {
+      claims: options.claims,
+      lifetime: Math.floor(Duration.toSeconds(Duration.fromInputUnsafe(options.lifetime ?? "5 minutes")))
+    }),
+    (assertion) => Redacted.make(assertion, { label: "assertion" })
+  )
 
 /**
  * Reads a secret from a file, without the white space around it. Used as an option, it is read again for each request, so

@@ -23,39 +23,36 @@
  *
  * @since 0.1.0
  */
-// How it works. Each identity has a directory of its own, whose files `1`, `2`, `3`, … are the states that it went
-// through; the highest number is its state now. A state is written to a file aside, made durable, and linked to the next
-// number. Of two processes that change the same state, one links first: the other finds the number taken, and decides
-// again on what it finds then. So every change is a compare-and-swap, and there is no lock that somebody could die
-// holding. A lease is part of a state. Its fence is the number of the state that gave it, and it lasts while that is the
-// highest one: a takeover, a commit and a sign-out are the next number, which exists once.
+// How it works. Each identity has a directory, whose files `1`, `2`, `3`, … are the rows that it went through; the highest
+// number is the current one. A new row is written to a file aside, made durable, and linked to the next number. If two
+// processes change the same row, one of them links first. The other one finds the number taken, and decides again on the new
+// row. So every change is a compare-and-swap, and nobody can die holding a lock.
 //
-// States that were followed are emptied at once, since they hold a credential, and removed when they are `kept` behind.
-// That leaves one way to go wrong: a process that is stopped after it looked, for as long as it takes others to get
-// further ahead than that, finds its next number free again. It can tell, as it looks once more after linking: then there
-// are higher numbers, and the latest state does not have its change among the `recent` ones. What it linked counts for
-// nobody, since it never was the highest number, and it starts anew. Likewise a listing that is taken while files come and
-// go would have to miss `kept` of them.
+// Earlier rows are emptied at once, because they hold a credential, and removed when they are `kept` behind. That leaves one
+// way to go wrong: a process that was stopped after it had read, for so long that others got further ahead than that, finds
+// its next number free again. It notices, because it looks once more after linking: then there are higher numbers, and the
+// current row doesn't have its change among the `recent` ones. Nobody used the row that it linked, because it never had the
+// highest number, so the process starts over. In the same way, a listing that is taken while files come and go would have to
+// miss `kept` of them.
 //
-// A holder writes to its state's file now and then, the byte that is there already, and its time of change says that the
-// holder lives. All times are the file system's: one is that of a file just written, `clock`.
+// All times are those of the file system: the time at which the file `clock` was just written.
 import * as Data from "effect/Data"
 import * as Digest from "effect/crypto/Digest"
 import * as SecureRandom from "effect/crypto/SecureRandom"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Hex from "effect/encoding/Hex"
-import * as FiberMap from "effect/FiberMap"
 import * as FileSystem from "effect/FileSystem"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as StoreBackend from "./internal/storeBackend.ts"
 import type { TokenEncryption } from "./TokenEncryption.ts"
+import * as StoreRow from "../token/shared/storeRow.ts"
+import type { ConfigurationInvalid } from "../token/TokenError.ts"
 import * as TokenStore from "../token/TokenStore.ts"
 
 /**
@@ -70,11 +67,15 @@ export interface Options<E = never> {
   /** `TokenEncryption.config("TOKEN_STORE_KEYS")`, `TokenEncryption.make({ keys })` or `TokenEncryption.plainText`. */
   readonly encryption: Effect.Effect<TokenEncryption, E>
   /**
-   * A holder that lives says so three times in this time; one that has not for as long is taken for dead. So this is how
-   * long the others wait for one that was killed, and how long a process may be too busy to say so.
-   * @default "10 seconds"
+   * How long the other processes wait for a holder that shows no sign of life.
+   * @default "6 seconds"
    */
   readonly lease?: Duration.Input | undefined
+  /**
+   * How often a holder shows that it is alive. At most half of the lease.
+   * @default a third of the lease
+   */
+  readonly beat?: Duration.Input | undefined
   /** The number of this process, for the others' `isAlive`: `process.pid` on Node. */
   readonly pid?: number | undefined
   /**
@@ -100,43 +101,44 @@ export interface Options<E = never> {
   readonly isAlive?: ((pid: number) => Effect.Effect<boolean>) | undefined
 }
 
-const State = Schema.Struct({
-  generation: Schema.Int,
-  record: Schema.optional(Schema.String),
-  spent: Schema.Boolean,
-  lease: Schema.optional(
-    Schema.Struct({
-      owner: Schema.String,
-      /** File system time at which it ends in any case. */
-      until: Schema.Finite,
-      /** How long it lasts without a sign of life, in milliseconds. */
-      lapse: Schema.Finite,
-      pid: Schema.optional(Schema.Int)
-    })
-  ),
-  /** Names of the latest changes, this one first. */
-  recent: Schema.Array(Schema.String)
-})
-type State = typeof State.Type
+/** A row as JSON. */
+const Stored = Schema.fromJsonString(
+  Schema.Struct({
+    revision: Schema.Int,
+    epoch: Schema.Int,
+    version: Schema.Int,
+    loginVersion: Schema.Int,
+    record: Schema.optional(Schema.String),
+    committedBy: Schema.optional(Schema.String),
+    sent: Schema.optional(Schema.Struct({ attempt: Schema.String, at: Schema.Finite })),
+    lease: Schema.optional(
+      Schema.Struct({
+        attempt: Schema.String,
+        beat: Schema.Int,
+        at: Schema.Finite,
+        sending: Schema.optional(Schema.Literals(["login", "refresh"])),
+        pid: Schema.optional(Schema.Int)
+      })
+    ),
+    /** Names of the latest changes, this one first. */
+    recent: Schema.Array(Schema.String)
+  })
+)
+const encodeStored = Schema.encodeEffect(Stored)
+const decodeStored = Schema.decodeUnknownOption(Stored)
 
-const StateJson = Schema.fromJsonString(State)
-const encodeState = Schema.encodeEffect(StateJson)
-const decodeState = Schema.decodeUnknownOption(StateJson)
-
-/** So many states that were followed stay as empty files. */
+/** So many earlier rows stay, as empty files. */
 const kept = 16
 
-/** What nobody has written to for this many milliseconds was left behind by a process that died. */
+/** A file aside that is older than this many milliseconds was left behind by a process that died. */
 const abandonedAfter = 60_000
 
-/** The state of an identity, and its number. */
+/** The current row of an identity, and its number. */
 interface Head {
   readonly number: number
-  readonly state: State
+  readonly row: TokenStore.Row<string>
+  readonly recent: ReadonlyArray<string>
 }
-
-/** What a change comes to: a new state, or none. */
-type Change = Omit<State, "recent"> | undefined
 
 /** The file system did not say when a file was written. */
 class NoTime extends Data.TaggedError("NoTime") {}
@@ -147,20 +149,18 @@ const isReason =
     error._tag === "PlatformError" && error.reason._tag === tag
 
 /**
- * The backend of {@link layer}. It needs a scope: a lease is kept alive in it.
+ * The backend of {@link layer}.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
   options: Options<E>
-): Effect.fn.Return<TokenStore.Backend, E, FileSystem.FileSystem | Path.Path | Scope.Scope> {
+): Effect.fn.Return<TokenStore.Backend, E, FileSystem.FileSystem | Path.Path> {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const { digestHex } = yield* Effect.provide(Digest.Digest, Digest.layerWebCrypto)
   const { randomBytes } = yield* Effect.provide(SecureRandom.SecureRandom, SecureRandom.layerWebCrypto)
-  const lapse = Duration.toMillis(Duration.fromInputUnsafe(options.lease ?? "10 seconds"))
-  const signsOfLife = yield* FiberMap.make<string>()
 
   const modifiedAt = (file: string) =>
     Effect.flatMap(fs.stat(file), ({ mtime }) =>
@@ -171,10 +171,10 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
   const clock = path.join(options.directory, "clock")
   const now = Effect.andThen(fs.writeFileString(clock, "0", { mode: 0o600 }), modifiedAt(clock))
 
-  /** An identity's directory. File systems differ in which characters and how many a name can have. */
+  /** The directory of an identity. File systems limit the characters and the length of a name. */
   const placeOf = (identity: string) =>
     Effect.map(digestHex(Digest.sha256, new TextEncoder().encode(identity)), (hash) =>
-      path.join(options.directory, hash)
+      path.join(options.directory, `v2-${hash}`)
     )
 
   const numbersIn = (place: string) =>
@@ -183,23 +183,35 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
       Effect.catchIf(isReason("NotFound"), () => Effect.succeed([]))
     )
 
+  /** Rows that were reported as damaged. */
+  const damaged = new Set<string>()
+
   const headOf = Effect.fnUntraced(function* (place: string): Effect.fn.Return<Head, PlatformError> {
     let previous = 0
     while (true) {
       const number = Math.max(0, ...(yield* numbersIn(place)))
-      if (number === 0) return { number, state: { generation: 0, spent: false, recent: [] } }
+      if (number === 0) return { number, row: StoreRow.emptyRow, recent: [] }
       const content = yield* Effect.catchIf(
         fs.readFileString(path.join(place, `${number}`)),
         isReason("NotFound"),
         () => Effect.succeed("")
       )
-      const state = decodeState(content)
-      if (Option.isSome(state)) return { number, state: state.value }
-      // It was followed and emptied meanwhile, or it is damaged and still the latest.
+      const stored = Option.getOrUndefined(decodeStored(content))
+      if (stored !== undefined) {
+        const { recent, ...row } = stored
+        return {
+          number,
+          row: { ...StoreRow.emptyRow, ...row, lease: row.lease && { sending: undefined, ...row.lease } },
+          recent
+        }
+      }
+      // Either it was followed and emptied meanwhile, or it is damaged and still the current one.
       if (number === previous) {
-        yield* Effect.logWarning(`${path.join(place, `${number}`)} is damaged and done without`)
-        // Each generation took two states at least: the number is no lower than that which is lost.
-        return { number, state: { generation: number, spent: true, recent: [] } }
+        const file = path.join(place, `${number}`)
+        if (!damaged.has(file)) yield* Effect.logWarning(`${file} is damaged. Continuing without it.`)
+        damaged.add(file)
+        // Every version took several writes, so the number is higher than any version that was lost.
+        return { number, row: { ...StoreRow.emptyRow, revision: number, version: number }, recent: [] }
       }
       previous = number
     }
@@ -212,10 +224,10 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
         Effect.andThen(handle.writeAll(new TextEncoder().encode(content)), handle.sync)
       )
     )
-  /** The same for the names in a directory, where a platform can do that. */
+  /** Does the same for the names in a directory, on platforms that can. */
   const settle = (place: string) => Effect.exit(Effect.scoped(Effect.flatMap(fs.open(place), (handle) => handle.sync)))
 
-  /** Empties the states before `number`, removes those that are far behind, and what processes that died left. */
+  /** Empties the rows before `number`, and removes those far behind and the files that dead processes left aside. */
   const tidy = Effect.fnUntraced(function* (place: string, number: number) {
     for (const name of yield* fs.readDirectory(place)) {
       const file = path.join(place, name)
@@ -226,23 +238,24 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
     }
   }, Effect.exit)
 
-  /** Changes the state of an identity, unless there is nothing to change; gives the state before and the new number. */
-  const change = Effect.fnUntraced(function* <C extends Change, E>(
+  /** Writes a row unless the change is refused or needs no write. Returns whether it was granted. */
+  const change = Effect.fnUntraced(function* (
     identity: string,
-    decide: (head: Head) => Effect.Effect<C, E>
+    decide: (row: TokenStore.Row<string>, time: number) => StoreRow.Written<string>
   ) {
+    yield* fs.makeDirectory(options.directory, { recursive: true, mode: 0o700 })
     const place = yield* placeOf(identity)
     while (true) {
       const head = yield* headOf(place)
-      const next = yield* decide(head)
+      const { granted, row } = decide(head.row, yield* now)
+      if (row === head.row) return granted
       const number = head.number + 1
       const file = path.join(place, `${number}`)
-      if (next === undefined) return { head, next, file }
       const name = Hex.encode(yield* randomBytes(8))
-      const state = { ...next, recent: [name, ...head.state.recent].slice(0, kept) }
       const aside = path.join(place, `new-${name}`)
       yield* fs.makeDirectory(place, { recursive: true, mode: 0o700 })
-      const linked = yield* write(aside, yield* encodeState(state)).pipe(
+      const content = yield* encodeStored({ ...row, recent: [name, ...head.recent].slice(0, kept) })
+      const linked = yield* write(aside, content).pipe(
         Effect.andThen(fs.link(aside, file)),
         Effect.as(true),
         Effect.catchIf(isReason("AlreadyExists"), () => Effect.succeed(false)),
@@ -250,88 +263,32 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
       )
       if (!linked) continue
       const latest = Math.max(...(yield* numbersIn(place)))
-      if (latest > number && !(yield* headOf(place)).state.recent.includes(name)) {
+      if (latest > number && !(yield* headOf(place)).recent.includes(name)) {
         yield* fs.remove(file, { force: true })
         continue
       }
       yield* settle(place)
       yield* tidy(place, latest)
-      return { head, next, file }
+      return granted
     }
   })
 
-  /** Says now and then that the holder of a lease lives, by writing to a state the byte that it begins with. */
-  const liveOn = (file: string, ttl: number) => {
-    const beat = Effect.scoped(
-      Effect.flatMap(fs.open(file, { flag: "r+" }), (handle) => handle.writeAll(new TextEncoder().encode("{")))
-    )
-    return Effect.exit(beat).pipe(Effect.delay(lapse / 3), Effect.forever, Effect.timeoutOption(ttl))
-  }
-
-  const holds = ({ number, state }: Head, { fence, owner }: StoreBackend.Holder) =>
-    number === fence && state.lease?.owner === owner
-
-  const key = (identity: string, { fence }: Pick<StoreBackend.Holder, "fence">) => `${fence} ${identity}`
-
-  /** Changes the state that gave a lease. Whether that succeeds or not, its holder is done, and lives for it no more. */
-  const leave = (identity: string, holder: StoreBackend.Holder, next: (state: State) => Change) =>
-    Effect.ensuring(
-      change(identity, (head) => Effect.succeed(holds(head, holder) ? next(head.state) : undefined)),
-      FiberMap.remove(signsOfLife, key(identity, holder))
-    )
-
   const statements: StoreBackend.Statements = {
-    acquire: Effect.fnUntraced(function* (identity, { owner, seen, ttl }) {
+    read: Effect.fnUntraced(function* (identity) {
       yield* fs.makeDirectory(options.directory, { recursive: true, mode: 0o700 })
-      const place = yield* placeOf(identity)
-      let time = 0
-      let remaining = 0
-      const { file, head, next } = yield* change(
-        identity,
-        Effect.fnUntraced(function* ({ number, state }) {
-          time = yield* now
-          const { generation, lease, record, spent } = state
-          if (record !== undefined && generation > seen) return undefined
-          if (lease !== undefined) {
-            const file = path.join(place, `${number}`)
-            // Gone: a later state took its place, which the next look will find.
-            const alive = yield* Effect.catchIf(modifiedAt(file), isReason("NotFound"), () => Effect.succeed(time))
-            // A sign of life from the future is one from before the clock was set back.
-            remaining = Math.min(lease.until - time, lease.lapse - Math.abs(time - alive))
-            const { pid } = lease
-            const isDead = pid !== undefined && options.isAlive !== undefined && !(yield* options.isAlive(pid))
-            if (remaining > 0 && !isDead) return undefined
-          }
-          return {
-            generation,
-            record,
-            spent: spent || lease !== undefined,
-            lease: { owner, until: time + ttl, lapse, pid: options.pid }
-          }
-        })
-      )
-      const { generation, record } = head.state
-      if (next === undefined) {
-        return record !== undefined && generation > seen
-          ? { _tag: "Newer", now: time, record, generation }
-          : { _tag: "Busy", now: time, retryAfter: remaining }
-      }
-      const fence = head.number + 1
-      yield* FiberMap.run(signsOfLife, key(identity, { fence }), liveOn(file, ttl))
-      return { _tag: "Lease", now: time, record, generation, fence, orphaned: next.spent }
+      const { row } = yield* headOf(yield* placeOf(identity))
+      const time = yield* now
+      const { lease } = row
+      const isDead = lease?.pid !== undefined && options.isAlive !== undefined && !(yield* options.isAlive(lease.pid))
+      return { ...row, lease: lease && { ...lease, isDead }, now: time }
     }),
-    commit: (identity, { generation, record, ...holder }) =>
-      Effect.map(
-        leave(identity, holder, () => ({ generation, record, spent: false })),
-        ({ next }) => next !== undefined
-      ),
-    release: (identity, { spent, ...holder }) =>
-      leave(identity, holder, ({ generation, record }) => ({ generation, record, spent })),
-    clear: Effect.fnUntraced(function* (identity) {
-      yield* change(identity, ({ number, state: { generation } }) =>
-        Effect.succeed(number === 0 ? undefined : { generation, spent: false })
-      )
-    }),
+    claim: (identity, claim) =>
+      change(identity, (row, time) => StoreRow.claim(row, { ...claim, pid: options.pid }, time)),
+    sending: (identity, sending) => change(identity, (row, time) => StoreRow.sending(row, sending, time)),
+    beat: (identity, attempt) => change(identity, (row, time) => StoreRow.beat(row, attempt, time)),
+    commit: (identity, commit) => change(identity, (row) => StoreRow.commit(row, commit)),
+    release: (identity, { attempt, unused }) => change(identity, (row) => StoreRow.release(row, attempt, unused)),
+    clear: (identity, epoch) => change(identity, (row) => StoreRow.clear(row, epoch)),
     changed: Effect.fnUntraced(function* (identity) {
       yield* Stream.runDrain(Stream.take(fs.watch(yield* placeOf(identity)), 1))
     })
@@ -340,12 +297,12 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
 })
 
 /**
- * Provides a store whose credentials are files. A directory that cannot be used is a store that is down: each process
- * then logs in for itself.
+ * Provides a store whose credentials are files. While the directory cannot be used, each process makes exchanges of its own.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layer = <E = never>(
   options: Options<E>
-): Layer.Layer<TokenStore.TokenStore, E, FileSystem.FileSystem | Path.Path> => TokenStore.layer(make(options))
+): Layer.Layer<TokenStore.TokenStore, E | ConfigurationInvalid, FileSystem.FileSystem | Path.Path> =>
+  TokenStore.layer(make(options), options)

@@ -1,9 +1,11 @@
 /**
- * A token store in PostgreSQL, on Effect's `SqlClient`, for a program that has a database already.
+ * A token store in PostgreSQL, on Effect's `SqlClient`, for a program that already has a database.
  *
- * Everything about an identity is one row, which each operation reads and changes by one statement, on the database's
- * clock. No transaction and no connection is held while a platform is asked. {@link migration} makes the table; the store
- * itself never does.
+ * Everything about an identity is one row. Each operation is one statement, on the database's clock. No transaction and no
+ * connection is held during an exchange, and a process that waits for another one only reads. {@link migration} creates the
+ * table; the store itself never does.
+ *
+ * A role with few rights needs `usage` on the schema and `select, insert, update` on the table.
  *
  * **Example** (A credential beside the program's own data)
  *
@@ -34,6 +36,8 @@ import type { SqlError } from "effect/sql/SqlError"
 import type * as Stream from "effect/Stream"
 import * as StoreBackend from "./internal/storeBackend.ts"
 import type { TokenEncryption } from "./TokenEncryption.ts"
+import * as StoreRow from "../token/shared/storeRow.ts"
+import type { ConfigurationInvalid } from "../token/TokenError.ts"
 import * as TokenStore from "../token/TokenStore.ts"
 
 /**
@@ -46,21 +50,26 @@ export interface Options<E = never> {
   /** `TokenEncryption.config("TOKEN_STORE_KEYS")`, `TokenEncryption.make({ keys })` or `TokenEncryption.plainText`. */
   readonly encryption: Effect.Effect<TokenEncryption, E>
   /**
-   * The table, with a schema before it if need be, as in `auth.tokens`.
-   * @default "effect_video_auth_tokens"
+   * The table, with its schema if need be, as in `auth.credentials`.
+   * @default "effect_video_auth_credentials"
    */
   readonly table?: string | undefined
   /**
-   * How long a lease is held at most, and so how long the others wait for a holder that was killed. A holder that takes
-   * longer loses it, so it should outlive the platform's slowest answer.
-   * @default what outlives the worst attempt: twice the policy's `exchangeTimeout` and 5 seconds
+   * How long the other processes wait for a holder that shows no sign of life.
+   * @default "6 seconds"
    */
   readonly lease?: Duration.Input | undefined
-  /** Changes are announced on this channel of PostgreSQL (`NOTIFY`), for the `notifications` of others. */
+  /**
+   * How often a holder shows that it is alive. At most half of the lease.
+   * @default a third of the lease
+   */
+  readonly beat?: Duration.Input | undefined
+  /** Changes are announced on this channel of PostgreSQL (`NOTIFY`), for the `notifications` of other processes. */
   readonly channel?: string | undefined
   /**
-   * The identities whose credentials change, so that a process which waits for another's renewal is told. It is run when
-   * there is first something to wait for. Without it such a process asks four times a second.
+   * The identities whose credentials change, which wake a process that waits for another one's renewal. The stream runs when
+   * there is first something to wait for. Without it, a waiting process reads about once a second. Listening holds a
+   * connection, and doesn't work behind PgBouncer in transaction mode.
    *
    * **Example** (Listening on a channel, which holds a connection)
    *
@@ -86,7 +95,7 @@ export interface Options<E = never> {
   readonly notifications?: Stream.Stream<string, unknown> | undefined
 }
 
-const defaultTable = "effect_video_auth_tokens"
+const defaultTable = "effect_video_auth_credentials"
 
 const quoted = (table: string): string =>
   table
@@ -95,14 +104,14 @@ const quoted = (table: string): string =>
     .join(".")
 
 /**
- * The statement that makes the table, for those who keep their migrations as SQL.
+ * The statement that creates the table, for programs that keep their migrations as SQL.
  *
  * **Example** (For a file of migrations)
  *
  * ```ts
  * import { TokenStoreSql } from "effect-video-auth"
  *
- * TokenStoreSql.createTable("auth.tokens").split("\n")[0] // => 'create table if not exists "auth"."tokens" ('
+ * TokenStoreSql.createTable("auth.credentials").split("\n")[0] // => 'create table if not exists "auth"."credentials" ('
  * ```
  *
  * @category migrations
@@ -110,13 +119,18 @@ const quoted = (table: string): string =>
  */
 export const createTable = (table: string = defaultTable): string => `create table if not exists ${quoted(table)} (
   identity text primary key,
+  revision bigint not null default 0,
+  epoch bigint not null default 0,
+  version bigint not null default 0,
+  login_version bigint not null default 0,
   record text,
-  generation bigint not null default 0,
-  spent boolean not null default false,
-  fence bigint not null default 0,
-  owner text,
-  lease_until timestamptz,
-  orphaned boolean not null default false
+  committed_by text,
+  sent_by text,
+  sent_at timestamptz,
+  lease_by text,
+  lease_beat bigint,
+  lease_at timestamptz,
+  lease_for text
 )`
 
 /** Names the advisory lock under which {@link migration} creates a table. Any number that other programs don't use will do. */
@@ -154,19 +168,48 @@ export const migration = /* @__PURE__ */ Effect.fnUntraced(function* (
   )
 })
 
-/** A row that `acquire` gives: exactly one. */
+/** A row as the database returns it. Numbers stay exact up to 2^53, which counters never reach. */
 interface Answer {
-  readonly tag: StoreBackend.Taken["_tag"]
   readonly now: number
+  readonly revision: number | null
+  readonly epoch: number
+  readonly version: number
+  readonly login_version: number
   readonly record: string | null
-  readonly generation: number
-  readonly fence: number
-  readonly orphaned: boolean
-  readonly retry_after: number
+  readonly committed_by: string | null
+  readonly sent_by: string | null
+  readonly sent_at: number
+  readonly lease_by: string | null
+  readonly lease_beat: number
+  readonly lease_at: number
+  readonly lease_for: string | null
 }
 
+const toSnapshot = (answer: Answer): TokenStore.Snapshot<string> =>
+  answer.revision === null
+    ? { ...StoreRow.emptyRow, now: answer.now }
+    : {
+        now: answer.now,
+        revision: answer.revision,
+        epoch: answer.epoch,
+        version: answer.version,
+        loginVersion: answer.login_version,
+        record: answer.record ?? undefined,
+        committedBy: answer.committed_by ?? undefined,
+        sent: answer.sent_by === null ? undefined : { attempt: answer.sent_by, at: answer.sent_at },
+        lease:
+          answer.lease_by === null
+            ? undefined
+            : {
+                attempt: answer.lease_by,
+                beat: answer.lease_beat,
+                at: answer.lease_at,
+                sending: answer.lease_for === "login" || answer.lease_for === "refresh" ? answer.lease_for : undefined
+              }
+      }
+
 /**
- * The backend of {@link layer}. It needs a scope: `notifications` are read in it.
+ * The backend of {@link layer}. It needs a scope: notifications are received in it.
  *
  * @category constructors
  * @since 0.1.0
@@ -174,116 +217,137 @@ interface Answer {
 export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
   options: Options<E>
 ): Effect.fn.Return<TokenStore.Backend, E, SqlClient.SqlClient | Scope.Scope> {
-  const sql = (yield* SqlClient.SqlClient).withoutTransforms()
-  const table = sql.literal(quoted(options.table ?? defaultTable))
-  const now = sql.literal("(extract(epoch from clock_timestamp()) * 1000)::float8")
-  /** What a change comes to: as many rows as were changed, and the word of it if somebody wants it. */
+  const sql = yield* SqlClient.SqlClient
+  const table = sql(options.table ?? defaultTable)
+  const millis = (instant: string) => sql.literal(`(extract(epoch from ${instant}) * 1000)::float8`)
+  const free = sql.literal("lease_by = null, lease_beat = null, lease_at = null, lease_for = null")
+  /** Returns a row for each row changed, and announces it if anybody listens. */
   const announced =
     options.channel === undefined
       ? sql`select 1 from done`
       : sql`select pg_notify(${options.channel}, identity) from done`
 
-  // Whoever asks may be in a transaction of the program's, which may last, and be rolled back.
-  const alone = <A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
+  // The caller may be in a transaction of the program, which may take long and be rolled back.
+  const alone = <A>(statement: Effect.Effect<ReadonlyArray<A>, SqlError>): Effect.Effect<ReadonlyArray<A>, SqlError> =>
     Effect.updateContext(
-      // Where statements are isolated more strictly than by default, of those at the same time all but one are refused.
+      // At a stricter isolation level than the default, the database refuses all but one of several simultaneous writes.
       Effect.retry(statement, {
         while: ({ reason }) => reason._tag === "SerializationError" || reason._tag === "DeadlockError"
       }),
       Context.omit(sql.transactionService)
     )
+  const isGranted = (statement: Effect.Effect<ReadonlyArray<unknown>, SqlError>) =>
+    Effect.map(alone(statement), (rows) => rows.length > 0)
 
   return yield* StoreBackend.make(
     {
-      acquire: (identity, { notAfter = null, owner, seen, ttl }) => {
-        const until = sql`clock_timestamp() + ${ttl}::float8 * interval '1 millisecond'`
-        const inTime = sql`(${notAfter}::float8 is null or ${now} <= ${notAfter}::float8)`
-        // What the row was is computed where it is changed, on its latest version: this statement's other parts see the
-        // table as it was when it began. They only tell those apart who have no lease, and may be told to ask again.
-        const statement = sql<Answer>`
-with leased as (
-  insert into ${table} as t (identity, owner, lease_until, fence)
-  select ${identity}, ${owner}, ${until}, 1
-  where ${inTime} and not exists (
-    select from ${table} where identity = ${identity} and record is not null and generation > ${seen}::bigint
-  )
-  on conflict (identity) do update
-  set owner = excluded.owner, lease_until = ${until}, fence = t.fence + 1, orphaned = t.spent or t.owner is not null
-  where ${inTime} and (t.record is null or t.generation <= ${seen}::bigint)
-    and (t.owner is null or t.lease_until <= clock_timestamp())
-  returning *
+      read: (identity) =>
+        Effect.flatMap(
+          alone(sql<Answer>`
+select ${millis("clock_timestamp()")} as now, revision::float8, epoch::float8, version::float8,
+  login_version::float8, record, committed_by, sent_by, ${millis("sent_at")} as sent_at,
+  lease_by, lease_beat::float8, ${millis("lease_at")} as lease_at, lease_for
+from (select) as always left join ${table} on identity = ${identity}`),
+          ([answer]) => (answer === undefined ? Effect.die("one row") : Effect.succeed(toSnapshot(answer)))
+        ),
+      // The second part of each is for an attempt whose first reply was lost. It sees the table as it was before the first.
+      claim: (identity, { attempt, revision }) =>
+        isGranted(
+          revision === 0
+            ? sql`
+with done as (
+  insert into ${table} (identity, revision, lease_by, lease_beat, lease_at)
+  values (${identity}, 1, ${attempt}, 0, clock_timestamp())
+  on conflict (identity) do nothing
+  returning identity
 )
-select 'Lease' as tag, ${now} as now, record, generation::float8, fence::float8, orphaned, 0::float8 as retry_after
-from leased
+select 1 from done union all select 1 from ${table} where identity = ${identity} and lease_by = ${attempt}`
+            : sql`
+with done as (
+  update ${table}
+  set revision = revision + 1, lease_by = ${attempt}, lease_beat = 0, lease_at = clock_timestamp(), lease_for = null
+  where identity = ${identity} and revision = ${revision}::bigint and lease_by is distinct from ${attempt}
+  returning identity
+)
+select 1 from done union all select 1 from ${table} where identity = ${identity} and lease_by = ${attempt}`
+        ),
+      sending: (identity, { attempt, kind, marks, version }) =>
+        isGranted(
+          marks
+            ? sql`
+update ${table}
+set revision = revision + 1, lease_for = ${kind}, sent_by = ${attempt}, sent_at = coalesce(sent_at, clock_timestamp())
+where identity = ${identity} and lease_by = ${attempt} and version = ${version}::bigint
+  and (sent_by is null or sent_by = ${attempt})
+returning 1`
+            : sql`
+update ${table}
+set revision = revision + 1, lease_for = ${kind}
+where identity = ${identity} and lease_by = ${attempt} and version = ${version}::bigint
+returning 1`
+        ),
+      beat: (identity, attempt) =>
+        isGranted(sql`
+update ${table}
+set revision = revision + 1, lease_beat = lease_beat + 1, lease_at = clock_timestamp()
+where identity = ${identity} and lease_by = ${attempt}
+returning 1`),
+      commit: (identity, { attempt, loginVersion, next, record, version }) =>
+        isGranted(sql`
+with done as (
+  insert into ${table} as t (identity, revision, version, login_version, record, committed_by)
+  select ${identity}, 1, ${next}::bigint, ${loginVersion}::bigint, ${record}, ${attempt}
+  where ${version}::bigint = 0 or exists (select from ${table} where identity = ${identity})
+  on conflict (identity) do update
+  set revision = t.revision + 1, version = excluded.version, login_version = excluded.login_version,
+    record = excluded.record, committed_by = excluded.committed_by, sent_by = null, sent_at = null, ${free}
+  where t.version = ${version}::bigint
+  returning identity
+), announced as (${announced})
+select 1 from announced
 union all
-select
-  case
-    when record is not null and generation > ${seen}::bigint then 'Newer'
-    when ${inTime} then 'Busy'
-    else 'Late'
-  end, ${now}, record, generation::float8, fence::float8, orphaned,
-  greatest(extract(epoch from lease_until - clock_timestamp()) * 1000, 10)::float8
-from (select) as always left join ${table} on identity = ${identity}
-where not exists (select from leased)`
-        return Effect.flatMap(alone(statement), ([answer]) =>
-          answer === undefined ? Effect.die("one row") : Effect.succeed(toTaken(answer))
-        )
-      },
-      commit: (identity, { fence, generation, owner, record }) =>
-        Effect.map(
+select 1 from ${table}
+where identity = ${identity} and committed_by = ${attempt} and version = ${next}::bigint`),
+      release: (identity, { attempt, unused }) =>
+        Effect.asVoid(
           alone(sql`
 with done as (
   update ${table}
-  set record = ${record}, generation = ${generation}::bigint, spent = false, owner = null, lease_until = null
-  where identity = ${identity} and owner = ${owner} and fence = ${fence}::bigint
+  set revision = revision + 1,
+    sent_by = case when ${unused} and sent_by = ${attempt} then null else sent_by end,
+    sent_at = case when sent_by is distinct from ${attempt} then sent_at when not ${unused} then to_timestamp(0) end,
+    lease_beat = case when lease_by = ${attempt} then null else lease_beat end,
+    lease_at = case when lease_by = ${attempt} then null else lease_at end,
+    lease_for = case when lease_by = ${attempt} then null else lease_for end,
+    lease_by = case when lease_by = ${attempt} then null else lease_by end
+  where identity = ${identity} and (lease_by = ${attempt} or sent_by = ${attempt})
   returning identity
-) ${announced}`),
-          (rows) => rows.length > 0
+) ${announced}`)
         ),
-      release: (identity, { fence, owner, spent }) =>
-        alone(sql`
+      clear: (identity, epoch) =>
+        Effect.asVoid(
+          alone(sql`
 with done as (
   update ${table}
-  set spent = ${spent}, owner = null, lease_until = null
-  where identity = ${identity} and owner = ${owner} and fence = ${fence}::bigint
+  set revision = revision + 1, epoch = ${epoch}::bigint + 1, version = version + 1, login_version = 0,
+    record = null, committed_by = null, sent_by = null, sent_at = null, ${free}
+  where identity = ${identity} and epoch <= ${epoch}::bigint
   returning identity
-) ${announced}`),
-      clear: (identity) =>
-        alone(sql`
-with done as (
-  update ${table}
-  set record = null, spent = false, owner = null, lease_until = null, fence = fence + 1
-  where identity = ${identity}
-  returning identity
-) ${announced}`),
-      changed:
-        options.notifications === undefined
-          ? () => Effect.never
-          : yield* StoreBackend.makeListener(options.notifications)
+) ${announced}`)
+        ),
+      changed: options.notifications && (yield* StoreBackend.makeListener(options.notifications))
     },
     yield* options.encryption
   )
 })
 
-const toTaken = ({ fence, generation, now, orphaned, record, retry_after, tag }: Answer): StoreBackend.Taken => {
-  switch (tag) {
-    case "Lease":
-      return { _tag: tag, now, record: record ?? undefined, generation, fence, orphaned }
-    case "Newer":
-      return { _tag: tag, now, record: record ?? "", generation }
-    case "Busy":
-      return { _tag: tag, now, retryAfter: retry_after }
-    case "Late":
-      return { _tag: tag, now }
-  }
-}
-
 /**
- * Provides a store in PostgreSQL. A database that is down is a store that is down, also at the start: each process then
- * logs in for itself.
+ * Provides a store in PostgreSQL. While the database is down, also at startup, each process makes exchanges of its own.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = <E = never>(options: Options<E>): Layer.Layer<TokenStore.TokenStore, E, SqlClient.SqlClient> =>
-  TokenStore.layer(make(options), { lease: options.lease })
+export const layer = <E = never>(
+  options: Options<E>
+): Layer.Layer<TokenStore.TokenStore, E | ConfigurationInvalid, SqlClient.SqlClient> =>
+  TokenStore.layer(make(options), options)

@@ -294,7 +294,7 @@ export const make = <Scope>(options: {
     killAccessTokens: () => {
       for (const token of accessTokens.values()) token.dead = true
     },
-    /** Ends the access tokens of one owner, or of all. */
+    /** Ends the refresh tokens of one owner, or of all. */
     killRefreshTokens: (owner?: string) => {
       for (const name of owner === undefined ? families.keys() : [owner]) close(name)
     }

@@ -371,13 +371,15 @@ export class ProviderRejected extends Schema.TaggedError<ProviderRejected>()("Pr
  * @since 0.1.0
  */
 export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("StoreUnavailable", {
-  /** The operation that failed: `acquire`, `commit`, `release`, `clear`. */
-  operation: Schema.String
+  /** The operation that failed: `read`, `claim`, `sending`, `commit`, `release`, `clear`. */
+  operation: Schema.String,
+  /** What the store or its driver calls the failure, as in `NOPERM`, `28P01`, `EROFS` or `timeout`. Never a secret. */
+  problem: Schema.optional(Schema.String)
 }) {
   readonly isRetryable = true
   override get message() {
     return sentences(
-      `the token store failed (${this.operation})`,
+      `the token store failed (${this.operation}${this.problem === undefined ? "" : `: ${this.problem}`})`,
       "Check that it is reachable and that its user has the rights"
     )
   }
@@ -402,23 +404,6 @@ export class CredentialUnavailable extends Schema.TaggedError<CredentialUnavaila
     return sentences(
       `${this.credential} cannot be read: the effect that reads it failed${why}`,
       "Check what it reads from"
-    )
-  }
-}
-
-/**
- * The service or client was used after its layer had closed. Not retryable: the program has to build the layer again, or
- * keep its scope open for as long as it uses what the layer provides.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class ServiceClosed extends Schema.TaggedError<ServiceClosed>()("ServiceClosed", {}) {
-  readonly isRetryable = false
-  override get message() {
-    return sentences(
-      "the service is closed: it was used after its layer had closed",
-      "Use it within the scope of the layer"
     )
   }
 }
@@ -450,14 +435,6 @@ export const RenewalReason = Schema.Union([
 
 /** @since 0.1.0 */
 export type RenewalReason = typeof RenewalReason.Type
-
-/**
- * Says whether an exchange, or the wait for one, can fail with a reason.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isRenewalReason: (reason: Reason) => reason is RenewalReason = /* @__PURE__ */ Schema.is(RenewalReason)
 
 /**
  * The token has expired. Either its renewal failed, and `renewal` has the reason; or the API answered 401 to a token that
@@ -523,7 +500,7 @@ const retryAfterOf = (reason: Reason): Duration.Duration | undefined =>
  * @category reasons
  * @since 0.1.0
  */
-export const Reason = Schema.Union([...RenewalReason.members, TokenExpired, BodyNotRepeatable, ServiceClosed])
+export const Reason = Schema.Union([...RenewalReason.members, TokenExpired, BodyNotRepeatable])
 
 /** @since 0.1.0 */
 export type Reason = typeof Reason.Type

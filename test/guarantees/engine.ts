@@ -1,6 +1,6 @@
 /** What the tests of the engine share: a service on a platform with its dice fixed, and failures to feed it. */
 import { assert } from "@effect/vitest"
-import { Duration, Effect, Exit, Option, Random, Redacted, Scope } from "effect"
+import { Effect, Exit, Option, Random, Redacted, Scope } from "effect"
 import { AccessToken, type RenewalPolicy, TokenError, TokenService, TokenStore } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import * as Platforms from "./platforms.ts"
@@ -38,19 +38,13 @@ export const on = (platform: Platforms.Platform) => {
     )
     const service = yield* options.store === undefined
       ? made
-      : Effect.provideServiceEffect(made, TokenStore.TokenStore, TokenStore.make(options.store))
+      : Effect.provideServiceEffect(made, TokenStore.TokenStore, Effect.orDie(TokenStore.make(options.store)))
     return { fake, provider, service, configure: fake.configure, ledger: fake.ledger }
   })
   /** The same, in a scope that the test closes. */
   const startIn = (scope: Scope.Scope, options?: Options) => Scope.provide(start(options), scope)
   return { start, startIn }
 }
-
-/** Takes seconds for minutes where refusals lock the account: that is how long a platform's refusal is remembered. */
-export const memoryOn =
-  ({ fake }: Platforms.Platform) =>
-  (amount: number): Duration.Duration =>
-    fake.traits.locksAccount === true ? Duration.minutes(amount) : Duration.seconds(amount)
 
 /** Services on a bare fake. */
 export const { start, startIn } = on(Platforms.fake)
@@ -119,14 +113,36 @@ export const credential = (seed: Seed = {}) =>
 /** A store in memory that holds {@link credential}, as an earlier process left it. */
 export const seededStore = Effect.fnUntraced(function* (seed: Seed = {}, identity = "fake") {
   const store = yield* TokenStore.makeMemory
-  const lease = yield* store.acquire(identity, { owner: "earlier", seen: 0, ttl: 1_000 })
-  if (lease._tag !== "Lease") return yield* Effect.die("an empty store gives its lease")
-  yield* store.commit(identity, { owner: "earlier", fence: lease.fence, stored: credential(seed) })
+  const record = credential(seed)
+  const { generation } = record
+  const committed = { attempt: "earlier", version: 0, next: generation, loginVersion: generation, record }
+  yield* store.commit(identity, committed)
   return store
 })
 
-/** What a store holds, read as a process does that has seen nothing. */
+/** The credential in a store. */
 export const stored = (store: TokenStore.Backend, identity = "fake") =>
-  Effect.map(store.acquire(identity, { owner: "reader", seen: 0, ttl: 0 }), (acquired) =>
-    acquired._tag === "Newer" ? Option.some(acquired.stored) : Option.none()
-  )
+  Effect.map(store.read(identity), ({ record }) => Option.fromUndefinedOr(record))
+
+/** Takes the lease of an identity, as another process does, and returns the attempt. */
+export const takeLease = Effect.fnUntraced(function* (
+  store: TokenStore.Backend,
+  attempt = "another",
+  identity = "fake"
+) {
+  const { revision } = yield* store.read(identity)
+  assert.isTrue(yield* store.claim(identity, { attempt, revision }))
+  return attempt
+})
+
+/** Takes the lease, and marks the stored refresh token as sent. */
+export const takeAndMark = Effect.fnUntraced(function* (
+  store: TokenStore.Backend,
+  attempt = "another",
+  identity = "fake"
+) {
+  yield* takeLease(store, attempt, identity)
+  const { version } = yield* store.read(identity)
+  assert.isTrue(yield* store.sending(identity, { attempt, version, kind: "refresh", marks: true }))
+  return attempt
+})

@@ -1,5 +1,5 @@
 /** What a service stands on: a server, a store that may be down, and who hears of its events. All of them keep the books. */
-import { Effect, Option, Redacted } from "effect"
+import { Effect, Redacted } from "effect"
 import { AccessToken, TokenError, type TokenEvent, TokenStore } from "effect-video-auth"
 import { nameOf } from "../guarantees/platforms.ts"
 import type { Books, Served } from "./books.ts"
@@ -43,7 +43,8 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
     }
     running.add(exchange)
     if (served.phase === "closed") violated(5, "an exchange after the scope had closed")
-    const attempt = hasStore ? served.attempt : (served.attempt ?? books.beginAttempt(served))
+    const attempt = served.attempt ?? (hasStore && !served.isAlone ? undefined : books.beginAttempt(served))
+    if (hasStore && served.isAlone && attempt !== undefined) attempt.leasedAt = -Infinity
     if (attempt === undefined) return violated(1, "an exchange without a lease")
     if (attempt.exchange === undefined) {
       if (attempt.premature !== undefined) violated(attempt.premature.includes("fatal") ? 6 : 8, attempt.premature)
@@ -51,7 +52,7 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
     }
     attempt.exchange = exchange
     if (exchange.operation === "refresh" && !program.survives && served.held !== undefined) {
-      attempt.avoid ??= { access: served.held.issued.access, turn: world.turn(), moves: world.moved.times, at: mono() }
+      attempt.avoid ??= { access: served.held.issued.access, turn: world.turn(), moves: world.moved.times }
     }
   }
 
@@ -79,8 +80,6 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
   const memory = yield* TokenStore.makeMemory
   let isDown = false
   let stored: AccessToken.AccessToken | undefined
-  /** A lease could not be given back, so that nobody will know whether its refresh token was sent. */
-  let isOrphaned = false
   const generations = new Map<number, string>()
   const unlessDown = <A>(operation: string, effect: Effect.Effect<A, TokenError.StoreUnavailable>) =>
     isDown ? Effect.fail(new TokenError.StoreUnavailable({ operation })) : effect
@@ -93,59 +92,77 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
     }
     generations.set(generation, issued.access)
     stored = token
-    isOrphaned = false
-    books.hold(served, issued, false)
+    // A credential that was private so far is committed in the background, which changes nothing for its service.
+    if (served.held?.issued !== issued) books.hold(served, issued, false)
+  }
+
+  /** A service that notices that the store is down has no lease, and may make an exchange of its own. */
+  const noticed = (served: Served) => {
+    served.isAlone = true
+    if (served.attempt !== undefined) served.attempt.leasedAt = -Infinity
   }
 
   const storeOf = (number: number): TokenStore.Backend => ({
-    acquire: (identity, options) =>
+    read: (identity) =>
       Effect.suspend(() => {
         const served = byNumber(number)
+        if (isDown) noticed(served)
+        return unlessDown("read", memory.read(identity))
+      }),
+    claim: (identity, options) =>
+      Effect.suspend(() => {
+        const served = byNumber(number)
+        if (isDown) noticed(served)
         const attempt = served.attempt ?? books.beginAttempt(served)
-        if (isDown) attempt.leasedAt = -Infinity
-        return Effect.tap(unlessDown("acquire", memory.acquire(identity, options)), (acquired) =>
+        return Effect.tap(unlessDown("claim", memory.claim(identity, options)), (granted) =>
           Effect.sync(() => {
-            if (acquired._tag === "Lease") attempt.leasedAt = mono()
-            if (acquired._tag !== "Newer") return
-            const issued = server.find(accessOf(acquired.stored))
-            note(`#${number} found ${nameOfStored(issued)} in the store`)
-            if (issued !== undefined && wall() < acquired.stored.expiresAt) books.hold(served, issued, true)
+            served.isAlone = false
+            if (granted) attempt.leasedAt = mono()
           })
         )
       }),
+    sending: (identity, options) =>
+      Effect.suspend(() => {
+        if (isDown) noticed(byNumber(number))
+        return unlessDown("sending", memory.sending(identity, options))
+      }),
+    beat: (identity, attempt) => Effect.suspend(() => unlessDown("beat", memory.beat(identity, attempt))),
     commit: (identity, options) =>
       Effect.suspend(() => {
         if (isDown) books.holdPrivately(byNumber(number))
         return Effect.tap(unlessDown("commit", memory.commit(identity, options)), (kept) =>
           Effect.sync(() => {
             const served = byNumber(number)
-            const issued = server.find(accessOf(options.stored))
+            const issued = server.find(accessOf(options.record))
             served.inHand = undefined
-            note(`#${number} ${kept ? "stored" : "was fenced off with"} ${nameOfStored(issued)}`)
-            if (kept && issued !== undefined) keep(served, options.stored, issued)
+            note(`#${number} ${kept ? "stored" : "was overtaken with"} ${nameOfStored(issued)}`)
+            if (kept && issued !== undefined) keep(served, options.record, issued)
           })
         )
       }),
     release: (identity, options) =>
       Effect.suspend(() => {
         if (byNumber(number).phase === "closing") byNumber(number).inHand = undefined
-        isOrphaned ||= isDown
         return unlessDown("release", memory.release(identity, options))
       }),
-    clear: (identity) =>
+    clear: (identity, epoch) =>
       Effect.suspend(() => {
         note(`#${number} signs out of the store`)
-        books.forget(byNumber(number))
         if (!isDown) {
           stored = undefined
           clearedAt = mono()
-          // Where the store counts from is known to nobody after this.
-          generations.clear()
         }
-        return unlessDown("clear", memory.clear(identity))
+        return unlessDown("clear", memory.clear(identity, epoch))
       }),
     changed: memory.changed
   })
+
+  /** What a renewal returned from the store, without an exchange. */
+  const adopted = (number: number, token: AccessToken.AccessToken) => {
+    const issued = server.find(accessOf(token))
+    note(`#${number} found ${nameOfStored(issued)} in the store`)
+    if (issued !== undefined) books.hold(byNumber(number), issued, true)
+  }
 
   /** A session that a person began, in the store. */
   const beginSession = Effect.gen(function* () {
@@ -156,20 +173,19 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
       expiresIn: lifetime
     }
     const token = yield* AccessToken.fromResponse(response, { answeredAt: wall(), elapsed: 0, generation: 1 })
-    const acquired = yield* memory.acquire("model", { owner: "person", seen: 0, ttl: 1_000 })
-    if (acquired._tag === "Lease") {
-      yield* memory.commit("model", { owner: "person", fence: acquired.fence, stored: token })
-    }
+    yield* memory.commit("model", { attempt: "person", version: 0, next: 1, loginVersion: 1, record: token })
     stored = token
   })
 
   /** Another process takes the lease, sends the refresh token and dies. */
   const crashElsewhere = Effect.gen(function* () {
     if (!hasStore) return
-    const acquired = yield* memory.acquire("model", { owner: "another", seen: stored?.generation ?? 0, ttl: leaseTime })
-    if (acquired._tag !== "Lease" || Option.isNone(acquired.stored) || acquired.orphaned) return
-    const { refreshToken } = acquired.stored.value
-    if (refreshToken !== undefined) server.takenElsewhere(nameOf(Redacted.value(refreshToken)))
+    const { lease, record, revision, sent, version } = yield* memory.read("model")
+    if (record?.refreshToken === undefined || lease !== undefined || sent !== undefined) return
+    const attempt = `another-${revision}`
+    yield* memory.claim("model", { attempt, revision })
+    yield* memory.sending("model", { attempt, version, kind: "refresh", marks: true })
+    server.takenElsewhere(nameOf(Redacted.value(record.refreshToken)))
   })
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -178,31 +194,28 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
 
   const observerOf =
     (number: number): TokenEvent.Observer =>
-    // At the call, and not when its effect runs: the books must not lag behind.
-    (event) => {
-      world.showsNoSecret(event, `an event (${event._tag})`)
-      if ("identity" in event && event.identity === "model") hear(number, event)
-      return Effect.void
-    }
-  const hear = (number: number, event: TokenEvent.TokenEvent) => {
-    const served = byNumber(number)
-    if (event._tag === "Renewed") {
-      note(`#${number} Renewed by ${event.by}, generation ${event.generation}`)
-      books.endAttempt(served, true)
-    } else if (event._tag === "RenewalFailed") {
-      const { error } = event
-      note(`#${number} RenewalFailed: ${error.reason._tag}`)
-      const retryAfter = served.attempt?.exchange?.retryAfter ?? 0
-      served.failure = { at: mono(), timer: timer(), fatal: !error.isRetryable, retryAfter }
-      served.wanted = true
-      books.endAttempt(served, false)
-    }
-  }
+    (event) =>
+      Effect.sync(() => {
+        world.showsNoSecret(event, `an event (${event._tag})`)
+        const served = byNumber(number)
+        if (event._tag === "Renewed") {
+          note(`#${number} Renewed by ${event.by}, generation ${event.generation}`)
+          books.endAttempt(served, true)
+        } else if (event._tag === "RenewalFailed") {
+          const { error } = event
+          note(`#${number} RenewalFailed: ${error.reason._tag}`)
+          const retryAfter = served.attempt?.exchange?.retryAfter ?? 0
+          served.failure = { at: mono(), timer: timer(), fatal: !error.isRetryable, retryAfter }
+          served.wanted = true
+          books.endAttempt(served, false)
+        }
+      })
 
   return {
     server,
     hasStore,
     storeOf,
+    adopted,
     observerOf,
     beginSession,
     crashElsewhere,
@@ -215,7 +228,7 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
     isHealthy: () => server.isHealthy() && !isDown,
     healthySince: () => healthySince,
     canRenew: (): boolean => {
-      const refreshToken = isOrphaned ? undefined : stored?.refreshToken
+      const refreshToken = stored?.refreshToken
       return program.hasLogin || (refreshToken !== undefined && server.isFresh(nameOf(Redacted.value(refreshToken))))
     }
   }

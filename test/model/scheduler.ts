@@ -21,26 +21,13 @@ export class ShufflingScheduler implements Scheduler.Scheduler {
   private readonly waiting: Array<() => void> = []
   private readonly random: () => number
   private planned = false
-  private stepsToYield = 0
 
   constructor(seed: number) {
     this.random = numbers(seed)
   }
 
   shouldYield(fiber: Parameters<Scheduler.Scheduler["shouldYield"]>[0]): boolean {
-    if (this.stepsToYield > 0 && fiber.cache.runtimeMetrics !== undefined) {
-      this.stepsToYield -= 1
-      if (this.stepsToYield === 0) return true
-    }
     return fiber.currentOpCount >= fiber.cache.maxOpsBeforeYield
-  }
-
-  /**
-   * Makes one fibre yield, the one that takes this step, counted from now. Only fibres whose life is recorded count: those
-   * under test.
-   */
-  yieldAt(step: number): void {
-    this.stepsToYield = step
   }
 
   makeDispatcher(): Scheduler.SchedulerDispatcher {
@@ -65,8 +52,8 @@ export class ShufflingScheduler implements Scheduler.Scheduler {
     setImmediate(() => {
       this.planned = false
       const idle = this.tasks.length === 0
-      // A turn has an end, or a livelock would keep the watchdog from barking.
-      this.run(500)
+      // What these tasks schedule runs in the next turn, so that promises are as fast as timers of a test clock.
+      this.run(this.tasks.length)
       if (idle) this.waiting.shift()?.()
       if (this.tasks.length > 0 || this.waiting.length > 0) this.plan()
     })

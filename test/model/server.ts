@@ -104,8 +104,8 @@ export const make = (program: Program, clocks: Clocks, listener: Listener) => {
   }
 
   const receive = (refresh: string) => {
-    // A token that is all there is may be sent again after an answer that said that nothing was done.
-    if (program.rotates && received.has(refresh) && (program.hasLogin || received.get(refresh) === "used")) {
+    // It may be sent again after a response which said that nothing was done.
+    if (program.rotates && received.get(refresh) === "used") {
       listener.violated(4, "a rotating refresh token was received twice")
     }
     received.set(refresh, "used")

@@ -298,8 +298,6 @@ describe("a token", () => {
         const provider = yield* Effect.provideService(MovingImage.provider(credentials), HttpClient.HttpClient, client)
         const backend = yield* TokenStore.makeMemory
         const identity = yield* provider.identity
-        const lease = yield* backend.acquire(identity, { owner: "earlier", seen: 0, ttl: 1_000 })
-        if (lease._tag !== "Lease") return yield* Effect.die("an empty store gives its lease")
         const stored = new AccessToken.AccessToken({
           accessToken: Redacted.make("old"),
           refreshToken: Redacted.make("old-refresh"),
@@ -308,7 +306,8 @@ describe("a token", () => {
           expiresAt: 0,
           generation: 1
         })
-        yield* backend.commit(identity, { owner: "earlier", fence: lease.fence, stored })
+        const committed = { attempt: "earlier", version: 0, next: 1, loginVersion: 1, record: stored }
+        yield* backend.commit(identity, committed)
         const service = yield* Effect.provideServiceEffect(
           TokenService.make({ provider, policy: onDemand }),
           TokenStore.TokenStore,

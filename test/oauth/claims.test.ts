@@ -58,7 +58,7 @@ const flows: Readonly<Record<string, Start>> = {
   "the authorization code flow": Effect.fnUntraced(function* (server, store, scope = "openid") {
     const redirectUri = "https://app.example.com/callback"
     const layer = AuthorizationCode.layer({ ...Server.client, scope, redirectUri }).pipe(
-      Layer.provide([TokenStore.layer(Effect.succeed(store)), KeyValueStore.layerMemory])
+      Layer.provide([Layer.orDie(TokenStore.layer(Effect.succeed(store))), KeyValueStore.layerMemory])
     )
     const context = yield* server.run(Layer.build(layer))
     const flow = Context.get(context, AuthorizationCode.AuthorizationCode)
@@ -73,7 +73,7 @@ const flows: Readonly<Record<string, Start>> = {
   }),
   "the device flow": Effect.fnUntraced(function* (server, store, scope = "openid") {
     const layer = DeviceAuthorization.layer({ ...Server.client, scope, prompt: () => Effect.void }).pipe(
-      Layer.provide(TokenStore.layer(Effect.succeed(store)))
+      Layer.provide(Layer.orDie(TokenStore.layer(Effect.succeed(store))))
     )
     const context = yield* server.run(Layer.build(layer))
     const device = Context.get(context, DeviceAuthorization.DeviceAuthorization)

@@ -156,6 +156,14 @@ describe("token answers", () => {
     })
   )
 
+  it.effect("may say it by the name that GitHub and Google use", () =>
+    Effect.gen(function* () {
+      const body = { ...Server.answer, refresh_token_expires_in: 15_897_600 }
+      const { refreshExpiresIn } = yield* exchange("login", () => json(200, body))
+      assert.strictEqual(Duration.toDays(Duration.fromInputUnsafe(refreshExpiresIn!)), 184)
+    })
+  )
+
   it.effect("keep the scope that was granted", () =>
     Effect.gen(function* () {
       const { extra } = yield* exchange("login", () => json(200, { ...Server.answer, scope: "read" }))

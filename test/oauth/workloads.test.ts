@@ -86,6 +86,55 @@ describe("an assertion from a file", () => {
     }))
 })
 
+describe("signAssertion", () => {
+  test("signs a new assertion each time, which the certified server accepts", (provider) =>
+    Effect.gen(function* () {
+      const { clientId, kid, privateKey } = provider.clients.private_key_jwt
+      const claims = { iss: clientId, sub: clientId, aud: provider.issuer }
+      const { login } = yield* OAuth2.clientCredentials({
+        issuer: provider.issuer,
+        clientId,
+        authentication: {
+          method: "client_assertion",
+          assertion: OAuth2.signAssertion({ privateKey, keyId: kid, claims })
+        }
+      })
+      // The server accepts each assertion once.
+      yield* login!
+      yield* login!
+    }))
+
+  it.live("says no more than it is told, and when it was issued", () =>
+    Effect.gen(function* () {
+      const { privateKey, publicKey } = yield* Effect.promise(() =>
+        crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, ["sign", "verify"])
+      )
+      const claims = { iss: "my-service", aud: "https://login.example.com", scope: "read" }
+      const header = { x5t: "a-thumbprint" }
+      const assertion = yield* OAuth2.signAssertion({ privateKey, keyId: "k1", header, claims, lifetime: "1 hour" })
+      assert.strictEqual(String(assertion), "<redacted:assertion>")
+      const [first = "", second = "", third = ""] = Redacted.value(assertion).split(".")
+      const read = (part: string) => JSON.parse(Buffer.from(part, "base64url").toString())
+      assert.deepStrictEqual(read(first), { alg: "ES256", kid: "k1", x5t: "a-thumbprint" })
+      const { exp, iat, jti, ...rest } = read(second)
+      assert.deepStrictEqual(rest, claims)
+      assert.strictEqual(exp - iat, 3_600)
+      assert.match(jti, /^[\w-]{20,}$/)
+      const isSigned = yield* Effect.promise(() =>
+        crypto.subtle.verify(
+          { name: "ECDSA", hash: "SHA-256" },
+          publicKey,
+          Buffer.from(third, "base64url"),
+          Buffer.from(`${first}.${second}`)
+        )
+      )
+      assert.isTrue(isSigned)
+      const refused = yield* Effect.flip(OAuth2.signAssertion({ privateKey: publicKey, claims }))
+      assert.deepInclude(refused, { _tag: "ConfigurationInvalid", option: "privateKey" })
+    })
+  )
+})
+
 describe("private_key_jwt", () => {
   test("signs with the key of the moment, and says which", (provider) =>
     Effect.gen(function* () {

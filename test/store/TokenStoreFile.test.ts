@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Fiber, FileSystem, Logger, Option, Path } from "effect"
-import { TokenStore, TokenStoreFile } from "effect-video-auth"
+import { Deferred, Duration, Effect, Fiber, FileSystem, Logger, Path } from "effect"
+import { TokenStoreFile } from "effect-video-auth"
+import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { TestClock } from "effect/testing"
 import { durableStoreContract, keyed, type Place } from "../support/durableStoreContract.ts"
+import { startProcess } from "../support/outageContract.ts"
 import { lease, put, token, tokenStoreContract } from "../support/tokenStoreContract.ts"
 
 const node = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.provide(effect, NodeServices.layer)
@@ -24,7 +26,7 @@ const fileSystem = <A, E, R>(use: (fs: FileSystem.FileSystem, path: Path.Path) =
 /** The states of an identity that are there, the latest first. */
 const statesOf = (directory: string, identity = "one") =>
   fileSystem((fs, path) => {
-    const place = path.join(directory, createHash("sha256").update(identity).digest("hex"))
+    const place = path.join(directory, `v2-${createHash("sha256").update(identity).digest("hex")}`)
     return Effect.map(fs.readDirectory(place), (names) =>
       names.toSorted((a, b) => Number(b) - Number(a)).map((name) => path.join(place, name))
     )
@@ -59,132 +61,75 @@ const makePlace = Effect.map(temporary, (directory): Place<never> => ({
 
 durableStoreContract("file", makePlace)
 
-const acquire = (backend: TokenStore.Backend, owner: string, seen = 1) =>
-  backend.acquire("one", { owner, seen, ttl: 10_000 })
-
-/** A process that holds the lease and is killed: neither gives it back nor says any more that it lives. */
-const killed = (directory: string, options: Partial<TokenStoreFile.Options>) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const backend = yield* open(directory, options)
-      yield* put(backend, token(1))
-      return yield* lease(backend, { owner: "killed", seen: 1 })
-    })
-  )
-
-const untilFree = (backend: TokenStore.Backend, owner: string) =>
-  Effect.repeat(Effect.delay(acquire(backend, owner), 20), { until: ({ _tag }) => _tag !== "Busy" })
-
-describe("file: who holds the lease", () => {
-  it.live("keeps it while it lives, although its time without a sign of life is over", () =>
-    Effect.gen(function* () {
-      const directory = yield* temporary
-      const lives = yield* open(directory, { lease: 1_000 })
-      const { fence } = yield* lease(lives, { owner: "lives" })
-      const other = yield* open(directory)
-      yield* Effect.sleep(2_000)
-      assert.strictEqual((yield* acquire(other, "other"))._tag, "Busy")
-      assert.isTrue(yield* lives.commit("one", { owner: "lives", fence, stored: token(1) }))
-    })
-  )
-
-  it.live("and was killed loses it after one lease without a sign of life, long before its time is over", () =>
-    Effect.gen(function* () {
-      const directory = yield* temporary
-      yield* killed(directory, { lease: 1_000 })
-      const other = yield* open(directory)
-      const busy = yield* acquire(other, "other")
-      assert.isTrue(busy._tag === "Busy" && busy.retryAfter <= 1_000)
-      const taken = yield* untilFree(other, "other")
-      assert.isTrue(taken._tag === "Lease" && taken.orphaned)
-    })
-  )
-
-  it.live("and was killed loses it at once where its process is known to be gone", () =>
-    Effect.gen(function* () {
-      const directory = yield* temporary
-      yield* killed(directory, { pid: 4711 })
-      const asked: Array<number> = []
-      const isAlive = (pid: number) => Effect.sync(() => asked.push(pid) === 0)
-      const taken = yield* acquire(yield* open(directory, { isAlive }), "other")
-      assert.isTrue(taken._tag === "Lease" && taken.orphaned)
-      assert.deepStrictEqual(asked, [4711])
-    })
-  )
-
-  for (const [what, options, isAlive] of [
-    ["its process is known to run", { pid: 4711 }, true],
-    ["it does not say which process it is", {}, false]
+describe("file: a lease", () => {
+  for (const [what, options, isAlive, isDead] of [
+    ["is dead if its process is known to be gone", { pid: 4711 }, false, true],
+    ["is not dead if its process runs", { pid: 4711 }, true, false],
+    ["is not dead if nobody knows its process", {}, false, false]
   ] as const) {
-    it.live(`and was killed does not lose it at once where ${what}`, () =>
+    it.live(what, () =>
       Effect.gen(function* () {
         const directory = yield* temporary
-        yield* killed(directory, options)
-        const other = yield* open(directory, { isAlive: () => Effect.succeed(isAlive) })
-        assert.strictEqual((yield* acquire(other, "other"))._tag, "Busy")
+        yield* lease(yield* open(directory, options), "killed")
+        const asked: Array<number> = []
+        const other = yield* open(directory, {
+          isAlive: (pid) =>
+            Effect.as(
+              Effect.sync(() => asked.push(pid)),
+              isAlive
+            )
+        })
+        assert.strictEqual((yield* other.read("one")).lease?.isDead ?? false, isDead)
+        assert.deepStrictEqual(asked, "pid" in options ? [4711] : [])
       })
     )
   }
 
-  it.live("of a host whose clock was set back by more than a lease is not waited for until that time comes again", () =>
+  it.live("of a process that is gone is taken over at once, by one of 30", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
-      yield* killed(directory, { lease: 300 })
-      const later = new Date((yield* Clock.currentTimeMillis) + 3_600_000)
-      const head = yield* headOf(directory)
-      yield* fileSystem((fs) => fs.utimes(head, later, later))
-      assert.strictEqual((yield* acquire(yield* open(directory), "other"))._tag, "Lease")
-    })
-  )
-
-  it.live("and died is taken over by one of 30 who try at the same time", () =>
-    Effect.gen(function* () {
-      const directory = yield* temporary
-      yield* killed(directory, { pid: 4711 })
-      const processes = yield* Effect.forEach(Array.from({ length: 30 }), () =>
-        open(directory, { pid: 1, isAlive: (pid) => Effect.succeed(pid === 1) })
+      yield* lease(yield* open(directory, { pid: 4711 }), "killed")
+      const fake = FakeProvider.make()
+      const isAlive = (pid: number) => Effect.succeed(pid === 1)
+      const services = yield* Effect.forEach(Array.from({ length: 30 }), () =>
+        startProcess({ open: open(directory, { pid: 1, isAlive }) }, fake)
       )
-      const answers = yield* Effect.forEach(processes, (backend, index) => acquire(backend, `owner-${index}`), {
-        concurrency: "unbounded"
-      })
-      assert.strictEqual(answers.filter(({ _tag }) => _tag === "Lease").length, 1)
+      const [took] = yield* Effect.timed(Effect.forEach(services, ({ get }) => get, { concurrency: "unbounded" }))
+      assert.isBelow(Duration.toSeconds(took), 6)
+      assert.include(yield* fake.ledger, { logins: 1, peak: 1 })
     })
   )
 })
 
 describe("file: changes at the same time", () => {
-  it.live("8 processes that renew 5 times each make 40 generations, none twice", () =>
+  it.live("of 8 processes make 40 versions, none twice", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const processes = yield* Effect.forEach(Array.from({ length: 8 }), () => open(directory))
-      const generations: Array<number> = []
+      const versions: Array<number> = []
       yield* Effect.forEach(
         processes,
         Effect.fnUntraced(function* (backend, index) {
-          let seen = 0
           for (let made = 0; made < 5;) {
-            const { isAdopted, token: next } = yield* TokenStore.transact(backend, "one", {
-              owner: `owner-${index}`,
-              seen,
-              ttl: 10_000,
-              exchange: ({ generation }) => Effect.succeed(token(generation))
-            })
-            seen = next.generation
-            if (isAdopted) continue
+            const { version } = yield* backend.read("one")
+            const next = version + 1
+            const attempt = `attempt-${index}-${made}`
+            if (!(yield* backend.commit("one", { attempt, version, next, loginVersion: 0, record: token(next) })))
+              continue
             made += 1
-            generations.push(seen)
+            versions.push(next)
           }
         }),
         { concurrency: "unbounded" }
       )
       assert.deepStrictEqual(
-        generations,
+        versions.toSorted((a, b) => a - b),
         Array.from({ length: 40 }, (_, index) => index + 1)
       )
     })
   )
 
-  it.live("a process that was stopped for 50 changes, between its look and its change, changes nothing", () =>
+  it.live("a process that was stopped for 25 changes, after it read and before it wrote, changes nothing", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const [looked, resumed] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
@@ -202,26 +147,26 @@ describe("file: changes at the same time", () => {
           Effect.provideService(Path.Path, path)
         )
       })
-      const stopping = yield* Effect.forkChild(acquire(stopped, "stopped", 100))
+      const stopping = yield* Effect.forkChild(stopped.claim("one", { attempt: "stopped", revision: 0 }))
       yield* Deferred.await(looked)
       const backend = yield* open(directory)
       for (let generation = 1; generation <= 24; generation += 1) yield* put(backend, token(generation))
-      const { fence } = yield* lease(backend, { owner: "holds", seen: 24 })
+      yield* lease(backend, "holds")
       yield* Deferred.succeed(resumed, undefined)
-      // It found its number free, and knows that it was too late.
-      assert.strictEqual((yield* Fiber.join(stopping))._tag, "Busy")
-      assert.isTrue(yield* backend.commit("one", { owner: "holds", fence, stored: token(25) }))
+      // It found its number free, and noticed that it was too late.
+      assert.isFalse(yield* Fiber.join(stopping))
+      assert.strictEqual((yield* backend.read("one")).lease?.attempt, "holds")
     })
   )
 
-  it.live("leave nothing behind but the latest state and empty files, which do not add up", () =>
+  it.live("leave only the latest row and a bounded number of empty files", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const backend = yield* open(directory)
       for (let generation = 1; generation <= 20; generation += 1) yield* put(backend, token(generation))
       const [head = "", ...others] = yield* statesOf(directory)
       assert.isAtMost(others.length, 16)
-      assert.include(yield* read(head), '"generation":20')
+      assert.include(yield* read(head), '"version":20')
       assert.deepStrictEqual([...new Set(yield* Effect.forEach(others, read))], [""])
     })
   )
@@ -246,7 +191,7 @@ describe("file: the directory", () => {
       const directory = `${yield* temporary}/of/ours`
       const backend = yield* open(directory)
       yield* put(backend, token(1))
-      yield* lease(backend, { owner: "a", seen: 1 })
+      yield* lease(backend, "a")
       const modes = yield* fileSystem((fs, path) =>
         Effect.flatMap(fs.readDirectory(directory, { recursive: true }), (names) =>
           Effect.forEach([".", ...names], (name) =>
@@ -263,7 +208,7 @@ describe("file: the directory", () => {
     ["is empty", () => ""],
     ["is anything", () => "\0\0\0"]
   ] as const) {
-    it.live(`a state in it that ${what} counts as absent, with a warning, and generations go on`, () =>
+    it.live(`a row in it that ${what} counts as missing, with one warning, and can be replaced`, () =>
       Effect.gen(function* () {
         const directory = yield* temporary
         const backend = yield* open(directory)
@@ -273,24 +218,26 @@ describe("file: the directory", () => {
         yield* write(head, damage(yield* read(head)))
         const warnings: Array<string> = []
         const logger = Logger.make(({ message }) => void warnings.push(String(message)))
-        const taken = yield* Effect.provide(lease(yield* open(directory), { owner: "a" }), Logger.layer([logger]))
-        assert.isTrue(Option.isNone(taken.stored))
-        assert.isAtLeast(taken.generation, 2)
-        assert.deepStrictEqual(warnings, [`${head} is damaged and done without`])
+        const other = yield* open(directory)
+        const [row] = yield* Effect.provide(Effect.replicateEffect(other.read("one"), 3), Logger.layer([logger]))
+        assert.isUndefined(row?.record)
+        assert.isAtLeast(row?.version ?? 0, 2)
+        assert.deepStrictEqual(warnings, [`${head} is damaged. Continuing without it.`])
+        yield* put(other, token((row?.version ?? 0) + 1))
       })
     )
   }
 
-  it.live("that cannot be used is a store that is down", () =>
+  it.live("that cannot be used is reported by the code of the system", () =>
     Effect.gen(function* () {
       const file = `${yield* temporary}/file`
       yield* write(file, "")
-      const down = yield* Effect.flip(acquire(yield* open(file), "a"))
-      assert.deepInclude(down, { _tag: "StoreUnavailable", operation: "acquire" })
+      const down = yield* Effect.flip((yield* open(file)).read("one"))
+      assert.deepInclude(down, { _tag: "StoreUnavailable", operation: "read", problem: "EEXIST" })
     })
   )
 
-  it.effect("that does not answer is a store that is down after 2 s", () =>
+  it.effect("that does not respond is given up after 4 s", () =>
     Effect.gen(function* () {
       const hung = FileSystem.makeNoop({ makeDirectory: () => Effect.never })
       const backend = yield* node(
@@ -300,50 +247,58 @@ describe("file: the directory", () => {
           hung
         )
       )
-      const asking = yield* Effect.forkChild(Effect.flip(acquire(backend, "a")))
-      yield* TestClock.adjust(1_999)
+      const asking = yield* Effect.forkChild(Effect.flip(backend.read("one")))
+      yield* TestClock.adjust(3_999)
       assert.isUndefined(asking.pollUnsafe())
       yield* TestClock.adjust(1)
-      assert.deepInclude(yield* Fiber.join(asking), { _tag: "StoreUnavailable", operation: "acquire" })
+      assert.deepInclude(yield* Fiber.join(asking), {
+        _tag: "StoreUnavailable",
+        operation: "read",
+        problem: "timeout"
+      })
     })
   )
 })
 
 describe("file: changed", () => {
   for (const event of ["commit", "release", "clear"] as const) {
-    it.live(`a ${event} wakes those who wait`, () =>
+    it.live(`a ${event} wakes all waiters`, () =>
       Effect.gen(function* () {
         const directory = yield* temporary
         const backend = yield* open(directory)
-        const { fence } = yield* lease(backend, { owner: "a" })
+        yield* lease(backend, "a")
         const other = yield* open(directory)
-        const waiter = yield* Effect.forkChild(other.changed("one"))
+        const waiter = yield* Effect.forkChild(other.changed?.("one") ?? Effect.void)
         // A hint may get lost that comes before the watcher is there.
         yield* Effect.sleep(100)
         assert.isUndefined(waiter.pollUnsafe())
-        if (event === "commit") yield* backend.commit("one", { owner: "a", fence, stored: token(1) })
-        if (event === "release") yield* backend.release("one", { owner: "a", fence, spent: false })
-        if (event === "clear") yield* backend.clear("one")
+        if (event === "commit") yield* put(backend, token(1))
+        if (event === "release") yield* backend.release("one", { attempt: "a", unused: true })
+        if (event === "clear") yield* backend.clear("one", 0)
         yield* Fiber.join(waiter)
       })
     )
   }
 })
 
-it.live("file: what is wrong with a directory that cannot be used is told once, and that it is mended", () =>
+it.live("file: a directory that cannot be used is reported once, and so is its return", () =>
   Effect.gen(function* () {
     const lines: Array<string> = []
     const logger = Logger.make<unknown, void>(({ message }) => void lines.push(String(message)))
     const directory = `${yield* temporary}/tokens`
     yield* write(directory, "a file in its place")
-    const backend = yield* open(directory)
+    const fake = FakeProvider.make()
     yield* Effect.gen(function* () {
-      for (const owner of ["a", "b"]) yield* Effect.flip(backend.acquire("one", { owner, seen: 0, ttl: 1_000 }))
+      const service = yield* startProcess({ open: open(directory) }, fake)
+      yield* service.reject(yield* service.get)
       yield* fileSystem((fs) => fs.remove(directory))
-      yield* lease(backend, { owner: "a" })
+      yield* Effect.repeat(Effect.andThen(Effect.sleep(50), service.renew), {
+        until: () => lines.length > 1
+      })
     }).pipe(Effect.provide(Logger.layer([logger])))
-    assert.lengthOf(lines, 2)
-    assert.match(lines[0] ?? "", /^the token store failed to acquire and is done without: .*AlreadyExists.*tokens/)
-    assert.strictEqual(lines[1], "the token store answers again")
+    assert.deepStrictEqual(lines, [
+      "the token store failed (read: EEXIST). Check that it is reachable and that its user has the rights. Continuing without it.",
+      "The token store is available again."
+    ])
   })
 )

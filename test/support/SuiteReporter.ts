@@ -1,17 +1,6 @@
 /** Prints what failed, with the command that runs it again, and a summary. What passes prints nothing. */
 import { relative } from "node:path"
-import {
-  DefaultReporter,
-  type TestCase,
-  type TestModule,
-  type TestModuleState,
-  type TestSuite,
-  type Vitest
-} from "vitest/node"
-
-/** The name of a test after the names of the suites around it. */
-const fullName = (task: TestCase | TestSuite): string =>
-  task.parent.type === "module" ? task.name : `${fullName(task.parent)} ${task.name}`
+import { DefaultReporter, type TestCase, type TestModule, type TestModuleState, type Vitest } from "vitest/node"
 
 const escapeRegExp = (text: string): string => text.replaceAll(/[$()*+.?[\\\]^{|}]/g, "\\$&")
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
@@ -24,7 +13,7 @@ const replayCommand = (test: TestCase): string => {
   const variables = { TEST_SEED: env["TEST_SEED"], TEST_SCALE: process.env["TEST_SCALE"], TEST_REPLAY: replay }
   return [
     ...Object.entries(variables).flatMap(([name, value]) => (value === undefined ? [] : `${name}=${quote(value)}`)),
-    `npx vitest run --project ${name} ${relative(root, test.module.moduleId)} -t ${quote(`^${escapeRegExp(fullName(test))}$`)}`
+    `npx vitest run --project ${name} ${relative(root, test.module.moduleId)} -t ${quote(`^${escapeRegExp(test.fullName)}$`)}`
   ].join(" ")
 }
 

@@ -1,8 +1,11 @@
-/** What every `TokenStore` backend owes `transact`, as tests: run it over each backend there is. */
+/** What every `TokenStore` backend owes the protocol, as tests. Run it over each backend. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Option, Redacted, type Scope } from "effect"
-import { AccessToken, TokenError, TokenStore } from "effect-video-auth"
+import { Effect, Redacted, type Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { AccessToken, type TokenError, type TokenStore } from "effect-video-auth"
+import * as StoreRow from "../../src/token/shared/storeRow.ts"
+import { numbers } from "../model/scheduler.ts"
+import { seed } from "./random.ts"
 
 /** A credential to store. */
 export const token = (generation: number, name = `access-${generation}`) =>
@@ -17,7 +20,7 @@ export const token = (generation: number, name = `access-${generation}`) =>
     extra: { validForVideoManager: 17 }
   })
 
-/** All there is to a credential, secrets in clear, so that two can be compared. */
+/** All fields of a credential, with its secrets in clear, so that two can be compared. */
 const plain = (token: AccessToken.AccessToken) => ({
   ...token,
   accessToken: Redacted.value(token.accessToken),
@@ -33,25 +36,107 @@ const ahead = (token: AccessToken.AccessToken, millis: number) =>
     refreshExpiresAt: token.refreshExpiresAt === undefined ? undefined : token.refreshExpiresAt + millis
   })
 
-/** Takes the lease, which must be free. */
-export const lease = Effect.fnUntraced(function* (
-  backend: TokenStore.Backend,
-  options: { readonly owner: string; readonly seen?: number; readonly ttl?: number; readonly identity?: string }
-) {
-  const { identity = "one", owner, seen = 0, ttl = 10_000 } = options
-  const acquired = yield* backend.acquire(identity, { owner, seen, ttl })
-  return acquired._tag === "Lease" ? acquired : yield* Effect.die(`expected the lease, got ${acquired._tag}`)
+/** Takes the lease, which must be free, and returns the row. */
+export const lease = Effect.fnUntraced(function* (backend: TokenStore.Backend, attempt: string, identity = "one") {
+  const row = yield* backend.read(identity)
+  assert.isTrue(yield* backend.claim(identity, { attempt, revision: row.revision }))
+  return row
 })
 
-/** Takes the lease and commits. */
-export const put = Effect.fnUntraced(function* (backend: TokenStore.Backend, stored: AccessToken.AccessToken) {
-  const { fence } = yield* lease(backend, { owner: "writer", seen: stored.generation })
-  assert.isTrue(yield* backend.commit("one", { owner: "writer", fence, stored }))
+let commits = 0
+
+/** Commits a credential, whatever is there. Its generation becomes its version. */
+export const put = Effect.fnUntraced(function* (
+  backend: TokenStore.Backend,
+  record: AccessToken.AccessToken,
+  identity = "one"
+) {
+  const { version } = yield* backend.read(identity)
+  const next = record.generation
+  const commit = { attempt: `put-${++commits}`, version, next, loginVersion: next, record }
+  assert.isTrue(yield* backend.commit(identity, commit))
 })
+
+/** What is the same on every clock, in every backend. */
+const comparable = ({ committedBy, epoch, lease, loginVersion, record, revision, sent, version }: TokenStore.Row) => ({
+  revision,
+  epoch,
+  version,
+  loginVersion,
+  record: record && Redacted.value(record.accessToken),
+  committedBy,
+  sent: sent && { attempt: sent.attempt, isOver: sent.at === 0 },
+  lease: lease && { attempt: lease.attempt, beat: lease.beat, sending: lease.sending }
+})
+
+interface Step {
+  readonly name: string
+  readonly run: (backend: TokenStore.Backend) => Effect.Effect<boolean | void, TokenError.StoreUnavailable>
+  readonly expected: (row: TokenStore.Row) => StoreRow.Written<AccessToken.AccessToken>
+}
+
+/** Draws a write that makes sense on a row, or just does not. */
+const drawStep = (row: TokenStore.Row, random: () => number): Step => {
+  const pick = <A>(...values: readonly [A, ...ReadonlyArray<A>]) =>
+    values[Math.floor(random() * values.length)] ?? values[0]
+  const attempt = pick("a", "b", row.lease?.attempt ?? "c", row.sent?.attempt ?? "c")
+  const near = (value: number) => Math.max(0, pick(value, value, value, value - 1, value + 1))
+  switch (pick("claim", "claim", "sending", "sending", "beat", "commit", "release", "clear")) {
+    case "claim": {
+      const options = { attempt, revision: near(row.revision) }
+      return {
+        name: `claim ${JSON.stringify(options)}`,
+        run: (backend) => backend.claim("one", options),
+        expected: (row) => StoreRow.claim(row, options, 1)
+      }
+    }
+    case "sending": {
+      const kind = pick<TokenStore.ExchangeKind>("login", "refresh")
+      const options = { attempt, version: near(row.version), kind, marks: kind === "refresh" && random() < 0.8 }
+      return {
+        name: `sending ${JSON.stringify(options)}`,
+        run: (backend) => backend.sending("one", options),
+        expected: (row) => StoreRow.sending(row, options, 1)
+      }
+    }
+    case "beat":
+      return {
+        name: `beat ${attempt}`,
+        run: (backend) => backend.beat("one", attempt),
+        expected: (row) => StoreRow.beat(row, attempt, 1)
+      }
+    case "commit": {
+      const version = near(row.version)
+      const next = version + pick(1, 1, 2)
+      const options = { attempt, version, next, loginVersion: pick(next, row.loginVersion), record: token(next) }
+      return {
+        name: `commit ${JSON.stringify({ ...options, record: undefined })}`,
+        run: (backend) => backend.commit("one", options),
+        expected: (row) => StoreRow.commit(row, options)
+      }
+    }
+    case "release": {
+      const unused = random() < 0.5
+      return {
+        name: `release ${attempt} ${unused}`,
+        run: (backend) => backend.release("one", { attempt, unused }),
+        expected: (row) => StoreRow.release(row, attempt, unused)
+      }
+    }
+    case "clear": {
+      const epoch = near(row.epoch)
+      return {
+        name: `clear ${epoch}`,
+        run: (backend) => backend.clear("one", epoch),
+        expected: (row) => StoreRow.clear(row, epoch)
+      }
+    }
+  }
+}
 
 /**
- * The contract. `isLive` says that time passes on a clock of the store's own, so that a wait is a real one and instants are
- * read back with the latency of a call taken off. Each test uses a backend of its own, which must be empty.
+ * The contract. `isLive` says that time passes on a clock of the store's own, so instants are read back with the latency of a
+ * call taken off. Each test uses a backend of its own, which must be empty.
  */
 export const tokenStoreContract = <E>(
   name: string,
@@ -61,337 +146,128 @@ export const tokenStoreContract = <E>(
   const test = <E2>(name: string, body: (backend: TokenStore.Backend) => Effect.Effect<void, E2, Scope.Scope>) =>
     (isLive ? it.live : it.effect)(name, () => Effect.flatMap(makeBackend, body))
 
-  /** A lease that a test sees the end of. */
-  const short = 1_000
-  const shortIsOver = isLive ? Effect.sleep(short + 50) : TestClock.adjust(short)
-
-  const assertSame = (actual: Option.Option<AccessToken.AccessToken>, expected: AccessToken.AccessToken) => {
-    const delay = Option.match(actual, { onNone: () => 0, onSome: ({ expiresAt }) => expected.expiresAt - expiresAt })
-    assert.isAtMost(delay, isLive ? 2_000 : 0)
-    // A file system's clock ticks every few milliseconds.
-    assert.isAtLeast(delay, isLive ? -20 : 0)
-    assert.deepStrictEqual(Option.map(actual, plain), Option.some(plain(ahead(expected, -delay))))
-  }
-
-  describe(`${name}: leases`, () => {
-    test("an empty store gives its lease, with nothing stored", (backend) =>
+  describe(`${name}: the backend`, () => {
+    test(`writes what the rules say, in any order of writes (seed ${seed})`, (backend) =>
       Effect.gen(function* () {
-        const { orphaned, stored } = yield* lease(backend, { owner: "a" })
-        assert.isTrue(Option.isNone(stored))
-        assert.isFalse(orphaned)
-      }))
-
-    test("of 30 who ask at once, one gets the lease and the others are told to come back", (backend) =>
-      Effect.gen(function* () {
-        const answers = yield* Effect.forEach(
-          Array.from({ length: 30 }, (_, index) => `owner-${index}`),
-          (owner) => backend.acquire("one", { owner, seen: 0, ttl: 10_000 }),
-          { concurrency: "unbounded" }
-        )
-        const tags = answers.map((answer) => answer._tag)
-        assert.strictEqual(tags.filter((tag) => tag === "Lease").length, 1)
-        assert.strictEqual(tags.filter((tag) => tag === "Busy").length, 29)
-      }))
-
-    test("who is told to come back is told when, within the lease", (backend) =>
-      Effect.gen(function* () {
-        yield* lease(backend, { owner: "a", ttl: 10_000 })
-        const busy = yield* backend.acquire("one", { owner: "b", seen: 0, ttl: 10_000 })
-        assert.strictEqual(busy._tag, "Busy")
-        if (busy._tag === "Busy") {
-          assert.isAbove(busy.retryAfter, 0)
-          assert.isAtMost(busy.retryAfter, 10_000)
+        const random = numbers([...seed].reduce((sum, char) => (sum * 31 + char.charCodeAt(0)) | 0, 1))
+        let row: TokenStore.Row = StoreRow.emptyRow
+        const done: Array<string> = []
+        // An instant of 0 has a meaning of its own.
+        if (!isLive) yield* TestClock.adjust(1)
+        for (let index = 0; index < 150; index++) {
+          const step = drawStep(row, random)
+          done.push(step.name)
+          const expected = step.expected(row)
+          const granted = yield* step.run(backend)
+          const history = done.slice(-8).join("\n")
+          // A backend may count a write that changes nothing.
+          if (granted !== undefined) assert.strictEqual(granted, expected.granted, history)
+          const { revision, ...actual } = comparable(yield* backend.read("one"))
+          const { revision: least, ...wanted } = comparable(expected.row)
+          assert.deepStrictEqual(actual, wanted, history)
+          assert.isTrue(expected.row === row ? revision >= row.revision : revision > row.revision, history)
+          assert.isAtLeast(revision, least, history)
+          row = { ...expected.row, revision }
         }
       }))
 
-    test("a lease is not given twice, not even to its holder", (backend) =>
+    test("is empty at first", (backend) =>
       Effect.gen(function* () {
-        yield* lease(backend, { owner: "a" })
-        assert.strictEqual((yield* backend.acquire("one", { owner: "a", seen: 0, ttl: 10_000 }))._tag, "Busy")
+        assert.deepStrictEqual(comparable(yield* backend.read("one")), comparable(StoreRow.emptyRow))
       }))
 
-    test("each lease has a higher fence", (backend) =>
-      Effect.gen(function* () {
-        const first = yield* lease(backend, { owner: "a" })
-        yield* backend.release("one", { owner: "a", fence: first.fence, spent: false })
-        const second = yield* lease(backend, { owner: "b" })
-        assert.isAbove(second.fence, first.fence)
-      }))
-
-    test("identities do not know of each other", (backend) =>
+    test("writes nothing when it is read", (backend) =>
       Effect.gen(function* () {
         yield* put(backend, token(1))
-        yield* lease(backend, { owner: "a", seen: 1 })
-        const { stored } = yield* lease(backend, { owner: "a", identity: "two" })
-        assert.isTrue(Option.isNone(stored))
+        const { revision } = yield* backend.read("one")
+        yield* Effect.replicateEffect(backend.read("one"), 5)
+        assert.strictEqual((yield* backend.read("one")).revision, revision)
       }))
 
-    test("a lease given back is free at once, and not orphaned", (backend) =>
-      Effect.gen(function* () {
-        const { fence } = yield* lease(backend, { owner: "a" })
-        yield* backend.release("one", { owner: "a", fence, spent: false })
-        assert.isFalse((yield* lease(backend, { owner: "b" })).orphaned)
-      }))
-
-    test("a lease given back as spent is orphaned for whoever comes next, until a commit", (backend) =>
-      Effect.gen(function* () {
-        yield* put(backend, token(1))
-        const first = yield* lease(backend, { owner: "a", seen: 1 })
-        yield* backend.release("one", { owner: "a", fence: first.fence, spent: true })
-        const second = yield* lease(backend, { owner: "b", seen: 1 })
-        assert.isTrue(second.orphaned)
-        yield* backend.release("one", { owner: "b", fence: second.fence, spent: true })
-        const third = yield* lease(backend, { owner: "c", seen: 1 })
-        assert.isTrue(third.orphaned)
-        yield* backend.commit("one", { owner: "c", fence: third.fence, stored: token(2) })
-        assert.isFalse((yield* lease(backend, { owner: "d", seen: 2 })).orphaned)
-      }))
-
-    test("the lease of a holder that died is given to another when it ends, as orphaned", (backend) =>
-      Effect.gen(function* () {
-        yield* put(backend, token(1))
-        yield* lease(backend, { owner: "dies", seen: 1, ttl: short })
-        assert.strictEqual((yield* backend.acquire("one", { owner: "b", seen: 1, ttl: 10_000 }))._tag, "Busy")
-        yield* shortIsOver
-        const taken = yield* lease(backend, { owner: "b", seen: 1 })
-        assert.isTrue(taken.orphaned)
-        assertSame(taken.stored, token(1))
-      }))
-
-    test("giving back a lease that was taken over does not end the new one", (backend) =>
-      Effect.gen(function* () {
-        const slow = yield* lease(backend, { owner: "slow", ttl: short })
-        yield* shortIsOver
-        yield* lease(backend, { owner: "b" })
-        yield* backend.release("one", { owner: "slow", fence: slow.fence, spent: false })
-        assert.strictEqual((yield* backend.acquire("one", { owner: "c", seen: 0, ttl: 10_000 }))._tag, "Busy")
-      }))
-  })
-
-  describe(`${name}: credentials`, () => {
-    test("what is committed is given to a process that has seen nothing, to the last field", (backend) =>
+    test("keeps every field of a credential", (backend) =>
       Effect.gen(function* () {
         yield* put(backend, token(3))
-        const newer = yield* backend.acquire("one", { owner: "b", seen: 0, ttl: 10_000 })
-        assert.strictEqual(newer._tag, "Newer")
-        if (newer._tag === "Newer") assertSame(Option.some(newer.stored), token(3))
+        const { record, version } = yield* backend.read("one")
+        assert.strictEqual(version, 3)
+        const expected = token(3)
+        const delay = expected.expiresAt - (record?.expiresAt ?? 0)
+        assert.isAtMost(delay, isLive ? 2_000 : 0)
+        // The clock of a file system ticks every few milliseconds.
+        assert.isAtLeast(delay, isLive ? -20 : 0)
+        assert.deepStrictEqual(record && plain(record), plain(ahead(expected, -delay)))
       }))
 
-    for (const seen of [3, 4]) {
-      test(`who has seen generation ${seen} gets the lease on generation 3`, (backend) =>
+    for (const first of [0, 1]) {
+      test(`gives its lease to one of 30 that claim revision ${first} at once`, (backend) =>
         Effect.gen(function* () {
-          yield* put(backend, token(3))
-          const { stored } = yield* lease(backend, { owner: "b", seen })
-          assertSame(stored, token(3))
+          if (first > 0) yield* put(backend, token(1))
+          const { revision } = yield* backend.read("one")
+          const granted = yield* Effect.forEach(
+            Array.from({ length: 30 }, (_, index) => `attempt-${index}`),
+            (attempt) => Effect.map(backend.claim("one", { attempt, revision }), (granted) => ({ attempt, granted })),
+            { concurrency: "unbounded" }
+          )
+          const winners = granted.filter(({ granted }) => granted).map(({ attempt }) => attempt)
+          assert.strictEqual(winners.length, 1)
+          assert.strictEqual((yield* backend.read("one")).lease?.attempt, winners[0])
         }))
     }
 
-    test("a newer credential is given although somebody holds the lease", (backend) =>
+    test("lets one of 30 commits on the same version through", (backend) =>
       Effect.gen(function* () {
         yield* put(backend, token(1))
-        yield* lease(backend, { owner: "a", seen: 1 })
-        assert.strictEqual((yield* backend.acquire("one", { owner: "b", seen: 0, ttl: 10_000 }))._tag, "Newer")
-      }))
-
-    test("a commit gives the lease back", (backend) =>
-      Effect.gen(function* () {
-        const { fence } = yield* lease(backend, { owner: "a" })
-        assert.isTrue(yield* backend.commit("one", { owner: "a", fence, stored: token(1) }))
-        assert.isFalse(yield* backend.commit("one", { owner: "a", fence, stored: token(2) }))
-        yield* lease(backend, { owner: "b", seen: 1 })
-      }))
-
-    test("a holder that was taken over commits nothing", (backend) =>
-      Effect.gen(function* () {
-        const slow = yield* lease(backend, { owner: "slow", ttl: short })
-        yield* shortIsOver
-        const { fence } = yield* lease(backend, { owner: "b" })
-        assert.isFalse(yield* backend.commit("one", { owner: "slow", fence: slow.fence, stored: token(1, "late") }))
-        assert.isTrue(yield* backend.commit("one", { owner: "b", fence, stored: token(1, "kept") }))
-        const { stored } = yield* lease(backend, { owner: "c", seen: 1 })
-        assertSame(stored, token(1, "kept"))
-      }))
-
-    test("a holder that is late and was not taken over commits", (backend) =>
-      Effect.gen(function* () {
-        const { fence } = yield* lease(backend, { owner: "slow", ttl: short })
-        yield* shortIsOver
-        assert.isTrue(yield* backend.commit("one", { owner: "slow", fence, stored: token(1) }))
-      }))
-
-    test("nobody commits on another's lease", (backend) =>
-      Effect.gen(function* () {
-        const { fence } = yield* lease(backend, { owner: "a" })
-        assert.isFalse(yield* backend.commit("one", { owner: "b", fence, stored: token(1) }))
-        assert.isFalse(yield* backend.commit("one", { owner: "a", fence: fence + 1, stored: token(1) }))
-      }))
-
-    test("clear forgets the credential", (backend) =>
-      Effect.gen(function* () {
-        yield* put(backend, token(1))
-        yield* backend.clear("one")
-        const { orphaned, stored } = yield* lease(backend, { owner: "a" })
-        assert.isTrue(Option.isNone(stored))
-        assert.isFalse(orphaned)
-      }))
-
-    test("clear ends any lease: its holder commits nothing", (backend) =>
-      Effect.gen(function* () {
-        const { fence } = yield* lease(backend, { owner: "a" })
-        yield* backend.clear("one")
-        assert.isFalse(yield* backend.commit("one", { owner: "a", fence, stored: token(1) }))
-        yield* lease(backend, { owner: "b" })
-      }))
-
-    test("clear forgets that a refresh token was spent", (backend) =>
-      Effect.gen(function* () {
-        yield* put(backend, token(1))
-        const { fence } = yield* lease(backend, { owner: "a", seen: 1 })
-        yield* backend.release("one", { owner: "a", fence, spent: true })
-        yield* backend.clear("one")
-        assert.isFalse((yield* lease(backend, { owner: "b" })).orphaned)
-      }))
-
-    test("clear of an unknown identity does nothing", (backend) => backend.clear("unknown"))
-  })
-
-  describe(`${name}: transact`, () => {
-    const options = { owner: "a", seen: 0, ttl: 10_000 }
-    const never = () => Effect.die("no exchange was to be made")
-
-    test("adopts what is newer, without an exchange", (backend) =>
-      Effect.gen(function* () {
-        yield* put(backend, token(1))
-        const adopted = yield* TokenStore.transact(backend, "one", { ...options, exchange: never })
-        assert.isTrue(adopted.isAdopted)
-        assertSame(Option.some(adopted.token), token(1))
-      }))
-
-    for (const [stored, seen, next] of [
-      [0, 0, 1],
-      [3, 3, 4],
-      [3, 7, 8],
-      [0, 7, 8]
-    ] as const) {
-      test(`with generation ${stored} stored and ${seen} seen, the next one is ${next}`, (backend) =>
-        Effect.gen(function* () {
-          if (stored > 0) yield* put(backend, token(stored))
-          const { isPrivate, token: exchanged } = yield* TokenStore.transact(backend, "one", {
-            ...options,
-            seen,
-            exchange: ({ generation }) => Effect.succeed(token(generation))
-          })
-          assert.isFalse(isPrivate)
-          assert.strictEqual(exchanged.generation, next)
-          const { stored: now } = yield* lease(backend, { owner: "b", seen: next })
-          assertSame(now, token(next))
-        }))
-    }
-
-    test("an exchange that fails gives the lease back at once, unspent if it says so", (backend) =>
-      Effect.gen(function* () {
-        const exchange = () => Effect.fail("no network" as const)
-        const failed = yield* Effect.exit(TokenStore.transact(backend, "one", { ...options, exchange }))
-        assert.deepStrictEqual(failed, Exit.fail("no network" as const))
-        assert.isFalse((yield* lease(backend, { owner: "b" })).orphaned)
-      }))
-
-    test("an exchange that fails after it sent the refresh token leaves the mark", (backend) =>
-      Effect.gen(function* () {
-        const exchange = (lease: TokenStore.Lease) => {
-          lease.spent = true
-          return Effect.fail("answer lost" as const)
-        }
-        yield* Effect.exit(TokenStore.transact(backend, "one", { ...options, exchange }))
-        assert.isTrue((yield* lease(backend, { owner: "b" })).orphaned)
-      }))
-
-    test("an exchange that is interrupted gives the lease back at once", (backend) =>
-      Effect.gen(function* () {
-        const fiber = yield* Effect.forkChild(
-          TokenStore.transact(backend, "one", { ...options, exchange: () => Effect.never }),
-          { startImmediately: true }
+        const granted = yield* Effect.forEach(
+          Array.from({ length: 30 }, (_, index) => `attempt-${index}`),
+          (attempt) =>
+            backend.commit("one", { attempt, version: 1, next: 2, loginVersion: 1, record: token(2, attempt) }),
+          { concurrency: "unbounded" }
         )
-        yield* Effect.yieldNow
-        yield* Fiber.interrupt(fiber)
-        assert.isFalse((yield* lease(backend, { owner: "b" })).orphaned)
+        assert.strictEqual(granted.filter((granted) => granted).length, 1)
+        const { committedBy, record } = yield* backend.read("one")
+        assert.strictEqual(record && Redacted.value(record.accessToken), committedBy)
       }))
 
-    test("an exchange that takes over from a dead holder is told so", (backend) =>
+    test("lets one of 30 marks through", (backend) =>
       Effect.gen(function* () {
         yield* put(backend, token(1))
-        yield* lease(backend, { owner: "dies", seen: 1, ttl: short })
-        yield* shortIsOver
-        let told: TokenStore.Lease | undefined
-        const exchange = (lease: TokenStore.Lease) => {
-          told = { ...lease }
-          return Effect.succeed(token(lease.generation))
-        }
-        yield* TokenStore.transact(backend, "one", { ...options, seen: 1, exchange })
-        assert.include(told, { orphaned: true, spent: true, generation: 2 })
+        const marks = yield* Effect.forEach(
+          Array.from({ length: 30 }, (_, index) => `attempt-${index}`),
+          (attempt) =>
+            Effect.gen(function* () {
+              const { revision } = yield* backend.read("one")
+              yield* backend.claim("one", { attempt, revision })
+              return yield* backend.sending("one", { attempt, version: 1, kind: "refresh", marks: true })
+            }),
+          { concurrency: "unbounded" }
+        )
+        assert.isAtMost(marks.filter((granted) => granted).length, 1)
       }))
 
-    test("a holder that was taken over discards its own and adopts what the other one got", (backend) =>
+    test("repeats a claim, a mark and a commit whose reply was lost", (backend) =>
       Effect.gen(function* () {
-        const exchange = () =>
-          Effect.gen(function* () {
-            yield* shortIsOver
-            const { fence } = yield* lease(backend, { owner: "b" })
-            yield* backend.commit("one", { owner: "b", fence, stored: token(1, "theirs") })
-            return token(1, "ours")
-          })
-        const { isPrivate, token: adopted } = yield* TokenStore.transact(backend, "one", {
-          ...options,
-          ttl: short,
-          exchange
-        })
-        assert.isFalse(isPrivate)
-        assert.strictEqual(Redacted.value(adopted.accessToken), "theirs")
+        yield* put(backend, token(1))
+        const { revision } = yield* backend.read("one")
+        const mark = { attempt: "a", version: 1, kind: "refresh", marks: true } as const
+        const commit = { attempt: "a", version: 1, next: 2, loginVersion: 1, record: token(2) }
+        for (let time = 0; time < 2; time++) assert.isTrue(yield* backend.claim("one", { attempt: "a", revision }))
+        for (let time = 0; time < 2; time++) assert.isTrue(yield* backend.sending("one", mark))
+        for (let time = 0; time < 2; time++) assert.isTrue(yield* backend.commit("one", commit))
+        assert.isFalse(yield* backend.claim("one", { attempt: "a", revision }))
       }))
 
-    for (const operation of ["acquire", "release"] as const) {
-      test(`a store that fails to ${operation} hides no failure of the exchange`, (backend) =>
-        Effect.gen(function* () {
-          const down = Effect.fail(new TokenError.StoreUnavailable({ operation }))
-          const exchange = () => Effect.fail("no network" as const)
-          const failure = yield* Effect.flip(
-            TokenStore.transact({ ...backend, [operation]: () => down }, "one", { ...options, exchange })
-          )
-          assert.deepStrictEqual(
-            failure,
-            operation === "acquire" ? new TokenError.StoreUnavailable({ operation }) : "no network"
-          )
-        }))
-    }
-
-    test("an answer that could not be stored is returned all the same, as private", (backend) =>
+    test("keeps identities apart", (backend) =>
       Effect.gen(function* () {
-        const commit = () => Effect.fail(new TokenError.StoreUnavailable({ operation: "commit" }))
-        const { isPrivate, token: kept } = yield* TokenStore.transact({ ...backend, commit }, "one", {
-          ...options,
-          exchange: ({ generation }) => Effect.succeed(token(generation))
-        })
-        assert.isTrue(isPrivate)
-        // It claims no generation of the store's.
-        assert.deepStrictEqual(plain(kept), { ...plain(token(1)), generation: 0 })
+        yield* put(backend, token(1))
+        yield* lease(backend, "a")
+        const other = yield* backend.read("two")
+        assert.deepStrictEqual(comparable(other), comparable(StoreRow.emptyRow))
       }))
 
-    test("a credential after a sign-out is newer than the one forgotten, for who has seen neither", (backend) =>
+    test("does nothing when an unknown identity is cleared or released", (backend) =>
       Effect.gen(function* () {
-        yield* put(backend, token(7))
-        yield* backend.clear("one")
-        const exchange = ({ generation }: TokenStore.Lease) => Effect.succeed(token(generation))
-        const { token: next } = yield* TokenStore.transact(backend, "one", { ...options, exchange })
-        assert.strictEqual(next.generation, 8)
-      }))
-
-    test("after an answer that could not be stored nobody waits for the lease, and the next one logs in", (backend) =>
-      Effect.gen(function* () {
-        const commit = () => Effect.fail(new TokenError.StoreUnavailable({ operation: "commit" }))
-        const exchange = ({ generation }: TokenStore.Lease) => Effect.succeed(token(generation))
-        yield* TokenStore.transact({ ...backend, commit }, "one", { ...options, exchange })
-        const { orphaned } = yield* lease(backend, { owner: "next" })
-        assert.isTrue(orphaned)
+        yield* backend.clear("unknown", 0)
+        yield* backend.release("unknown", { attempt: "a", unused: true })
+        assert.deepStrictEqual(comparable(yield* backend.read("unknown")), comparable(StoreRow.emptyRow))
       }))
   })
 }

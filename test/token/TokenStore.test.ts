@@ -1,10 +1,21 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Scope } from "effect"
-import { RenewalPolicy, TokenError, TokenStore } from "effect-video-auth"
+import { RenewalPolicy, TokenError, TokenService, TokenStore } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { TestClock } from "effect/testing"
-import { bare, credential, reasonOf, seededStore, settled, start, startIn, stored } from "../guarantees/engine.ts"
-import { lease, token, tokenStoreContract } from "../support/tokenStoreContract.ts"
+import {
+  bare,
+  credential,
+  reasonOf,
+  seededStore,
+  settled,
+  start,
+  startIn,
+  stored,
+  takeAndMark,
+  takeLease
+} from "../guarantees/engine.ts"
+import { tokenStoreContract } from "../support/tokenStoreContract.ts"
 
 const { onDemand } = RenewalPolicy
 
@@ -17,11 +28,13 @@ const unpluggable = Effect.fnUntraced(function* (backend?: TokenStore.Backend) {
   const through = <A>(operation: string, effect: Effect.Effect<A, TokenError.StoreUnavailable>) =>
     Effect.suspend(() => (down ? Effect.fail(new TokenError.StoreUnavailable({ operation })) : effect))
   const store: TokenStore.Backend = {
-    acquire: (identity, options) => through("acquire", memory.acquire(identity, options)),
+    read: (identity) => through("read", memory.read(identity)),
+    claim: (identity, options) => through("claim", memory.claim(identity, options)),
+    sending: (identity, options) => through("sending", memory.sending(identity, options)),
+    beat: (identity, attempt) => through("beat", memory.beat(identity, attempt)),
     commit: (identity, options) => through("commit", memory.commit(identity, options)),
     release: (identity, options) => through("release", memory.release(identity, options)),
-    clear: (identity) => through("clear", memory.clear(identity)),
-    changed: (identity) => through("changed", memory.changed(identity))
+    clear: (identity, epoch) => through("clear", memory.clear(identity, epoch))
   }
   const plug = (isDown: boolean) => Effect.sync(() => void (down = isDown))
   return { memory, store, unplug: plug(true), plugIn: plug(false) }
@@ -29,98 +42,23 @@ const unpluggable = Effect.fnUntraced(function* (backend?: TokenStore.Backend) {
 
 describe("memory: changed", () => {
   for (const event of ["commit", "release", "clear"] as const) {
-    it.effect(`a ${event} wakes those who wait`, () =>
+    it.effect(`a ${event} wakes all waiters`, () =>
       Effect.gen(function* () {
-        const backend = yield* TokenStore.makeMemory
-        const { fence } = yield* lease(backend, { owner: "a" })
-        const waiter = yield* Effect.forkChild(backend.changed("one"), { startImmediately: true })
+        const backend = yield* seededStore()
+        yield* takeLease(backend)
+        const waiter = yield* Effect.forkChild(backend.changed?.("fake") ?? Effect.void, { startImmediately: true })
         assert.isUndefined(waiter.pollUnsafe())
-        if (event === "commit") yield* backend.commit("one", { owner: "a", fence, stored: token(1) })
-        if (event === "release") yield* backend.release("one", { owner: "a", fence, spent: false })
-        if (event === "clear") yield* backend.clear("one")
+        const record = credential({ generation: 2 })
+        if (event === "commit") {
+          yield* backend.commit("fake", { attempt: "another", version: 1, next: 2, loginVersion: 1, record })
+        }
+        if (event === "release") yield* backend.release("fake", { attempt: "another", unused: true })
+        if (event === "clear") yield* backend.clear("fake", 0)
         yield* settled
         assert.isDefined(waiter.pollUnsafe())
       })
     )
   }
-})
-
-describe("transact: waiting for another's lease", () => {
-  const adopt = (backend: TokenStore.Backend) =>
-    TokenStore.transact(backend, "one", {
-      owner: "b",
-      seen: 0,
-      ttl: 1_000,
-      exchange: ({ generation }) => Effect.succeed(token(generation, "ours"))
-    })
-
-  it.effect("ends at once when the other one commits", () =>
-    Effect.gen(function* () {
-      const backend = yield* TokenStore.makeMemory
-      const { fence } = yield* lease(backend, { owner: "a" })
-      const waiter = yield* Effect.forkChild(adopt(backend))
-      yield* settled
-      yield* backend.commit("one", { owner: "a", fence, stored: token(1, "theirs") })
-      assert.strictEqual(bare((yield* Fiber.join(waiter)).token), "theirs")
-    })
-  )
-
-  for (const [name, changed] of [
-    ["is lost", Effect.never],
-    ["fails", Effect.fail(new TokenError.StoreUnavailable({ operation: "changed" }))]
-  ] as const) {
-    it.effect(`ends within 250 ms when the hint ${name}`, () =>
-      Effect.gen(function* () {
-        const memory = yield* TokenStore.makeMemory
-        let acquires = 0
-        const backend: TokenStore.Backend = {
-          ...memory,
-          acquire: (identity, options) => {
-            acquires += 1
-            return memory.acquire(identity, options)
-          },
-          changed: () => changed
-        }
-        const { fence } = yield* lease(memory, { owner: "a", ttl: 10_000 })
-        const waiter = yield* Effect.forkChild(adopt(backend))
-        yield* settled
-        yield* memory.commit("one", { owner: "a", fence, stored: token(1, "theirs") })
-        yield* TestClock.adjust(249)
-        assert.strictEqual(acquires, 1)
-        yield* TestClock.adjust(1)
-        assert.strictEqual(bare((yield* Fiber.join(waiter)).token), "theirs")
-        assert.strictEqual(acquires, 2)
-      })
-    )
-  }
-
-  it.effect("can be interrupted", () =>
-    Effect.gen(function* () {
-      const backend = yield* TokenStore.makeMemory
-      yield* lease(backend, { owner: "a" })
-      const waiter = yield* Effect.forkChild(adopt(backend))
-      yield* settled
-      yield* Fiber.interrupt(waiter)
-      assert.isDefined(waiter.pollUnsafe())
-    })
-  )
-
-  it.effect("an answer in hand is committed though its fibre is interrupted", () =>
-    Effect.gen(function* () {
-      const memory = yield* TokenStore.makeMemory
-      const backend: TokenStore.Backend = {
-        ...memory,
-        commit: (identity, options) => Effect.delay(memory.commit(identity, options), "1 second")
-      }
-      const fiber = yield* Effect.forkChild(adopt(backend))
-      yield* settled
-      const interruption = yield* Effect.forkChild(Fiber.interrupt(fiber))
-      yield* TestClock.adjust("1 second")
-      yield* Fiber.join(interruption)
-      const acquired = yield* memory.acquire("one", { owner: "c", seen: 0, ttl: 1_000 })
-      assert.strictEqual(acquired._tag, "Newer")
-    })
-  )
 })
 
 describe("services that share a store", () => {
@@ -177,19 +115,117 @@ describe("services that share a store", () => {
     })
   )
 
-  it.effect("who is slower than its lease is fenced off, discards its answer and adopts", () =>
+  it.effect("a process that was overtaken takes the credential that is there", () =>
     Effect.gen(function* () {
       const store = yield* TokenStore.makeMemory
       const { service } = yield* start({ store, latency: "10 seconds" })
       const fiber = yield* Effect.forkChild(service.get)
       yield* TestClock.adjust("5 seconds")
-      // The store lost the lease: another process took it and was faster.
-      yield* store.clear("fake")
-      const other = yield* lease(store, { owner: "other", identity: "fake" })
-      const theirs = credential({ expiresAt: 3_600_000 })
-      yield* store.commit("fake", { owner: "other", fence: other.fence, stored: theirs })
+      // Somebody signed out meanwhile, and in again.
+      yield* store.clear("fake", 0)
+      const record = credential({ expiresAt: 3_600_000, generation: 2 })
+      yield* store.commit("fake", { attempt: "other", version: 1, next: 2, loginVersion: 2, record })
       yield* TestClock.adjust("5 seconds")
-      assert.strictEqual(bare(yield* Fiber.join(fiber)), bare(theirs))
+      assert.strictEqual(bare(yield* Fiber.join(fiber)), bare(record))
+    })
+  )
+
+  it.effect("a login replaces what a process refreshed meanwhile, where a login ends earlier refresh tokens", () =>
+    Effect.gen(function* () {
+      const store = yield* seededStore()
+      yield* takeAndMark(store, "slow")
+      const { service } = yield* start({ store, latency: "10 seconds", policy: onDemand })
+      const fiber = yield* Effect.forkChild(service.get)
+      yield* TestClock.adjust("10 seconds")
+      // The slow process had sent the refresh token, and commits its late response.
+      const record = credential({ expiresAt: 3_600_000, generation: 2 })
+      const late = { attempt: "slow", version: 1, next: 2, loginVersion: 1, record }
+      assert.isTrue(yield* store.commit("fake", late))
+      yield* TestClock.adjust("6 seconds")
+      assert.strictEqual(bare(yield* Fiber.join(fiber)), "access-1")
+      assert.deepStrictEqual(Option.map(yield* stored(store), bare), Option.some("access-1"))
+    })
+  )
+
+  for (const [what, record] of [
+    ["ends when the other process commits", credential({ expiresAt: 3_600_000 })],
+    ["ends within a second when the hint is lost", credential({ expiresAt: 3_600_000 })]
+  ] as const) {
+    it.effect(`waiting for another process ${what}`, () =>
+      Effect.gen(function* () {
+        const memory = yield* TokenStore.makeMemory
+        const isHinted = !what.includes("lost")
+        const store = isHinted ? memory : { ...memory, changed: () => Effect.never }
+        yield* takeLease(memory)
+        const { service } = yield* start({ store })
+        const fiber = yield* Effect.forkChild(service.get)
+        yield* TestClock.adjust("3 seconds")
+        yield* memory.beat("fake", "another")
+        yield* memory.commit("fake", { attempt: "another", version: 0, next: 1, loginVersion: 1, record })
+        if (!isHinted) yield* TestClock.adjust("1 second")
+        assert.strictEqual(bare(yield* Fiber.join(fiber)), bare(record))
+      })
+    )
+  }
+
+  it.effect("a process that waits only reads, at least once a second and no more than five times", () =>
+    Effect.gen(function* () {
+      const memory = yield* TokenStore.makeMemory
+      yield* takeLease(memory)
+      const { revision } = yield* memory.read("fake")
+      let reads = 0
+      const store = {
+        ...memory,
+        read: (identity: string) => {
+          reads += 1
+          return memory.read(identity)
+        },
+        changed: undefined
+      }
+      const { service } = yield* start({ store, policy: onDemand })
+      yield* Effect.forkChild(Effect.exit(service.get))
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* memory.read("fake")).revision, revision)
+      assert.isAtLeast(reads, 5)
+      assert.isAtMost(reads, 10)
+    })
+  )
+
+  it.effect("a holder that shows signs of life is never taken over", () =>
+    Effect.gen(function* () {
+      const store = yield* TokenStore.makeMemory
+      const fake = FakeProvider.make({ latency: "18 seconds" })
+      const [one, other] = [yield* start({ store }, fake), yield* start({ store }, fake)]
+      const callers = yield* Effect.forkChild(Effect.all([one.service.get, other.service.get], { concurrency: 2 }))
+      yield* TestClock.adjust("19 seconds")
+      assert.deepStrictEqual((yield* Fiber.join(callers)).map(bare), ["access-1", "access-1"])
+      assert.include(yield* fake.ledger, { logins: 1, peak: 1 })
+    })
+  )
+
+  it.effect("a refresh token that a dead holder had not sent is sent after one lease", () =>
+    Effect.gen(function* () {
+      const store = yield* seededStore()
+      yield* takeLease(store)
+      const { ledger, service } = yield* start({ policy: onDemand, store })
+      const fiber = yield* Effect.forkChild(service.get)
+      yield* TestClock.adjust(5_999)
+      assert.include(yield* ledger, { logins: 0, refreshes: 0 })
+      yield* TestClock.adjust(1)
+      yield* Fiber.join(fiber)
+      assert.deepInclude(yield* ledger, { logins: 0, refreshTokens: ["refresh-0"] })
+    })
+  )
+
+  it.effect("a lease that was left behind long ago is taken over after a second read", () =>
+    Effect.gen(function* () {
+      const store = yield* TokenStore.makeMemory
+      yield* takeLease(store)
+      yield* TestClock.adjust("31 seconds")
+      const { service } = yield* start({ store })
+      const fiber = yield* Effect.forkChild(service.get)
+      yield* TestClock.adjust("250 millis")
+      assert.strictEqual(bare(yield* Fiber.join(fiber)), "access-1")
     })
   )
 
@@ -218,28 +254,53 @@ describe("services that share a store", () => {
     })
   )
 
-  it.effect("a store that was set back, as a replica that takes over is, has its refresh token sent to nobody", () =>
+  /** A store that can be set back to a snapshot, as by a failover or a backup. */
+  const restorable = (initial: TokenStore.Backend) => {
+    let current = initial
+    const store: TokenStore.Backend = {
+      read: (...args) => current.read(...args),
+      claim: (...args) => current.claim(...args),
+      sending: (...args) => current.sending(...args),
+      beat: (...args) => current.beat(...args),
+      commit: (...args) => current.commit(...args),
+      release: (...args) => current.release(...args),
+      clear: (...args) => current.clear(...args)
+    }
+    return {
+      store,
+      setBack: (to: TokenStore.Backend) =>
+        Effect.sync(() => {
+          current = to
+        })
+    }
+  }
+
+  it.effect("a store that was set back gets the later credential from the process that holds it", () =>
     Effect.gen(function* () {
-      const before = yield* seededStore({ generation: 1, expiresAt: 3_600_000, refreshToken: "refresh-0" })
-      const after = yield* TokenStore.makeMemory
-      let primary = after
-      const fake = FakeProvider.make()
-      const store: TokenStore.Backend = {
-        acquire: (...args) => primary.acquire(...args),
-        commit: (...args) => primary.commit(...args),
-        release: (...args) => primary.release(...args),
-        clear: (...args) => primary.clear(...args),
-        changed: (...args) => primary.changed(...args)
-      }
-      const { service } = yield* start({ store }, fake)
+      const { setBack, store } = restorable(yield* TokenStore.makeMemory)
+      const { ledger, service } = yield* start({ store, policy: onDemand })
       yield* service.get
       yield* service.renew
-      primary = before
-      const { refreshTokens } = yield* fake.ledger
+      const backup = yield* seededStore({ generation: 1, expiresAt: 3_600_000, refreshToken: "refresh-1" })
+      yield* setBack(backup)
       yield* service.renew
-      const ledger = yield* fake.ledger
-      assert.deepStrictEqual(ledger.refreshTokens, refreshTokens)
-      assert.strictEqual(ledger.logins, 2)
+      assert.deepInclude(yield* ledger, { logins: 1, refreshTokens: ["refresh-1", "refresh-2"] })
+      assert.isAbove((yield* backup.read("fake")).version, 2)
+    })
+  )
+
+  it.effect("a store that was set back has its refresh token sent by no process that has seen a later version", () =>
+    Effect.gen(function* () {
+      const { setBack, store } = restorable(yield* TokenStore.makeMemory)
+      const { configure, ledger, service } = yield* start({ store, policy: onDemand })
+      yield* service.get
+      yield* configure({ losesRefresh: new TokenError.AmbiguousExchange({}), failure: undefined })
+      yield* service.renew
+      yield* configure({ losesRefresh: undefined })
+      yield* setBack(yield* seededStore({ generation: 1, expiresAt: 3_600_000, refreshToken: "refresh-1" }))
+      yield* service.renew
+      const { refreshTokens } = yield* ledger
+      assert.strictEqual(new Set(refreshTokens).size, refreshTokens.length)
     })
   )
 
@@ -254,99 +315,167 @@ describe("services that share a store", () => {
 })
 
 describe("a store that is down", () => {
+  /** Lets the two tries of a store pass. */
+  const get = Effect.fnUntraced(function* (service: TokenService.TokenService["Service"]) {
+    const fiber = yield* Effect.forkChild(service.get)
+    yield* TestClock.adjust("1 second")
+    return yield* Fiber.join(fiber)
+  })
+
   it.effect("while the layer is built and after: a private login serves, and the state says so", () =>
     Effect.gen(function* () {
       const { store, unplug } = yield* unpluggable()
       yield* unplug
       const { ledger, service } = yield* start({ store })
-      assert.strictEqual(bare(yield* service.get), "access-1")
+      assert.strictEqual(bare(yield* get(service)), "access-1")
       assert.include(yield* service.state, { degraded: true })
       assert.include(yield* ledger, { logins: 1 })
     })
   )
 
-  it.effect("never fails a caller who holds a valid token", () =>
+  it.effect("for one call: the call is repeated", () =>
     Effect.gen(function* () {
-      const { store, unplug } = yield* unpluggable()
-      const { configure, service } = yield* start({ store })
-      yield* service.get
+      const memory = yield* TokenStore.makeMemory
+      let failing = true
+      const store: TokenStore.Backend = {
+        ...memory,
+        read: (identity) =>
+          Effect.suspend((): Effect.Effect<TokenStore.Snapshot, TokenError.StoreUnavailable> => {
+            const fails = failing
+            failing = false
+            return fails ? Effect.fail(new TokenError.StoreUnavailable({ operation: "read" })) : memory.read(identity)
+          })
+      }
+      const { service } = yield* start({ store })
+      yield* get(service)
       assert.include(yield* service.state, { degraded: false })
-      yield* unplug
-      yield* configure({ failure: new TokenError.InvalidCredentials({}) })
-      yield* TestClock.adjust("3599 seconds")
-      assert.strictEqual(bare(yield* service.get), "access-1")
     })
   )
 
-  it.effect("a store that goes down before the commit: the token is private", () =>
+  it.effect("never fails a caller that holds a valid token, and makes no exchange for one", () =>
     Effect.gen(function* () {
       const { store, unplug } = yield* unpluggable()
-      const { service } = yield* start({ store, latency: "1 second" })
+      const { ledger, service } = yield* start({ store })
+      yield* service.get
+      yield* unplug
+      yield* TestClock.adjust("3599 seconds")
+      assert.strictEqual(bare(yield* service.get), "access-1")
+      assert.include(yield* ledger, { logins: 1, refreshes: 0 })
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(bare(yield* service.get), "access-2")
+    })
+  )
+
+  it.effect("makes one exchange for two services of a process that share it", () =>
+    Effect.gen(function* () {
+      const { store: backend, unplug } = yield* unpluggable()
+      yield* unplug
+      const fake = FakeProvider.make({ latency: "1 second" })
+      const store = yield* Effect.orDie(TokenStore.make(backend))
+      const services = yield* Effect.replicateEffect(
+        Effect.provideService(TokenService.make({ provider: fake.provider }), TokenStore.TokenStore, store),
+        2
+      )
+      const callers = yield* Effect.forkChild(Effect.forEach(services, ({ get }) => get, { concurrency: "unbounded" }))
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual((yield* Fiber.join(callers)).map(bare), ["access-1", "access-1"])
+      assert.include(yield* fake.ledger, { logins: 1, peak: 1 })
+    })
+  )
+
+  it.effect("before the commit: the token is private until the store is back, and is committed then", () =>
+    Effect.gen(function* () {
+      const { memory, plugIn, store, unplug } = yield* unpluggable()
+      const { ledger, service } = yield* start({ store, latency: "1 second" })
       const fiber = yield* Effect.forkChild(service.get)
       yield* TestClock.adjust("500 millis")
       yield* unplug
-      yield* TestClock.adjust("500 millis")
+      yield* TestClock.adjust("2 seconds")
       assert.strictEqual(bare(yield* Fiber.join(fiber)), "access-1")
       assert.include(yield* service.state, { degraded: true })
+      yield* plugIn
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(Option.map(yield* stored(memory), bare), Option.some("access-1"))
+      assert.include(yield* ledger, { logins: 1, refreshes: 0 })
     })
   )
 
-  it.effect(
-    "a commit that was made, though nobody heard so: the refresh token in it is sent by one process alone",
-    () =>
-      Effect.gen(function* () {
-        const { memory, store, unplug } = yield* unpluggable()
-        const deaf: TokenStore.Backend = {
-          ...store,
-          commit: (identity, options) =>
-            Effect.andThen(Effect.andThen(memory.commit(identity, options), unplug), store.commit(identity, options))
-        }
-        const { fake, ledger, service } = yield* start({ store: deaf, policy: onDemand })
-        yield* service.get
-        const { service: other } = yield* start({ store: memory, policy: onDemand }, fake)
-        assert.strictEqual(bare(yield* other.get), "access-1")
-        yield* service.renew
-        yield* other.renew
-        assert.deepStrictEqual((yield* ledger).refreshTokens, ["refresh-1"])
-      })
-  )
-
-  it.effect("when it is back, the next renewal drops the private credential for the store's", () =>
+  it.effect("when it is back with a later credential, that one is adopted and the private one dropped", () =>
     Effect.gen(function* () {
       const { memory, plugIn, store, unplug } = yield* unpluggable(yield* seededStore({ expiresAt: 7_200_000 }))
       yield* unplug
       const { ledger, service } = yield* start({ store })
-      assert.strictEqual(bare(yield* service.get), "access-1")
+      assert.strictEqual(bare(yield* get(service)), "access-1")
       yield* plugIn
       yield* TestClock.adjust("48 minutes")
       assert.strictEqual(bare(yield* service.get), "access-of-generation-1")
       assert.include(yield* service.state, { degraded: false })
       assert.include(yield* ledger, { logins: 1, refreshes: 0 })
-      assert.strictEqual(Option.map(yield* stored(memory), bare).pipe(Option.getOrUndefined), "access-of-generation-1")
+      assert.deepStrictEqual(Option.map(yield* stored(memory), bare), Option.some("access-of-generation-1"))
     })
   )
 
-  it.effect("when it is back and empty, the next renewal shares its credential", () =>
+  it.effect("a sign-out fails, forgets here, and is repeated before anything else", () =>
     Effect.gen(function* () {
       const { memory, plugIn, store, unplug } = yield* unpluggable()
-      yield* unplug
-      const { service } = yield* start({ store })
-      yield* service.get
-      yield* plugIn
-      yield* TestClock.adjust("48 minutes")
-      assert.include(yield* service.state, { degraded: false })
-      assert.isTrue(Option.isSome(yield* stored(memory)))
-    })
-  )
-
-  it.effect("signing out forgets here, and says that the store did not", () =>
-    Effect.gen(function* () {
-      const { store, unplug } = yield* unpluggable()
       const { service } = yield* start({ store, policy: onDemand })
       yield* service.get
       yield* unplug
-      assert.deepInclude(yield* reasonOf(service.invalidate), { _tag: "StoreUnavailable", operation: "clear" })
+      const failing = yield* Effect.forkChild(reasonOf(service.invalidate))
+      yield* TestClock.adjust("1 second")
+      assert.deepInclude(yield* Fiber.join(failing), { _tag: "StoreUnavailable", operation: "read" })
       assert.include(yield* service.state, { phase: "empty" })
+      yield* plugIn
+      assert.strictEqual(bare(yield* service.get), "access-2")
+      const { epoch, version } = yield* memory.read("fake")
+      assert.deepStrictEqual([epoch, version], [1, 3])
     })
   )
+
+  it.effect("a sign-out that failed is repeated without anybody asking", () =>
+    Effect.gen(function* () {
+      const { memory, plugIn, store, unplug } = yield* unpluggable()
+      const { service } = yield* start({ store, policy: onDemand })
+      yield* service.get
+      yield* unplug
+      const failing = yield* Effect.forkChild(Effect.exit(service.invalidate))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(failing)
+      yield* plugIn
+      yield* TestClock.adjust("1 minute")
+      assert.isTrue(Option.isNone(yield* stored(memory)))
+    })
+  )
+})
+
+describe("options", () => {
+  for (const options of [
+    { lease: 0 },
+    { lease: -1 },
+    { lease: Number.NaN },
+    { lease: Infinity },
+    { lease: "1 day" },
+    { beat: 0 },
+    { beat: Number.NaN },
+    { beat: "4 seconds" },
+    { lease: "1 second", beat: "1 second" }
+  ] as const) {
+    it.effect(`refuse ${JSON.stringify(options)}`, () =>
+      Effect.gen(function* () {
+        const refused = yield* Effect.flip(TokenStore.make(yield* TokenStore.makeMemory, options))
+        assert.deepInclude(refused, {
+          _tag: "ConfigurationInvalid",
+          option: "beat" in options ? "beat" : "lease"
+        })
+      })
+    )
+  }
+
+  for (const options of [{}, { lease: "1 second", beat: "300 millis" }, { lease: 100 }, { lease: "1 hour" }] as const) {
+    it.effect(`accept ${JSON.stringify(options)}`, () =>
+      Effect.gen(function* () {
+        yield* TokenStore.make(yield* TokenStore.makeMemory, options)
+      })
+    )
+  }
 })

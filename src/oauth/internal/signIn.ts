@@ -2,8 +2,10 @@
  * A token service whose credential somebody can put there: a person who signs in. To the service it is a sign-out after
  * which there is another credential in the store, so no renewal is half way through it and nobody is told of a failure.
  */
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
@@ -51,7 +53,9 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     provider.traits.locksAccount === true ? { fatalFor: "5 minutes" as const, ...options.policy } : options.policy
   const identity = yield* named(provider.identity)
   const shared = yield* Effect.serviceOption(TokenStore.TokenStore)
-  const store = Option.isSome(shared) ? shared.value : yield* TokenStore.make(yield* TokenStore.makeMemory)
+  const store = Option.isSome(shared)
+    ? shared.value
+    : Context.get(yield* Layer.build(TokenStore.layerMemory), TokenStore.TokenStore)
   const revokes = options.revoke !== "never"
 
   let arriving: AccessToken.AccessToken | undefined
@@ -68,38 +72,17 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
 
   const forget = Effect.gen(function* () {
     seed = undefined
-    const looking = Effect.timeoutOption(TokenStore.current(store, identity), patience)
+    const looking = Effect.timeoutOption(store.current(identity), patience)
     const held = revokes ? Option.flatten(yield* Effect.orElseSucceed(looking, Option.none)) : Option.none()
     yield* store.clear(identity)
     if (Option.isSome(held)) yield* revoke(held.value)
   })
 
   const replace = (token: AccessToken.AccessToken) =>
-    Effect.map(
-      TokenStore.replace(store, identity, {
-        ttl: 5_000,
-        exchange: (generation) => Effect.succeed(new AccessToken.AccessToken({ ...token, generation }))
-      }),
-      () => {
-        arriving = undefined
-        seed = undefined
-      }
-    )
-
-  /** A session that was never begun begins with its seed. */
-  const begun = <E>(renewal: TokenStore.Renewal<E>): TokenStore.Renewal<E> => ({
-    ...renewal,
-    exchange: (lease) => {
-      if (seed === undefined || lease.generation > 1 || Option.isSome(lease.stored)) return renewal.exchange(lease)
-      const withSeed = { ...lease, stored: Option.some(unread) }
-      return Effect.ensuring(
-        renewal.exchange(withSeed),
-        Effect.sync(() => {
-          lease.spent = withSeed.spent
-        })
-      )
-    }
-  })
+    Effect.map(store.replace(identity, token), () => {
+      arriving = undefined
+      seed = undefined
+    })
 
   const { refresh } = provider
   const { exchangeTimeout } = yield* named(RenewalPolicy.make(policy))
@@ -125,7 +108,10 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     Effect.provideService(
       TokenStore.TokenStore,
       TokenStore.TokenStore.of({
-        transact: (identity, renewal) => store.transact(identity, begun(renewal)),
+        ...store,
+        // A session that was never begun begins with its seed.
+        renew: (identity, renewal) =>
+          store.renew(identity, seed === undefined ? renewal : { ...renewal, seed: unread }),
         clear: () => Effect.suspend(() => (arriving === undefined ? forget : replace(arriving)))
       })
     )

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Hex from "effect/encoding/Hex"
+import type * as Schema from "effect/Schema"
 import * as oauth from "oauth4webapi"
 import { stretched } from "../../platform/shared/password.ts"
 import { readSecret, runSource } from "../../platform/shared/server.ts"
@@ -17,11 +18,21 @@ const lineBreak = /[\r\n]/
 
 type PrivateKeyJwt = Extract<ClientAuthentication, { readonly method: "private_key_jwt" }>
 
+/** A key to sign with, or an effect that reads the current one. */
+type KeySource = Pick<PrivateKeyJwt, "privateKey" | "keyId" | "header">
+
+/** What an assertion says. */
+interface AssertionContent {
+  readonly claims: Readonly<Record<string, Schema.Json>>
+  /** Seconds. */
+  readonly lifetime: number
+}
+
 /** Members of the header that this library sets. */
 const reservedHeader = ["alg", "kid"]
 
 /** The key to sign with now, with the header members that belong to it. */
-const readSigningKey = (authentication: PrivateKeyJwt): Renewal<SigningKey> => {
+const readSigningKey = (authentication: KeySource): Renewal<SigningKey> => {
   const { privateKey } = authentication
   const key: Renewal<CryptoKey | SigningKey> = Effect.isEffect(privateKey)
     ? runSource("privateKey", privateKey)
@@ -53,25 +64,53 @@ const audienceOf = ({ audience }: PrivateKeyJwt, { issuer, token_endpoint }: oau
   return audience === undefined || audience === "issuer" ? issuer : audience
 }
 
+const invalidKey = () => invalid("privateKey", "it is not a private key that may sign")
+
+/** Has oauth4webapi sign an assertion whose payload is changed first. */
+const signing = (
+  { header = {}, keyId, privateKey }: SigningKey,
+  modify: (payload: Parameters<oauth.ModifyAssertionFunction>[1]) => void
+): oauth.ClientAuth =>
+  oauth.PrivateKeyJwt(keyId === undefined ? privateKey : { key: privateKey, kid: keyId }, {
+    [oauth.modifyAssertion]: (assertionHeader, payload) => {
+      for (const [name, value] of Object.entries(header)) {
+        assertionHeader[name] = typeof value === "string" ? value : [...value]
+      }
+      modify(payload)
+    }
+  })
+
 /** Signs a new assertion for each request (RFC 7523 §2.2). */
 const privateKeyJwt = (authentication: PrivateKeyJwt): Renewal<oauth.ClientAuth> =>
-  Effect.flatMap(readSigningKey(authentication), ({ header = {}, keyId, privateKey }) =>
+  Effect.flatMap(readSigningKey(authentication), (key) =>
     Effect.try({
       try: (): oauth.ClientAuth => {
-        const sign = (server: oauth.AuthorizationServer) =>
-          oauth.PrivateKeyJwt(keyId === undefined ? privateKey : { key: privateKey, kid: keyId }, {
-            [oauth.modifyAssertion]: (assertionHeader, payload) => {
-              for (const [name, value] of Object.entries(header)) {
-                assertionHeader[name] = typeof value === "string" ? value : [...value]
-              }
-              payload["aud"] = audienceOf(authentication, server)
-            }
-          })
-        // Only the key can be wrong, so any server shows that before a request is made.
-        sign({ issuer: "" })
-        return (server, client, body, headers) => sign(server)(server, client, body, headers)
+        // A key that cannot sign is found here, before any request.
+        signing(key, () => undefined)
+        return (server, client, body, headers) =>
+          signing(key, (payload) => {
+            payload["aud"] = audienceOf(authentication, server)
+          })(server, client, body, headers)
       },
-      catch: () => invalid("privateKey", "it is not a private key that may sign")
+      catch: invalidKey
+    })
+  )
+
+/** Signs an assertion to use as a grant (RFC 7523 §2.1). */
+export const signAssertion = (source: KeySource, { claims, lifetime }: AssertionContent): Renewal<string> =>
+  Effect.flatMap(readSigningKey(source), (key) =>
+    Effect.tryPromise({
+      try: async () => {
+        const body = new URLSearchParams()
+        const sign = signing(key, (payload) => {
+          const { iat, jti } = payload
+          for (const name of Object.keys(payload)) delete payload[name]
+          Object.assign(payload, { jti, iat, exp: Number(iat) + lifetime }, claims)
+        })
+        await sign({ issuer: "https://localhost" }, { client_id: "none" }, body, new Headers())
+        return body.get("client_assertion") ?? ""
+      },
+      catch: invalidKey
     })
   )
 
@@ -174,7 +213,7 @@ export const clientIdentity = (clientId: string, authentication: ClientAuthentic
       return Effect.flatMap(readSigningKey(authentication), ({ keyId, privateKey }) =>
         Effect.tryPromise({
           try: async () => JSON.stringify([clientId, keyId, await keyIdentity(privateKey)]),
-          catch: () => invalid("privateKey", "it is not a private key that may sign")
+          catch: invalidKey
         })
       )
     case "client_assertion":

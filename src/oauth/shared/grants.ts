@@ -28,8 +28,9 @@ const scopeIn = (scope: unknown): string | undefined =>
   typeof scope === "string" ? scope : Array.isArray(scope) ? scope.filter(Predicate.isString).join(" ") : undefined
 
 /**
- * Decodes a token response of any grant. It tolerates what servers were seen to send: `refresh_expires_in` (Keycloak), a list
- * of scopes (Twitch), a missing lifetime (Vimeo, GitHub), and the token type `BearerToken` (Apigee).
+ * Decodes a token response of any grant. It tolerates what servers were seen to send: the lifetime of the refresh token as
+ * `refresh_expires_in` (Keycloak) or `refresh_token_expires_in` (GitHub, Google), a list of scopes (Twitch), no lifetime at all
+ * (Vimeo, GitHub), and the token type `BearerToken` (Apigee).
  */
 export const decodeToken =
   ({ lifetime }: Pick<RequestedGrant, "lifetime">) =>
@@ -44,7 +45,7 @@ export const decodeToken =
           expires_in: Duration.toSeconds(Duration.fromInputUnsafe(lifetime))
         })
     }
-    const { refresh_expires_in: refreshLifetime } = members
+    const refreshLifetime = members["refresh_expires_in"] ?? members["refresh_token_expires_in"]
     const scope = scopeIn(members["scope"])
     const refreshSeconds = /^(number|string)$/.test(typeof refreshLifetime) ? Number(refreshLifetime) : 0
     return Effect.map(AccessToken.decodeResponse(Predicate.isObject(body) ? response : body), (token) => ({
@@ -259,17 +260,16 @@ const singleUse = new Set(["authorization_code", "refresh_token", "urn:ietf:para
 
 /** A grant of any type, such as token exchange and JWT bearer. */
 export const grant = (
-  { server, ...rest }: Client,
+  client: Client,
   options: GrantOptions
 ): Effect.Effect<Provider, TokenError.ConfigurationInvalid> => {
   const {
     grantType,
-    locksAccount = false,
+    locksAccount,
     oldTokenSurvivesRefresh,
     parameters = {},
     renewWith = "refresh-then-login"
   } = options
-  const client: Client = { ...rest, server: { ...server, locksAccount } }
   if (grantType.trim() === "") return Effect.fail(invalid("grantType", "it is empty"))
   if (singleUse.has(grantType)) {
     return Effect.fail(
@@ -301,7 +301,7 @@ export const grant = (
       traits: {
         renewWith,
         ...(oldTokenSurvivesRefresh !== undefined && { oldTokenSurvivesRefresh }),
-        locksAccount
+        ...(locksAccount !== undefined && { locksAccount })
       }
     })
   )

@@ -1,94 +1,60 @@
 /**
- * What the durable stores share. A store implements {@link Statements} on records that it cannot read; this makes a
- * `TokenStore.Backend` of them: bounds and types its failures, writes and reads the records, and translates their instants
- * between clocks.
+ * What the durable stores share. A store implements {@link Statements} on records that it cannot read. This module makes a
+ * `TokenStore.Backend` of them: it bounds calls in time, types their failures, encrypts and decrypts the records, and
+ * translates their instants between clocks.
  *
- * **Clocks.** In a record all instants are on the store's clock, so that processes whose clocks differ mean the same.
- * Each `acquire` tells the store's time `s`. It lies between the request, at wall time `w`, and the answer, at monotonic
- * time `m`. Hence a reader adds `w − s`, at most the true difference; a writer takes `s + (monotonic time − m)` for the
- * store's time, at most the true one, wherever its wall clock was stepped to meanwhile. Both errors are the latency of one
- * call, and both make a token older than it is: nobody sends one that has expired.
+ * **Clocks.** All instants in a record are on the store's clock, so that processes whose clocks differ mean the same. Each
+ * read returns the store's time `s`, which lies between the request, at wall time `w`, and the response, at monotonic time
+ * `m`. A reader adds `w − s`, at most the true difference. A writer takes `s + (monotonic time − m)` for the store's time, at
+ * most the true one, even if its wall clock was set meanwhile. Both errors are the latency of one call, and both make a token
+ * older than it is, so nobody uses one that has expired.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { AccessToken } from "../../token/AccessToken.ts"
-import type { TokenEncryption } from "../TokenEncryption.ts"
+import { monotonic, withTimeout } from "../../token/shared/time.ts"
 import { StoreUnavailable } from "../../token/TokenError.ts"
-import type { Acquired, Backend } from "../../token/TokenStore.ts"
+import type { Backend, Claim, Commit, Sending, Snapshot } from "../../token/TokenStore.ts"
+import type { TokenEncryption } from "../TokenEncryption.ts"
+import { problemOf } from "./problem.ts"
 
-/** A store that does not answer within this many milliseconds is one that is down. */
-const callTimeout = 2_000
+/** A call that takes longer has failed. Milliseconds. */
+const callTimeout = 4_000
 
-/** What asking for the lease gives, before records are read. `now` is the store's time in milliseconds. */
-export type Taken = { readonly now: number } & (
-  | { readonly _tag: "Newer"; readonly record: string; readonly generation: number }
-  | { readonly _tag: "Busy"; readonly retryAfter: number }
-  /** Arrived after `notAfter`, when whoever asked may have gone: nothing was done. */
-  | { readonly _tag: "Late" }
-  | {
-      readonly _tag: "Lease"
-      readonly record: string | undefined
-      readonly generation: number
-      readonly fence: number
-      readonly orphaned: boolean
-    }
-)
+/** A record that was issued this much later than the store's present was issued before the store's clock was set back. */
+const clockTolerance = 1_000
 
-/** Who holds a lease. */
-export interface Holder {
-  readonly owner: string
-  readonly fence: number
-}
-
-/** A `Backend` whose credentials are records: text that it does not understand, and a generation. */
+/** A backend whose records are text. */
 export interface Statements {
-  readonly acquire: (
+  readonly read: (identity: string) => Effect.Effect<Snapshot<string>, unknown>
+  readonly claim: (identity: string, options: Claim) => Effect.Effect<boolean, unknown>
+  readonly sending: (identity: string, options: Sending) => Effect.Effect<boolean, unknown>
+  readonly beat: (identity: string, attempt: string) => Effect.Effect<boolean, unknown>
+  readonly commit: (identity: string, options: Commit<string>) => Effect.Effect<boolean, unknown>
+  readonly release: (
     identity: string,
-    options: {
-      readonly owner: string
-      readonly seen: number
-      readonly ttl: number
-      /** Store time after which nobody waits for the answer any more, where that is known. */
-      readonly notAfter: number | undefined
-    }
-  ) => Effect.Effect<Taken, unknown>
-  readonly commit: (
-    identity: string,
-    options: Holder & { readonly generation: number; readonly record: string }
-  ) => Effect.Effect<boolean, unknown>
-  readonly release: (identity: string, options: Holder & { readonly spent: boolean }) => Effect.Effect<void, unknown>
-  readonly clear: (identity: string) => Effect.Effect<void, unknown>
-  readonly changed: (identity: string) => Effect.Effect<void, unknown>
-}
-
-/** The store did not answer in time. */
-class Silent extends Data.TaggedError("Silent") {}
-
-/** What names a failure of a file system, Redis or a database, and nothing that was written or configured. */
-const names = ["_tag", "reason", "cause", "code", "method", "pathOrDescriptor"]
-
-const told = (cause: Cause.Cause<unknown>): string => {
-  try {
-    return JSON.stringify(Cause.squash(cause), names) ?? "?"
-  } catch {
-    return "?"
-  }
+    options: { readonly attempt: string; readonly unused: boolean }
+  ) => Effect.Effect<void, unknown>
+  readonly clear: (identity: string, epoch: number) => Effect.Effect<void, unknown>
+  readonly changed?: ((identity: string) => Effect.Effect<void, unknown>) | undefined
 }
 
 const toUnavailable =
   (operation: string) =>
   <A>(effect: Effect.Effect<A, unknown>): Effect.Effect<A, StoreUnavailable> =>
-    Effect.catchCause(effect, (cause) =>
-      Cause.hasInterruptsOnly(cause) ? Effect.interrupt : Effect.fail(new StoreUnavailable({ operation }))
-    )
+    Effect.catchCause(effect, (cause) => {
+      if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
+      const error = Cause.squash(cause)
+      return Effect.fail(
+        error instanceof StoreUnavailable ? error : new StoreUnavailable({ operation, problem: problemOf(error) })
+      )
+    })
 
 /** The same credential on a clock that is `millis` ahead. */
 const shifted = (token: AccessToken, millis: number): AccessToken =>
@@ -105,110 +71,89 @@ export const make = Effect.fnUntraced(function* (
   encryption: TokenEncryption
 ): Effect.fn.Return<Backend> {
   const clock = yield* Clock.Clock
-  const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-  /** The store's time less the monotonic one, as the last answer told. */
+  /** The store's time less the monotonic time, as of the last read. */
   let offset: number | undefined
-  const storeTime = () => (offset === undefined ? undefined : offset + monotonic())
-  let isDown = false
+  /** Records that were reported as unreadable. */
+  const reported = new Set<string>()
 
-  /** A store that is down is done without, which is told once: a mistake in its configuration looks the same. */
-  const watched = <A>(operation: string, effect: Effect.Effect<A, unknown>): Effect.Effect<A, unknown> =>
-    Effect.onExit(effect, (exit) => {
-      if (Exit.isSuccess(exit)) {
-        if (!isDown) return Effect.void
-        isDown = false
-        return Effect.logInfo("the token store answers again")
-      }
-      if (isDown || Cause.hasInterruptsOnly(exit.cause)) return Effect.void
-      isDown = true
-      return Effect.logWarning(`the token store failed to ${operation} and is done without: ${told(exit.cause)}`)
-    })
-
-  // On a fibre of its own: a driver that is told to stop may want to hear from the server first.
+  // On a fibre of its own: a driver that is interrupted may first wait for the server.
   const call = <A>(operation: string, effect: Effect.Effect<A, unknown>): Effect.Effect<A, StoreUnavailable> =>
     Effect.flatMap(Effect.forkDetach(effect, { startImmediately: true }), (fiber) =>
-      watched(
-        operation,
-        Effect.timeoutOrElse(Fiber.join(fiber), {
-          duration: callTimeout,
-          orElse: () => Effect.fail(new Silent())
-        })
+      withTimeout(Fiber.join(fiber), clock, callTimeout, () =>
+        Effect.fail(new StoreUnavailable({ operation, problem: "timeout" }))
       ).pipe(toUnavailable(operation), Effect.ensuring(Effect.sync(() => fiber.interruptUnsafe())))
     )
 
-  /** The credential of a record on this process' clock, or what is wrong with it. */
-  const read = (identity: string, record: string, generation: number, shift: number) =>
-    Effect.match(encryption.decode(identity, record), {
-      onFailure: ({ problem }) => problem,
-      // An earlier record of the same identity, put back in the place of a later one.
-      onSuccess: (token) => (token.generation === generation ? shifted(token, shift) : "it is of another generation")
+  const report = (identity: string, version: number, problem: string) =>
+    Effect.suspend(() => {
+      const name = `${version} ${identity}`
+      if (reported.has(name)) return Effect.void
+      if (reported.size > 1_000) reported.clear()
+      reported.add(name)
+      return Effect.logWarning(
+        `The stored credential of ${identity} cannot be used: ${problem}. Continuing without it.`
+      )
     })
 
-  const acquire: Backend["acquire"] = Effect.fnUntraced(
-    function* (identity, options) {
-      let { seen } = options
-      while (true) {
-        const asked = clock.currentTimeMillisUnsafe()
-        const now = storeTime()
-        const notAfter = now === undefined ? undefined : now + callTimeout
-        const taken: Taken = yield* statements.acquire(identity, { ...options, seen, notAfter })
-        offset = taken.now - monotonic()
-        if (taken._tag === "Late") continue
-        if (taken._tag === "Busy") return { _tag: "Busy", retryAfter: taken.retryAfter } satisfies Acquired
-        const { generation, record } = taken
-        const shift = Math.floor(asked - taken.now)
-        const stored = record === undefined ? undefined : yield* read(identity, record, generation, shift)
-        if (taken._tag === "Newer") {
-          if (typeof stored === "object") return { _tag: "Newer", stored } satisfies Acquired
-          // A credential that cannot be read is none: ask for the lease on it. Its refresh token is lost.
-          seen = generation
-          continue
-        }
-        if (typeof stored === "string") {
-          yield* Effect.logWarning(`the stored credential of ${identity} is done without: ${stored}`)
-        }
-        const { fence, orphaned } = taken
-        return {
-          _tag: "Lease",
-          stored: typeof stored === "object" ? Option.some(stored) : Option.none(),
-          fence,
-          orphaned,
-          generation
-        } satisfies Acquired
-      }
-    },
-    (effect) => call("acquire", effect)
-  )
+  /** The credential of a record on this process' clock. One that cannot be read counts as missing. */
+  const decoded = Effect.fnUntraced(function* (identity: string, row: Snapshot<string>, asked: number) {
+    if (row.record === undefined) return undefined
+    const token = yield* Effect.match(encryption.decode(identity, row.record), {
+      onFailure: ({ problem }) => problem,
+      // An earlier record of the same identity, put back in the place of a later one.
+      onSuccess: (token) => (token.generation === row.version ? token : "it is of another version")
+    })
+    if (typeof token === "string") {
+      yield* report(identity, row.version, token)
+      return undefined
+    }
+    const local = shifted(token, Math.floor(asked - row.now))
+    return token.issuedAt > row.now + clockTolerance
+      ? new AccessToken({ ...local, issuedAt: Math.min(local.issuedAt, asked), expiresAt: asked })
+      : local
+  })
 
   return {
-    acquire,
-    commit: (identity, { fence, owner, stored }) =>
+    read: (identity) =>
+      call(
+        "read",
+        Effect.suspend(() => {
+          const asked = clock.currentTimeMillisUnsafe()
+          return Effect.flatMap(statements.read(identity), (row) => {
+            offset = row.now - monotonic(clock)
+            return Effect.map(decoded(identity, row, asked), (record): Snapshot => ({ ...row, record }))
+          })
+        })
+      ),
+    claim: (identity, options) => call("claim", statements.claim(identity, options)),
+    sending: (identity, options) => call("sending", statements.sending(identity, options)),
+    beat: (identity, attempt) => call("beat", statements.beat(identity, attempt)),
+    commit: (identity, { record: token, ...options }) =>
       call(
         "commit",
         Effect.suspend(() => {
-          const now = storeTime()
-          // Nobody holds a lease who has not asked for one.
-          if (now === undefined) return Effect.succeed(false)
-          const shift = Math.floor(now - clock.currentTimeMillisUnsafe())
-          const { generation } = stored
-          return Effect.flatMap(encryption.encode(identity, shifted(stored, shift)), (record) =>
-            statements.commit(identity, { owner, fence, generation, record })
+          // Each commit follows a read.
+          const now = (offset ?? 0) + monotonic(clock)
+          const record = shifted(token, Math.floor(now - clock.currentTimeMillisUnsafe()))
+          return Effect.flatMap(encryption.encode(identity, record), (record) =>
+            statements.commit(identity, { ...options, record })
           )
         })
       ),
     release: (identity, options) => call("release", statements.release(identity, options)),
-    clear: (identity) => call("clear", statements.clear(identity)),
-    changed: (identity) => toUnavailable("changed")(statements.changed(identity))
+    clear: (identity, epoch) => call("clear", statements.clear(identity, epoch)),
+    changed:
+      statements.changed && ((identity) => toUnavailable("changed")(statements.changed?.(identity) ?? Effect.never))
   }
 })
 
 /**
- * Waits for what a stream tells to have changed, by one run of it for all who wait. It is run when there is first something
- * to wait for, and where it ended again by whoever waits next.
+ * Waits for an identity to appear in a stream of those that changed. All waiters share one run of the stream. It starts with
+ * the first of them, and starts again with the next one after it has ended.
  */
 export const makeListener = (
   changes: Stream.Stream<string, unknown>
-): Effect.Effect<Statements["changed"], never, Scope.Scope> =>
+): Effect.Effect<(identity: string) => Effect.Effect<void, unknown>, never, Scope.Scope> =>
   Effect.map(Effect.scope, (scope) => {
     const waiting = new Map<string, Deferred.Deferred<void, unknown>>()
     let isListening = false

@@ -1,92 +1,97 @@
 /**
- * What one attempt at a renewal does: take the lease, refresh or log in, give back a stamped token. When to attempt, and
- * what a failure means for those who wait, is `engine.ts`.
+ * One attempt at a renewal: get a turn from the store, refresh or log in, and return a stamped token. `engine.ts` decides
+ * when to make an attempt, and what its failure means for callers.
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as AccessToken from "../AccessToken.ts"
 import type { RenewalPolicy } from "../RenewalPolicy.ts"
 import * as TokenError from "../TokenError.ts"
 import { reasonOf } from "../shared/failures.ts"
+import type { Exchanged, Known, Renewal, Renewed, Turn, TurnLost } from "../shared/storeModel.ts"
+import { withTimeout } from "../shared/time.ts"
 import type { TokenProvider } from "../TokenProvider.ts"
-import type { Lease, Renewal, Renewed, TokenStore } from "../TokenStore.ts"
+import type { TokenStore } from "../TokenStore.ts"
 
-/** Whose credential it is, and where it is kept without a store. */
+/** What is known of a credential before the first renewal. */
+export const nothingKnown: Known = {
+  version: 0,
+  loginVersion: 0,
+  epoch: undefined,
+  token: undefined,
+  isPrivate: false,
+  isSent: false
+}
+
+/** An account whose credential is renewed. Without a store, its credential is kept here. */
 export interface Account {
   provider: TokenProvider
   /** The provider's, once known. */
   readonly identity: string
-  stored: AccessToken.AccessToken | undefined
-  /** The refresh token of `stored` has been sent. */
-  spent: boolean
+  /** The credential, and what the store knows of it. Each renewal updates it; begins as {@link nothingKnown}. */
+  known: Known
 }
 
-/** What an attempt is told: what to replace, and where to say which exchange it makes just before it is sent. */
+/** What the engine tells an attempt. */
 export interface Attempt {
-  /** Generation of the credential to replace; 0 for none. */
-  readonly seen: number
+  /** A token is held that is valid and was not rejected: the attempt can wait for a store that doesn't respond. */
+  readonly isHolding: boolean
+  /** Runs just before an exchange is sent. */
   readonly sending: (operation: "login" | "refresh") => void
 }
 
-/** Nothing left this machine: a refresh token in the request is still good. */
-const neverSent = (reason: TokenError.RenewalReason) =>
+/** Nothing left this machine. */
+const wasNeverSent = (reason: TokenError.RenewalReason) =>
   reason._tag === "CredentialUnavailable" || (reason._tag === "ProviderUnavailable" && !reason.sent)
 
-/** The platform answered that it cannot answer, or nobody of this account: a login at once would not help. */
-const overloaded = (reason: TokenError.RenewalReason) =>
+/** Nothing left this machine, or the platform itself said that it did nothing: a refresh token that was sent is unused. */
+const didNothing = (reason: TokenError.RenewalReason) =>
+  wasNeverSent(reason) ||
+  (reason._tag === "RateLimited" && reason.fromPlatform !== false) ||
+  (reason._tag === "ProviderUnavailable" && reason.status === 503 && reason.fromPlatform !== false)
+
+/** The platform serves nobody at the moment, or not this account: a login right after the refresh would not help. */
+const isRefusingAll = (reason: TokenError.RenewalReason) =>
+  wasNeverSent(reason) ||
   reason._tag === "RateLimited" ||
   reason._tag === "AccountSuspended" ||
   (reason._tag === "ProviderUnavailable" && reason.failure === "status")
 
-/** After `RefreshTokenRejected`, or where it was sent and nothing readable came back, a refresh token is good for nothing. */
-const consuming = /^(Ref|Am|M|ProviderU)/
+/** It is unknown what the platform did. */
+const isInconclusive = (reason: TokenError.RenewalReason) =>
+  reason._tag === "AmbiguousExchange" ||
+  reason._tag === "MalformedResponse" ||
+  reason._tag === "ProviderUnavailable" ||
+  reason._tag === "RateLimited"
 
-/** The store's lease outlives the worst attempt: a refresh and a login that both time out, and a commit. */
-const leaseTime = (policy: RenewalPolicy) => 2 * policy.exchangeTimeout + 5_000
+/** The platform refused the refresh token, or may have used it up. Other reasons are about something else. */
+const mayHaveConsumed = (reason: TokenError.RenewalReason) =>
+  reason._tag === "RefreshTokenRejected" || (isInconclusive(reason) && !didNothing(reason))
 
-/** Without a store there is nobody to share with: the credential is kept here, and nobody else takes a lease. */
-const unshared = <E>(account: Account, { exchange, seen }: Renewal<E>): Effect.Effect<Renewed, E> =>
-  Effect.suspend(() => {
-    const { spent, stored } = account
-    const lease: Lease = { stored: Option.fromUndefinedOr(stored), orphaned: spent, generation: seen + 1, spent }
-    return Effect.onExit(
-      Effect.map(Effect.interruptible(exchange(lease)), (token) => ({ token, isPrivate: false, isAdopted: false })),
-      (exit) =>
-        Effect.sync(() => {
-          if (Exit.isSuccess(exit)) account.stored = exit.value.token
-          account.spent = Exit.isFailure(exit) && lease.spent
-        })
-    )
-  })
-
-/** Makes what makes attempts and forgets credentials, for the accounts that share a policy and a store. */
+/** Makes the operations of accounts that share a policy and a store. */
 export const make = (clock: Clock.Clock, policy: RenewalPolicy, store: TokenStore["Service"] | undefined) => {
-  /** One exchange with the platform: bounded, stamped, one span. */
+  /** One exchange with the platform: bounded in time, stamped, in one span. */
   const timed = (
     provider: TokenProvider,
     operation: "login" | "refresh",
-    request: Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason>,
-    lease: Lease
+    request: Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason>
   ) =>
     Effect.suspend(() => {
       const start = clock.monotonicTimeNanosUnsafe()
-      return request.pipe(
-        Effect.timeoutOrElse({
-          duration: policy.exchangeTimeout,
-          orElse: () =>
-            Effect.fail(
-              operation === "refresh"
-                ? new TokenError.AmbiguousExchange({ failure: "timeout" })
-                : new TokenError.ProviderUnavailable({ failure: "timeout" })
-            )
-        }),
+      return withTimeout(request, clock, policy.exchangeTimeout, () =>
+        Effect.fail(
+          operation === "refresh"
+            ? new TokenError.AmbiguousExchange({ failure: "timeout" })
+            : new TokenError.ProviderUnavailable({ failure: "timeout" })
+        )
+      ).pipe(
         Effect.flatMap((response) =>
           AccessToken.fromResponse(response, {
             answeredAt: clock.currentTimeMillisUnsafe(),
             elapsed: Number(clock.monotonicTimeNanosUnsafe() - start) / 1e6,
-            generation: lease.generation
+            // The store assigns one.
+            generation: 0
           })
         ),
         Effect.withSpan(
@@ -97,83 +102,132 @@ export const make = (clock: Clock.Clock, policy: RenewalPolicy, store: TokenStor
       )
     })
 
-  /** The refresh token that this lease may send, with the credential it belongs to. */
-  const refreshable = ({ login, traits }: TokenProvider, lease: Lease): AccessToken.AccessToken | undefined => {
-    const current = Option.getOrUndefined(lease.stored)
-    if (current?.refreshToken === undefined || (traits.renewWith === "login" && login !== undefined)) return undefined
-    if (traits.rotatesRefreshToken && lease.spent) return undefined
-    const { refreshExpiresAt } = current
-    return refreshExpiresAt === undefined || clock.currentTimeMillisUnsafe() < refreshExpiresAt ? current : undefined
+  /** The credential whose refresh token may be sent now. */
+  const refreshable = ({ login, traits }: TokenProvider, { isSent, stored }: Turn) => {
+    if (stored?.refreshToken === undefined || (traits.renewWith === "login" && login !== undefined)) return undefined
+    if (traits.rotatesRefreshToken && isSent) return undefined
+    const { refreshExpiresAt } = stored
+    // Without a login there is nothing to lose by trying.
+    return refreshExpiresAt === undefined || login === undefined || clock.currentTimeMillisUnsafe() < refreshExpiresAt
+      ? stored
+      : undefined
   }
 
-  /**
-   * Refreshes if there is a refresh token that may be sent, and logs in if that fails or there is none. A refresh token
-   * is marked as spent before it is sent; the mark is taken back only if it was not sent, or the platform's answer was not
-   * about it and the token either does not rotate or is all there is.
-   */
+  /** Refreshes if there is a refresh token that may be sent. Logs in if there is none, or if the refresh failed. */
   const exchange = Effect.fnUntraced(function* (
-    provider: TokenProvider,
-    lease: Lease,
+    account: Account,
+    turn: Turn,
     sending: Attempt["sending"]
-  ): Effect.fn.Return<AccessToken.AccessToken, TokenError.RenewalReason> {
-    const { login, refresh, traits } = provider
-    const current = refreshable(provider, lease)
+  ): Effect.fn.Return<Exchanged, TokenError.RenewalReason | TurnLost> {
+    const { login, refresh, traits } = account.provider
+    const rotates = traits.rotatesRefreshToken
+    const current = refreshable(account.provider, turn)
     let refused: TokenError.RenewalReason | undefined
     if (refresh !== undefined && current !== undefined) {
-      const once = Effect.exit(timed(provider, "refresh", refresh(current), lease))
-      lease.spent = true
+      const once = Effect.exit(timed(account.provider, "refresh", refresh(current)))
+      yield* turn.sending("refresh", rotates)
+      if (rotates) noteSent(account, current, true)
       sending("refresh")
-      let answer = yield* once
-      refused = Exit.isFailure(answer) ? reasonOf(answer.cause) : undefined
-      // Without a login the answer is worth a second try, where trying again cannot break anything.
-      if (refused?._tag === "AmbiguousExchange" && login === undefined && !traits.rotatesRefreshToken) {
-        answer = yield* once
-        refused = Exit.isFailure(answer) ? reasonOf(answer.cause) : undefined
+      let outcome = yield* once
+      refused = Exit.isFailure(outcome) ? reasonOf(outcome.cause) : undefined
+      // Without a login, a second try is worth it where it cannot break anything.
+      if (refused?._tag === "AmbiguousExchange" && login === undefined && !rotates) {
+        outcome = yield* once
+        refused = Exit.isFailure(outcome) ? reasonOf(outcome.cause) : undefined
       }
-      if (Exit.isSuccess(answer)) {
-        return traits.rotatesRefreshToken ? answer.value : keepRefreshToken(answer.value, current)
+      if (Exit.isSuccess(outcome)) {
+        return { kind: "refresh", token: rotates ? outcome.value : keepRefreshToken(outcome.value, current) }
       }
-      if (refused === undefined) return yield* Effect.failCause(answer.cause)
-      if (neverSent(refused) || overloaded(refused) || (login === undefined && !consuming.test(refused._tag))) {
-        lease.spent = traits.rotatesRefreshToken && login !== undefined && !neverSent(refused)
-        return yield* refused
+      if (refused === undefined) return yield* Effect.failCause(outcome.cause)
+      // Without a login, the refresh token is kept after every refusal that isn't about it.
+      const isKept = login === undefined ? !mayHaveConsumed(refused) : didNothing(refused)
+      if (isKept) {
+        turn.unused()
+        noteSent(account, current, false)
       }
+      if (login !== undefined && (isKept || isRefusingAll(refused))) return yield* refused
     }
-    if (login === undefined) {
-      return yield* new TokenError.InteractionRequired({
-        status: refused && "status" in refused ? refused.status : undefined
-      })
-    }
+    if (login === undefined) return yield* withoutLogin(refused, rotates)
+    yield* turn.sending("login", false)
     sending("login")
-    return yield* timed(provider, "login", login, lease)
+    return { kind: "login", token: yield* timed(account.provider, "login", login) }
   })
 
-  return {
-    /** An attempt is run uninterruptibly: what may be interrupted says so itself. */
-    renew: (account: Account, { seen, sending }: Attempt) => {
-      const { identity, provider } = account
-      const renewal = {
-        seen,
-        ttl: leaseTime(policy),
-        canLogIn: provider.login !== undefined,
-        exchange: (lease: Lease) => exchange(provider, lease, sending)
+  /** Without a store there is nobody to share with: the credential is kept in the account. */
+  const unshared = (account: Account, { exchange, known }: Renewal): Effect.Effect<Renewed, TokenError.RenewalReason> =>
+    Effect.suspend(() => {
+      const turn: Turn = {
+        stored: known.token,
+        isSent: known.isSent,
+        sending: () => Effect.void,
+        unused: () => undefined
       }
-      return store === undefined ? unshared(account, renewal) : store.transact(identity, renewal)
-    },
+      return exchange(turn).pipe(
+        Effect.interruptible,
+        Effect.catchTag("TurnLost", Effect.die),
+        Effect.map(({ token: { ...token } }) => {
+          const version = account.known.version + 1
+          const renewed = new AccessToken.AccessToken({ ...token, generation: version })
+          return {
+            token: renewed,
+            known: { ...nothingKnown, version, token: renewed },
+            isAdopted: false
+          }
+        })
+      )
+    })
+
+  return {
+    /** To be run uninterruptibly: an attempt marks what may be interrupted. */
+    renew: (account: Account, { isHolding, sending }: Attempt): Effect.Effect<Renewed, TokenError.RenewalReason> =>
+      Effect.suspend(() => {
+        const { identity, known, provider } = account
+        const { loginSupersedesRefresh, rotatesRefreshToken } = provider.traits
+        const renewal: Renewal = {
+          known,
+          isHolding,
+          canLogIn: provider.login !== undefined,
+          rotates: rotatesRefreshToken,
+          loginSupersedesRefresh,
+          exchangeTimeout: policy.exchangeTimeout,
+          exchange: (turn) => exchange(account, turn, sending)
+        }
+        return Effect.tap(
+          store === undefined ? unshared(account, renewal) : store.renew(identity, renewal),
+          ({ known }) =>
+            Effect.sync(() => {
+              account.known = known
+            })
+        )
+      }),
     clear: (account: Account): Effect.Effect<void, TokenError.StoreUnavailable> =>
-      store === undefined
-        ? Effect.sync(() => {
-            account.stored = undefined
-            account.spent = false
-          })
-        : store.clear(account.identity)
+      Effect.suspend(() => {
+        const { epoch } = account.known
+        account.known = { ...nothingKnown, version: account.known.version }
+        return store === undefined ? Effect.void : store.clear(account.identity, epoch)
+      })
   }
 }
 
 /** What {@link make} makes. */
 export type Exchange = ReturnType<typeof make>
 
-/** RFC 6749 §6: an answer without a refresh token leaves the old one in force. */
+/** Remembers whether the refresh token of the known credential was sent, in case the store forgets it. */
+const noteSent = (account: Account, sent: AccessToken.AccessToken, isSent: boolean) => {
+  const { known } = account
+  if (known.token !== undefined && AccessToken.isSameCredential(known.token, sent)) account.known = { ...known, isSent }
+}
+
+/** What a failed refresh, or a missing refresh token, means where there is no login. */
+const withoutLogin = (refused: TokenError.RenewalReason | undefined, rotates: boolean): TokenError.RenewalReason => {
+  if (refused === undefined) return new TokenError.InteractionRequired({})
+  if (!mayHaveConsumed(refused)) return refused
+  return !rotates && isInconclusive(refused)
+    ? refused
+    : new TokenError.InteractionRequired({ status: "status" in refused ? refused.status : undefined })
+}
+
+/** RFC 6749 §6: a response without a refresh token leaves the old one in force. */
 const keepRefreshToken = (token: AccessToken.AccessToken, previous: AccessToken.AccessToken) =>
   token.refreshToken !== undefined
     ? token

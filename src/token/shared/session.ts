@@ -18,7 +18,6 @@ import type { TokenProvider } from "../TokenProvider.ts"
 import { TokenStore } from "../TokenStore.ts"
 import { monotonic } from "./time.ts"
 import * as Exchange from "../internal/exchange.ts"
-import { memoryOf } from "../internal/setback.ts"
 
 /** Other processes that share the store may get in between, with a token for another subject: so often, at most. */
 const patience = 20
@@ -54,14 +53,14 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* ({
   const clock = yield* Clock.Clock
   const exchange = Exchange.make(clock, policy, Option.getOrUndefined(yield* Effect.serviceOption(TokenStore)))
   const turn = Semaphore.makeUnsafe(1)
-  const account: Exchange.Account = { provider: providerFor(undefined), identity, stored: undefined, spent: false }
+  const account: Exchange.Account = { provider: providerFor(undefined), identity, known: Exchange.nothingKnown }
 
   let latest: AccessToken | undefined
   let failures = 0
   let cooling: { readonly until: number; readonly reason: TokenError.RenewalReason } | undefined
 
   const cool = (reason: TokenError.RenewalReason) => {
-    const own = reason.isRetryable ? Math.min(10_000, 1_000 * 2 ** failures) : memoryOf(policy, account.provider.traits)
+    const own = reason.isRetryable ? Math.min(10_000, 1_000 * 2 ** failures) : policy.fatalFor
     const asked = "retryAfter" in reason && reason.retryAfter !== undefined ? Duration.toMillis(reason.retryAfter) : 0
     failures += 1
     cooling = { until: monotonic(clock) + Math.max(own, asked), reason }
@@ -74,7 +73,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* ({
       if (cooling !== undefined && monotonic(clock) < cooling.until) return Effect.fail(cooling.reason)
       account.provider = providerFor(subject)
       return Effect.mapBoth(
-        Effect.uninterruptible(exchange.renew(account, { seen: latest?.generation ?? 0, sending: () => undefined })),
+        Effect.uninterruptible(exchange.renew(account, { isHolding: false, sending: () => undefined })),
         {
           onFailure: cool,
           onSuccess: ({ token }) => {

@@ -1,0 +1,67 @@
+/**
+ * Explores the driver of the store's protocol (`src/token/internal/storeProtocol.ts`): all that can happen to a few processes
+ * up to a number of events, and longer histories drawn at random. The worlds check four properties:
+ *
+ * - A rotating refresh token is sent at most once.
+ * - Without a login, the session survives everything but a sign-out, a lost response of the platform, and a kill after the
+ *   store had granted the refresh.
+ * - With a login, each stop, kill or outage costs at most two more logins.
+ * - Every renewal ends, and a sign-out stays signed out.
+ *
+ * A failure prints all that happened.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { scaled, seed } from "../../support/random.ts"
+import { exhaustively, randomly } from "./explore.ts"
+import type { Setup } from "./world.ts"
+
+const isLong = scaled(1) > 1
+
+const faults: Setup["faults"] = {
+  "reply lost": 3,
+  "call lost": 3,
+  "call late": 2,
+  "response lost": 1,
+  "request late": 1,
+  "not sent": 1,
+  busy: 1,
+  kill: 2,
+  cut: 2,
+  "sign out": 1,
+  beat: 5
+}
+
+/** A number that follows from the seed of this run. */
+const seedNumber = (name: string) =>
+  [...`${seed} ${name}`].reduce((sum, char) => (sum * 31 + char.charCodeAt(0)) | 0, 7)
+
+const kinds = [
+  { name: "where a login ends earlier sessions", login: true, supersedes: true, renewals: 1 },
+  { name: "where logins leave each other alone", login: true, supersedes: false, renewals: 1 },
+  { name: "without a login", login: false, supersedes: false, renewals: 2 }
+]
+
+for (const { name, ...kind } of kinds) {
+  describe(`the store's protocol ${name}`, () => {
+    for (const [atMost, depth] of [
+      [0, isLong ? 30 : 18],
+      [1, isLong ? 13 : 8],
+      [2, isLong ? 9 : 6]
+    ] as const) {
+      it(`holds for 2 processes in every order of ${depth} events, ${atMost} of which go wrong`, () => {
+        const { beat: _, ...withoutBeats } = faults
+        const { states } = exhaustively({ processes: 2, ...kind, faults: withoutBeats, atMost }, depth)
+        assert.isAbove(states, 50)
+      })
+    }
+
+    for (const processes of [2, 3, 4]) {
+      it(`holds for ${processes} processes in long histories (seed ${seed})`, () => {
+        for (const atMost of [1, 2, 5]) {
+          const setup = { processes, ...kind, renewals: 2, faults, atMost }
+          randomly(setup, scaled(60), seedNumber(`${name} ${processes} ${atMost}`))
+        }
+      })
+    }
+  })
+}

@@ -1,0 +1,638 @@
+/**
+ * A small world in which the real driver of the store's protocol runs: one identity in one store, a platform, and a few
+ * processes. Nothing happens by itself. Every call of the store, every exchange and every timer waits until somebody chooses
+ * it, so all that can happen in a fleet can be explored: orders, lost replies, stops, kills, outages, sign-outs.
+ */
+import { Clock, Context, Effect, Exit, type Fiber, Logger, Random, Redacted, Scheduler, Scope } from "effect"
+import { AccessToken, type RenewalPolicy, TokenError, type TokenProvider, type TokenStore } from "effect-video-auth"
+import * as Exchange from "../../../src/token/internal/exchange.ts"
+import * as StoreProtocol from "../../../src/token/internal/storeProtocol.ts"
+import * as StoreRow from "../../../src/token/shared/storeRow.ts"
+
+/** What is explored. */
+export interface Setup {
+  readonly processes: number
+  /** How often each process renews. */
+  readonly renewals: number
+  /** Whether the platform has a login. Without one, the store begins with a session. */
+  readonly login: boolean
+  /** A login ends earlier refresh tokens. */
+  readonly supersedes: boolean
+  /** How often each disturbance may happen, and how many of them in all. */
+  readonly faults: Partial<Record<Fault, number>>
+  readonly atMost: number
+}
+
+/** Everything that can go wrong. */
+export type Fault =
+  /** A write is made and its reply lost. */
+  | "reply lost"
+  /** A call fails and has no effect. */
+  | "call lost"
+  /** A call fails and has its effect later. */
+  | "call late"
+  /** The platform does its work and the response is lost. */
+  | "response lost"
+  /** The request of an exchange times out and is processed later. */
+  | "request late"
+  /** Nothing was sent. */
+  | "not sent"
+  /** The platform responds that it is busy. */
+  | "busy"
+  | "kill"
+  /** A process cannot reach the store until `mend`. */
+  | "cut"
+  | "sign out"
+  /** The store loses its latest change. */
+  | "set back"
+  /** A holder shows that it is alive. */
+  | "beat"
+
+export interface Choice {
+  readonly name: string
+  readonly fault?: Fault
+  readonly run: () => void
+}
+
+/** Milliseconds. Short, so that few timers fire before a lease may be taken over. */
+const timing: StoreProtocol.Timing = { lease: 100, beat: 40 }
+
+const exchangeTimeout = 30_000
+
+const policy: RenewalPolicy.RenewalPolicy = {
+  renewBefore: 900_000,
+  waitBefore: 60_000,
+  exchangeTimeout,
+  acquireTimeout: 20_000,
+  coolDown: 30_000,
+  fatalFor: 5_000,
+  shutdownGrace: 0,
+  stormLimit: 5,
+  whenIdle: "on-demand",
+  retry: undefined
+}
+
+interface Call {
+  readonly name: string
+  readonly process: Process
+  /** Has the effect, and returns what the reply says. */
+  readonly execute: () => unknown
+  readonly reply: (reply: unknown) => void
+  readonly fail: () => void
+}
+
+interface Request {
+  readonly process: Process
+  readonly kind: TokenStore.ExchangeKind
+  readonly execute: () => Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason>
+  readonly respond: (response: Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason>) => void
+}
+
+interface Sleeper {
+  readonly due: number
+  readonly millis: number
+  readonly fire: () => void
+}
+
+interface Process {
+  readonly name: string
+  readonly account: Exchange.Account
+  readonly exchange: Exchange.Exchange
+  readonly context: Context.Context<never>
+  isAlive: boolean
+  isCut: boolean
+  left: number
+  running: Fiber.Fiber<unknown, unknown> | undefined
+  leaving: Fiber.Fiber<unknown, unknown> | undefined
+  readonly sleepers: Array<Sleeper>
+  /** All that it has heard, which decides what it does next. */
+  heard: string
+  outcomes: Array<string>
+}
+
+/** Rolls a text into a short one. */
+const roll = (before: string, text: string): string => {
+  let [a, b] = [0x811c9dc5, 0x1b873593]
+  for (const char of `${before}|${text}`) {
+    const code = char.codePointAt(0) ?? 0
+    a = Math.imul(a ^ code, 0x01000193)
+    b = Math.imul(b ^ code, 0x85ebca6b) ^ (b >>> 13)
+  }
+  return `${(a >>> 0).toString(36)}${(b >>> 0).toString(36)}`
+}
+
+export class World {
+  readonly setup: Setup
+  readonly #tasks: Array<() => void> = []
+  #time = 1_000_000
+  #row: TokenStore.Row = StoreRow.emptyRow
+  /** The row before each change, for a store that is set back. */
+  readonly #earlier: Array<TokenStore.Row> = []
+  readonly #calls: Array<Call> = []
+  readonly #late: Array<{ readonly name: string; readonly run: () => void }> = []
+  readonly #requests: Array<Request> = []
+  readonly #processes: Array<Process> = []
+  #started = 0
+  #issued = 0
+  /** Refresh tokens that the platform would accept. */
+  readonly #live = new Set<number>()
+  readonly #sent = new Map<number, number>()
+  readonly #attempts = new Map<string, string>()
+  readonly used: Partial<Record<Fault, number>> = {}
+  readonly log: Array<string> = []
+  readonly violations: Array<string> = []
+  logins = 0
+  /** Holders that were still alive when another process took over from them. */
+  takeovers = 0
+  /** Kills of a process that had been granted its refresh. */
+  killedSending = 0
+  #signedOutAt: number | undefined
+
+  constructor(setup: Setup) {
+    this.setup = setup
+    if (!setup.login) {
+      const [record, next] = [this.#credential(this.#issue()), 1]
+      this.#row = StoreRow.commit<AccessToken.AccessToken>(StoreRow.emptyRow, {
+        attempt: "sign-in",
+        version: 0,
+        next,
+        loginVersion: next,
+        record
+      }).row
+    }
+    for (let index = 0; index < setup.processes; index++) this.#spawn(setup.renewals)
+  }
+
+  #credential(response: AccessToken.TokenResponse) {
+    return Effect.runSync(AccessToken.fromResponse(response, { answeredAt: this.#time, elapsed: 0, generation: 1 }))
+  }
+
+  // The platform.
+
+  #issue(): AccessToken.TokenResponse {
+    const number = ++this.#issued
+    this.#live.add(number)
+    return { accessToken: Redacted.make(`a${number}`), refreshToken: Redacted.make(`r${number}`), expiresIn: 864e5 }
+  }
+
+  #login() {
+    this.logins += 1
+    if (this.setup.supersedes) this.#live.clear()
+    return Effect.succeed(this.#issue())
+  }
+
+  #refresh(number: number) {
+    if (!this.#live.delete(number)) return Effect.fail(new TokenError.RefreshTokenRejected({ status: 400 }))
+    return Effect.succeed(this.#issue())
+  }
+
+  // A process.
+
+  #spawn(renewals: number) {
+    const name = `p${++this.#started}`
+    const sleepers: Array<Sleeper> = []
+    const now = () => this.#time
+    const clock: Clock.Clock = {
+      currentTimeMillisUnsafe: now,
+      currentTimeNanosUnsafe: () => BigInt(now()) * 1_000_000n,
+      monotonicTimeNanosUnsafe: () => BigInt(now()) * 1_000_000n,
+      currentTimeMillis: Effect.sync(now),
+      currentTimeNanos: Effect.sync(() => BigInt(now()) * 1_000_000n),
+      monotonicTimeNanos: Effect.sync(() => BigInt(now()) * 1_000_000n),
+      sleep: (duration) =>
+        Effect.callback<void>((resume) => {
+          const millis = Number(duration.value._tag === "Millis" ? duration.value.millis : 0)
+          const sleeper: Sleeper = { due: now() + millis, millis, fire: () => resume(Effect.void) }
+          sleepers.push(sleeper)
+          return Effect.sync(() => void sleepers.splice(sleepers.indexOf(sleeper), 1))
+        })
+    }
+    const scheduler: Scheduler.Scheduler = {
+      executionMode: "async",
+      shouldYield: () => false,
+      makeDispatcher: () => ({ scheduleTask: (task) => void this.#tasks.push(task), flush: () => undefined })
+    }
+    const scope = Scope.makeUnsafe()
+    const context = Context.empty().pipe(
+      Context.add(Clock.Clock, clock),
+      Context.add(Scheduler.Scheduler, scheduler),
+      Context.add(Logger.CurrentLoggers, new Set()),
+      Context.add(Random.Random, { nextIntUnsafe: () => 0, nextDoubleUnsafe: () => 1 }),
+      Context.add(Scope.Scope, scope)
+    )
+    const account: Exchange.Account = {
+      provider: this.#providerOf(() => process),
+      identity: "one",
+      known: Exchange.nothingKnown
+    }
+    const store = Effect.runSyncWith(context)(
+      StoreProtocol.make(
+        this.#backendOf(() => process),
+        timing
+      )
+    )
+    const process: Process = {
+      name,
+      account,
+      exchange: Exchange.make(clock, policy, store),
+      context,
+      isAlive: true,
+      isCut: false,
+      left: renewals,
+      running: undefined,
+      leaving: undefined,
+      sleepers,
+      heard: "",
+      outcomes: []
+    }
+    this.#processes.push(process)
+  }
+
+  #providerOf(process: () => Process): TokenProvider.TokenProvider {
+    const request = (
+      kind: TokenStore.ExchangeKind,
+      execute: Request["execute"]
+    ): Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason> =>
+      Effect.callback((resume) => {
+        const request: Request = { process: process(), kind, execute, respond: resume }
+        this.#requests.push(request)
+        // A request that timed out may still arrive.
+        return Effect.sync(() => {
+          const index = this.#requests.indexOf(request)
+          if (index >= 0) this.#requests.splice(index, 1)
+        })
+      })
+    return {
+      name: "model",
+      identity: Effect.succeed("one"),
+      login: this.setup.login ? request("login", () => this.#login()) : undefined,
+      refresh: (current) =>
+        Effect.suspend(() => {
+          const number = Number(current.refreshToken && Redacted.value(current.refreshToken).slice(1))
+          const times = (this.#sent.get(number) ?? 0) + 1
+          this.#sent.set(number, times)
+          if (times > 1) this.violations.push(`r${number} was sent ${times} times`)
+          return request("refresh", () => this.#refresh(number))
+        }),
+      traits: {
+        renewWith: this.setup.login ? "refresh-then-login" : "refresh",
+        rotatesRefreshToken: true,
+        loginSupersedesRefresh: this.setup.supersedes,
+        oldTokenSurvivesRefresh: true
+      }
+    }
+  }
+
+  #write(change: (row: TokenStore.Row) => StoreRow.Written<AccessToken.AccessToken>): boolean {
+    const { granted, row } = change(this.#row)
+    if (row !== this.#row) this.#earlier.push(this.#row)
+    this.#row = row
+    return granted
+  }
+
+  #backendOf(process: () => Process): TokenStore.Backend {
+    const call = <A>(name: string, execute: () => A): Effect.Effect<A, TokenError.StoreUnavailable> =>
+      Effect.callback((resume) => {
+        const unavailable = Effect.fail(new TokenError.StoreUnavailable({ operation: name }))
+        const call: Call = {
+          name,
+          process: process(),
+          execute,
+          // What `execute` returned, which is of this type.
+          reply: () => resume(Effect.succeed(result)),
+          fail: () => resume(unavailable)
+        }
+        let result: A
+        const executing: Call = {
+          ...call,
+          execute: () => {
+            result = execute()
+            return result
+          }
+        }
+        this.#calls.push(executing)
+        // Only a sign of life is ever interrupted. It may still arrive, which changes nothing.
+        return Effect.sync(() => {
+          const index = this.#calls.indexOf(executing)
+          if (index >= 0) this.#calls.splice(index, 1)
+        })
+      })
+    return {
+      read: () => call("read", () => ({ ...this.#row, now: this.#time })),
+      claim: (_, claim) => {
+        this.#attempts.set(claim.attempt, `${process().name}.${this.#attempts.size}`)
+        return call("claim", () => {
+          const holder = this.#row.lease?.attempt
+          const granted = this.#write((row) => StoreRow.claim(row, claim, this.#time))
+          if (granted && holder !== undefined && holder !== claim.attempt) this.takeovers += 1
+          return granted
+        })
+      },
+      sending: (_, sending) => call("sending", () => this.#write((row) => StoreRow.sending(row, sending, this.#time))),
+      beat: (_, attempt) => call("beat", () => this.#write((row) => StoreRow.beat(row, attempt, this.#time))),
+      commit: (_, commit) => call("commit", () => this.#write((row) => StoreRow.commit(row, commit))),
+      release: (_, { attempt, unused }) =>
+        call("release", () => void this.#write((row) => StoreRow.release(row, attempt, unused))),
+      clear: (_, epoch) =>
+        call("clear", () => {
+          void this.#write((row) => StoreRow.clear(row, epoch))
+          this.#signedOutAt ??= this.logins
+        })
+    }
+  }
+
+  // What can happen.
+
+  #settle() {
+    for (let task = this.#tasks.shift(); task !== undefined; task = this.#tasks.shift()) task()
+    for (const process of this.#processes) {
+      for (const key of ["running", "leaving"] as const) {
+        const exit = process[key]?.pollUnsafe()
+        if (exit === undefined) continue
+        process[key] = undefined
+        const outcome = Exit.isSuccess(exit) ? "ok" : String(exit.cause)
+        process.outcomes.push(`${key} ${outcome.slice(0, 120)}`)
+        process.heard = roll(process.heard, outcome)
+        this.log.push(`   ${process.name} ${key}: ${outcome.slice(0, 120)}`)
+      }
+    }
+  }
+
+  #hear(process: Process, what: string, act: () => void) {
+    process.heard = roll(process.heard, `${what}@${this.#time}`)
+    act()
+    this.#settle()
+  }
+
+  #answer(call: Call, how: "ok" | Fault) {
+    this.#calls.splice(this.#calls.indexOf(call), 1)
+    if (how === "call late")
+      this.#late.push({ name: `${call.process.name} ${call.name}`, run: () => void call.execute() })
+    const result = how === "ok" || how === "reply lost" ? call.execute() : undefined
+    const what = how === "ok" ? this.#canonical(result) : "failed"
+    this.#hear(call.process, `${call.name} ${what}`, how === "ok" ? () => call.reply(result) : call.fail)
+  }
+
+  #respond(request: Request, how: "ok" | Fault) {
+    this.#requests.splice(this.#requests.indexOf(request), 1)
+    const lost =
+      request.kind === "refresh"
+        ? new TokenError.AmbiguousExchange({ failure: "network" })
+        : new TokenError.ProviderUnavailable({ failure: "network" })
+    switch (how) {
+      case "ok": {
+        const response = request.execute()
+        return this.#hear(request.process, `response ${this.#issued}`, () => request.respond(response))
+      }
+      case "response lost":
+        void request.execute()
+        return this.#hear(request.process, "lost", () => request.respond(Effect.fail(lost)))
+      case "request late":
+        this.#late.push({ name: `${request.process.name} ${request.kind}`, run: () => void request.execute() })
+        return this.#hear(request.process, "lost", () => request.respond(Effect.fail(lost)))
+      case "not sent":
+      case "busy": {
+        const reason =
+          how === "busy"
+            ? new TokenError.ProviderUnavailable({ failure: "status", status: 503 })
+            : new TokenError.ProviderUnavailable({ failure: "connect" })
+        return this.#hear(request.process, how, () => {
+          // The platform did nothing, so the refresh token may be sent again.
+          if (request.kind === "refresh") {
+            const number = [...this.#sent.keys()].at(-1)
+            if (number !== undefined) this.#sent.set(number, (this.#sent.get(number) ?? 1) - 1)
+          }
+          request.respond(Effect.fail(reason))
+        })
+      }
+      default:
+        return undefined
+    }
+  }
+
+  #kill(process: Process, isExecuted: boolean) {
+    process.isAlive = false
+    for (const call of this.#calls.filter((call) => call.process === process)) {
+      this.#calls.splice(this.#calls.indexOf(call), 1)
+      if (isExecuted) call.execute()
+    }
+    for (const request of this.#requests.filter((request) => request.process === process)) {
+      this.#requests.splice(this.#requests.indexOf(request), 1)
+      if (isExecuted) void request.execute()
+    }
+    if (this.#senderOf(this.#row) === process.name) this.killedSending += 1
+    this.#spawn(Math.max(1, process.left))
+    this.#processes.splice(this.#processes.indexOf(process), 1)
+  }
+
+  /** The process that marked the refresh token of a row as sent. */
+  #senderOf({ sent }: TokenStore.Row) {
+    return sent && this.#attempts.get(sent.attempt)?.split(".")[0]
+  }
+
+  #wake(process: Process, sleeper: Sleeper) {
+    process.sleepers.splice(process.sleepers.indexOf(sleeper), 1)
+    this.#time = Math.max(this.#time, sleeper.due)
+    this.#hear(process, `woke ${sleeper.millis}`, sleeper.fire)
+  }
+
+  /** All that can happen next; first what happens when nothing goes wrong. */
+  choices(): ReadonlyArray<Choice> {
+    const choices: Array<Choice> = []
+    const faults: Array<Choice> = []
+    const { faults: limits, atMost } = this.setup
+    const spent = Object.entries(this.used).reduce((sum, [name, count]) => sum + (name === "beat" ? 0 : count), 0)
+    const fault = (name: string, fault: Fault, run: () => void) => {
+      if ((this.used[fault] ?? 0) >= (limits[fault] ?? 0) || (spent >= atMost && fault !== "beat")) return
+      faults.push({
+        name: `${name} (${fault})`,
+        fault,
+        run: () => {
+          this.used[fault] = (this.used[fault] ?? 0) + 1
+          run()
+        }
+      })
+    }
+    for (const call of this.#calls) {
+      const name = `${call.process.name} ${call.name}`
+      if (call.process.isCut) {
+        choices.push({ name: `${name} fails`, run: () => this.#answer(call, "call lost") })
+        continue
+      }
+      choices.push({ name, run: () => this.#answer(call, "ok") })
+      for (const how of ["reply lost", "call lost", "call late"] as const) {
+        if (call.name === "read" && how !== "call lost") continue
+        fault(name, how, () => this.#answer(call, how))
+      }
+    }
+    for (const request of this.#requests) {
+      const name = `${request.process.name} ${request.kind}`
+      choices.push({ name, run: () => this.#respond(request, "ok") })
+      for (const how of ["response lost", "request late", "not sent", "busy"] as const) {
+        fault(name, how, () => this.#respond(request, how))
+      }
+    }
+    for (const process of this.#processes) {
+      const { name, sleepers } = process
+      const first = (isBeat: boolean) =>
+        sleepers
+          .filter(({ millis }) => millis !== exchangeTimeout && (millis === timing.beat) === isBeat)
+          .toSorted((one, other) => one.due - other.due)[0]
+      const [timer, beat] = [first(false), first(true)]
+      if (timer !== undefined) {
+        choices.push({ name: `${name} wakes after ${timer.millis}`, run: () => this.#wake(process, timer) })
+      }
+      if (beat !== undefined) fault(name, "beat", () => this.#wake(process, beat))
+      if (process.running === undefined && process.left > 0) {
+        choices.push({ name: `${name} renews`, run: () => this.#renew(process) })
+      }
+      if (process.isCut) {
+        choices.push({
+          name: `${name} is connected again`,
+          run: () => {
+            process.isCut = false
+          }
+        })
+      } else {
+        fault(name, "cut", () => {
+          process.isCut = true
+        })
+      }
+      if (process.running !== undefined || process.outcomes.length > 0) {
+        fault(`${name}, calls executed`, "kill", () => this.#kill(process, true))
+        fault(`${name}, calls lost`, "kill", () => this.#kill(process, false))
+      }
+      // The engine cuts its own exchange first.
+      if (process.running === undefined && process.leaving === undefined) {
+        fault(name, "sign out", () => {
+          process.leaving = Effect.runForkWith(process.context)(process.exchange.clear(process.account))
+          this.#settle()
+        })
+      }
+    }
+    for (const late of this.#late) {
+      choices.push({
+        name: `late: ${late.name}`,
+        run: () => {
+          this.#late.splice(this.#late.indexOf(late), 1)
+          late.run()
+        }
+      })
+    }
+    const earlier = this.#earlier.at(-1)
+    if (earlier !== undefined) {
+      fault("store", "set back", () => {
+        this.#row = earlier
+      })
+    }
+    return [...choices, ...faults]
+  }
+
+  take(choice: Choice) {
+    this.log.push(`${this.#time} ${choice.name}`)
+    choice.run()
+  }
+
+  #renew(process: Process) {
+    process.left -= 1
+    process.running = Effect.runForkWith(process.context)(
+      Effect.uninterruptible(process.exchange.renew(process.account, { isHolding: false, sending: () => undefined }))
+    )
+    this.#settle()
+  }
+
+  // What is known of it.
+
+  #canonical(value: unknown): string {
+    return JSON.stringify(value, (_key, inner: unknown) =>
+      typeof inner === "string"
+        ? (this.#attempts.get(inner) ?? inner)
+        : Redacted.isRedacted(inner)
+          ? String(Redacted.value(inner))
+          : inner
+    )
+  }
+
+  /** Two worlds with the same fingerprint have the same future. */
+  fingerprint(): string {
+    const processes = this.#processes.map(
+      ({ heard, isCut, left, running, sleepers }) =>
+        `${heard},${isCut},${left},${running === undefined},${sleepers.map(({ due }) => due - this.#time).join(".")}`
+    )
+    const tokens = `${[...this.#live].join(",")};${this.#issued};${[...this.#sent].join(",")}`
+    const calls = this.#calls.map(({ name, process }) => `${process.name}${name}`)
+    const requests = this.#requests.map(({ kind, process }) => `${process.name}${kind}`)
+    const late = this.#late.map(({ name }) => name)
+    return [
+      ...processes,
+      this.#canonical(this.#row),
+      tokens,
+      calls.join(),
+      requests.join(),
+      late.join(),
+      JSON.stringify(this.used),
+      this.takeovers
+    ].join("\n")
+  }
+
+  /** Everything works again from here on. Lets all that was begun end, then renews once more everywhere. */
+  conclude() {
+    const quiet = () => {
+      for (let step = 0; step < 400; step++) {
+        for (const process of this.#processes) process.isCut = false
+        const choice = this.choices().find(({ fault, name }) => fault === undefined && !name.endsWith("renews"))
+        if (choice === undefined) return true
+        this.take(choice)
+      }
+      return false
+    }
+    this.log.push("everything works")
+    for (const process of this.#processes) process.left = 0
+    if (!quiet()) this.violations.push("a process never ends")
+    for (const process of this.#processes) {
+      this.log.push(`${process.name} renews once more`)
+      process.left = 1
+      process.outcomes = []
+      this.#renew(process)
+      if (!quiet()) this.violations.push(`${process.name} never ends`)
+      if (process.running !== undefined) this.violations.push(`${process.name} hangs`)
+      const [outcome] = process.outcomes
+      if (outcome !== "running ok" && !this.#mayFail()) this.violations.push(`${process.name}: ${outcome}`)
+    }
+    const { record, sent } = this.#row
+    if (this.#signedOutAt !== undefined && !this.setup.login && record !== undefined) {
+      this.violations.push("a session came back after a sign-out")
+    }
+    if (this.setup.login && record !== undefined && sent !== undefined) this.violations.push("a mark stayed")
+    const causes =
+      this.takeovers +
+      (this.used.kill ?? 0) +
+      (this.used["response lost"] ?? 0) +
+      (this.used["request late"] ?? 0) +
+      (this.used.cut ?? 0) +
+      (this.used["sign out"] ?? 0) +
+      (this.used["set back"] ?? 0) +
+      Math.floor(((this.used["call lost"] ?? 0) + (this.used["reply lost"] ?? 0) + (this.used["call late"] ?? 0)) / 2)
+    if (this.logins > 1 + 2 * causes) this.violations.push(`${this.logins} logins for ${causes} causes`)
+  }
+
+  /** A session without a login may end by a sign-out, a response that was lost, or a kill after its refresh was granted. */
+  #mayFail() {
+    if (this.setup.login) return false
+    const sender = this.#senderOf(this.#row)
+    // A call of a process that was killed may arrive after that.
+    const isSentByKilled = sender !== undefined && !this.#processes.some(({ name }) => name === sender)
+    return (
+      isSentByKilled ||
+      (this.used["sign out"] ?? 0) > 0 ||
+      (this.used["response lost"] ?? 0) > 0 ||
+      (this.used["request late"] ?? 0) > 0 ||
+      (this.used["set back"] ?? 0) > 0 ||
+      this.killedSending > 0
+    )
+  }
+
+  describe(): string {
+    return [...this.log, "", ...this.violations].join("\n")
+  }
+}
