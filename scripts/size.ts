@@ -128,6 +128,40 @@ Effect.runFork(Effect.flatMap(Platform.${platform.module}, list).pipe(
 `
 })
 
+/**
+ * Typed operations, on top of a program that lists videos with the client itself: what the first one adds, and all of
+ * them.
+ */
+const operations = (groups: ReadonlyArray<string>, calls: string): Program => ({
+  foreign: apiVideo.foreign,
+  without: `
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as Layer from "effect/Layer"
+import * as ApiVideo from "./src/api-video/ApiVideo.ts"
+
+const program = Effect.flatMap(ApiVideo.ApiVideo, (api) => Effect.flatMap(api.get("/videos/vi1"), ({ json }) => json))
+Effect.runFork(Effect.provide(program, ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") }).pipe(Layer.provide(FetchHttpClient.layer))))
+`,
+  with: `
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as Layer from "effect/Layer"
+import * as ApiVideo from "./src/api-video/ApiVideo.ts"
+${groups.map((group) => `import * as ${group} from "./src/api-video/${group}.ts"`).join("\n")}
+
+const program = ${calls}
+Effect.runFork(Effect.provide(program, ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") }).pipe(Layer.provide(FetchHttpClient.layer))))
+`
+})
+
+const groups = [
+  ...["Analytics", "Captions", "Chapters", "LiveStreams", "PlayerThemes", "Summaries", "Tags", "UploadTokens"],
+  ...["Videos", "Watermarks", "Webhooks"]
+]
+
 /** Client credentials at any OAuth 2 server, in place of a token that is written down. */
 const clientCredentials: Program = {
   foreign: /src\/(api-video|moving-image)\/|AuthorizationCode|DeviceAuthorization/,
@@ -195,6 +229,8 @@ const measure = async (program: Program) => {
 const programs: ReadonlyArray<readonly [name: string, program: Program, budget: number]> = [
   ["token", token(apiVideo), 15_000],
   ["client", client(apiVideo), 28_000],
+  ["firstOperation", operations(["Videos"], 'Videos.get("vi1")'), 5_000],
+  ["allOperations", operations(groups, `Effect.all([${groups}].flatMap(Object.values))`), 12_000],
   ["movingImageToken", token(movingImage), 16_000],
   ["movingImageClient", client(movingImage), 29_000],
   ["clientCredentials", clientCredentials, 28_000]

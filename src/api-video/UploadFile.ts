@@ -108,7 +108,7 @@ const chunkSize = 256 * 1024
  * @category constructors
  * @since 0.1.0
  */
-export const fromPath = Effect.fnUntraced(function* (
+export const fromPath = /* @__PURE__ */ Effect.fnUntraced(function* (
   path: string,
   options: {
     /** @default the last segment of the path */

@@ -19,19 +19,8 @@ import {
   Watermarks,
   Webhooks
 } from "effect-video-auth/api-video"
-import { readFileSync } from "node:fs"
-import { join } from "node:path"
 import { listen } from "../support/listen.ts"
-import { examples, isSuccess, routeOf, routes } from "./routes.ts"
-
-const matrix: {
-  readonly operations: ReadonlyArray<{
-    readonly id: string
-    readonly method: string
-    readonly path: string
-    readonly function: string
-  }>
-} = JSON.parse(readFileSync(join(import.meta.dirname, "operations.json"), "utf8"))
+import { examples, isSuccess, matrix, routeOf, routes } from "./routes.ts"
 
 interface Arrived {
   readonly method: string

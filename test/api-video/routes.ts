@@ -30,7 +30,30 @@ const groups: ReadonlyArray<Readonly<Record<string, Route>>> = [
 
 export const routes: ReadonlyArray<Route> = groups.flatMap((group) => Object.values(group))
 
-export const routeOf = (id: string): Route | undefined => routes.find((route) => route.id === id)
+const read = (...path: ReadonlyArray<string>) => JSON.parse(readFileSync(join(import.meta.dirname, ...path), "utf8"))
+
+/** What `operations.json` says. */
+export const matrix: {
+  readonly operations: ReadonlyArray<{
+    /** `operationId` in the OpenAPI file. */
+    readonly id: string
+    readonly method: string
+    readonly path: string
+    readonly function: string
+    readonly paginated: boolean
+    readonly tests: ReadonlyArray<string>
+  }>
+  readonly leftOut: ReadonlyArray<{
+    readonly api: string
+    readonly reason: string
+    readonly routes: ReadonlyArray<string>
+  }>
+} = read("operations.json")
+
+export const routeOf = (id: string): Route | undefined => {
+  const operation = matrix.operations.find((operation) => operation.id === id)
+  return routes.find(({ name }) => name === operation?.function)
+}
 
 /** An example of a response in api.video's OpenAPI file. */
 export interface Example {
@@ -40,8 +63,6 @@ export interface Example {
   readonly body: unknown
 }
 
-export const examples: ReadonlyArray<Example> = JSON.parse(
-  readFileSync(join(import.meta.dirname, "..", "fixtures", "api-video", "responses.json"), "utf8")
-)
+export const examples: ReadonlyArray<Example> = read("..", "fixtures", "api-video", "responses.json")
 
 export const isSuccess = ({ status }: Example): boolean => status < 300

@@ -18,8 +18,6 @@ export interface FileRule {
 export interface Route {
   /** Module and function, `Videos.get`. */
   readonly name: `${string}.${string}`
-  /** `operationId` in the OpenAPI file. */
-  readonly id: string
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
   /** Parameters begin with a colon and are the first arguments of the function. */
   readonly path: `/${string}`

@@ -4,7 +4,6 @@ import type { Route } from "../route.ts"
 
 export const getAggregatedMetrics = {
   name: "Analytics.getAggregatedMetrics",
-  id: "GET_aggregated-metrics",
   method: "GET",
   path: "/data/metrics/:metric/:aggregation",
   params: { metric: Schemas.AggregatedMetric, aggregation: Schemas.Aggregation },
@@ -14,7 +13,6 @@ export const getAggregatedMetrics = {
 
 export const getMetricsBreakdown = {
   name: "Analytics.getMetricsBreakdown",
-  id: "GET_metrics-breakdown",
   method: "GET",
   path: "/data/buckets/:metric/:breakdown",
   params: { metric: Schemas.BreakdownMetric, breakdown: Schemas.Breakdown },
@@ -24,7 +22,6 @@ export const getMetricsBreakdown = {
 
 export const getMetricsOverTime = {
   name: "Analytics.getMetricsOverTime",
-  id: "GET_metrics-over-time",
   method: "GET",
   path: "/data/timeseries/:metric",
   params: { metric: Schemas.TimeMetric },

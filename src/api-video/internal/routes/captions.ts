@@ -10,7 +10,6 @@ const params = { language: languageTag }
 
 export const list = {
   name: "Captions.list",
-  id: "GET_videos-videoId-captions",
   method: "GET",
   path: "/videos/:videoId/captions",
   query: Schemas.CaptionQuery,
@@ -19,7 +18,6 @@ export const list = {
 
 export const get = {
   name: "Captions.get",
-  id: "GET_videos-videoId-captions-language",
   method: "GET",
   path,
   params,
@@ -28,7 +26,6 @@ export const get = {
 
 export const upload = {
   name: "Captions.upload",
-  id: "POST_videos-videoId-captions-language",
   method: "POST",
   path,
   params,
@@ -38,7 +35,6 @@ export const upload = {
 
 export const update = {
   name: "Captions.update",
-  id: "PATCH_videos-videoId-captions-language",
   method: "PATCH",
   path,
   params,
@@ -48,7 +44,6 @@ export const update = {
 
 export const remove = {
   name: "Captions.delete",
-  id: "DELETE_videos-videoId-captions-language",
   method: "DELETE",
   path,
   params

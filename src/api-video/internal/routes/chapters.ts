@@ -10,7 +10,6 @@ const params = { language: languageTag }
 
 export const list = {
   name: "Chapters.list",
-  id: "GET_videos-videoId-chapters",
   method: "GET",
   path: "/videos/:videoId/chapters",
   query: Schemas.ChapterQuery,
@@ -19,7 +18,6 @@ export const list = {
 
 export const get = {
   name: "Chapters.get",
-  id: "GET_videos-videoId-chapters-language",
   method: "GET",
   path,
   params,
@@ -28,7 +26,6 @@ export const get = {
 
 export const upload = {
   name: "Chapters.upload",
-  id: "POST_videos-videoId-chapters-language",
   method: "POST",
   path,
   params,
@@ -38,7 +35,6 @@ export const upload = {
 
 export const remove = {
   name: "Chapters.delete",
-  id: "DELETE_videos-videoId-chapters-language",
   method: "DELETE",
   path,
   params

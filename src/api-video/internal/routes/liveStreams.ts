@@ -6,7 +6,6 @@ import type { Route, UploadRoute } from "../route.ts"
 
 export const list = {
   name: "LiveStreams.list",
-  id: "GET_live-streams",
   method: "GET",
   path: "/live-streams",
   query: Schemas.LiveStreamQuery,
@@ -15,7 +14,6 @@ export const list = {
 
 export const create = {
   name: "LiveStreams.create",
-  id: "POST_live-streams",
   method: "POST",
   path: "/live-streams",
   body: Schemas.LiveStreamCreation,
@@ -24,7 +22,6 @@ export const create = {
 
 export const get = {
   name: "LiveStreams.get",
-  id: "GET_live-streams-liveStreamId",
   method: "GET",
   path: "/live-streams/:liveStreamId",
   success: Schemas.LiveStream
@@ -32,7 +29,6 @@ export const get = {
 
 export const update = {
   name: "LiveStreams.update",
-  id: "PATCH_live-streams-liveStreamId",
   method: "PATCH",
   path: "/live-streams/:liveStreamId",
   body: Schemas.LiveStreamUpdate,
@@ -41,14 +37,12 @@ export const update = {
 
 export const remove = {
   name: "LiveStreams.delete",
-  id: "DELETE_live-streams-liveStreamId",
   method: "DELETE",
   path: "/live-streams/:liveStreamId"
 } as const satisfies Route
 
 export const uploadThumbnail = {
   name: "LiveStreams.uploadThumbnail",
-  id: "POST_live-streams-liveStreamId-thumbnail",
   method: "POST",
   path: "/live-streams/:liveStreamId/thumbnail",
   file: thumbnail,
@@ -57,7 +51,6 @@ export const uploadThumbnail = {
 
 export const deleteThumbnail = {
   name: "LiveStreams.deleteThumbnail",
-  id: "DELETE_live-streams-liveStreamId-thumbnail",
   method: "DELETE",
   path: "/live-streams/:liveStreamId/thumbnail",
   success: Schemas.LiveStream
@@ -65,7 +58,6 @@ export const deleteThumbnail = {
 
 export const complete = {
   name: "LiveStreams.complete",
-  id: "PUT_live-streams-liveStreamId-complete",
   method: "PUT",
   path: "/live-streams/:liveStreamId/complete"
 } as const satisfies Route

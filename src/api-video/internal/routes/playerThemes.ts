@@ -6,7 +6,6 @@ import type { Route, UploadRoute } from "../route.ts"
 
 export const list = {
   name: "PlayerThemes.list",
-  id: "GET_players",
   method: "GET",
   path: "/players",
   query: Schemas.PlayerThemeQuery,
@@ -15,7 +14,6 @@ export const list = {
 
 export const create = {
   name: "PlayerThemes.create",
-  id: "POST_players",
   method: "POST",
   path: "/players",
   body: Schemas.PlayerThemeCreation,
@@ -24,7 +22,6 @@ export const create = {
 
 export const get = {
   name: "PlayerThemes.get",
-  id: "GET_players-playerId",
   method: "GET",
   path: "/players/:playerId",
   success: Schemas.PlayerTheme
@@ -32,7 +29,6 @@ export const get = {
 
 export const update = {
   name: "PlayerThemes.update",
-  id: "PATCH_players-playerId",
   method: "PATCH",
   path: "/players/:playerId",
   body: Schemas.PlayerThemeUpdate,
@@ -41,14 +37,12 @@ export const update = {
 
 export const remove = {
   name: "PlayerThemes.delete",
-  id: "DELETE_players-playerId",
   method: "DELETE",
   path: "/players/:playerId"
 } as const satisfies Route
 
 export const uploadLogo = {
   name: "PlayerThemes.uploadLogo",
-  id: "POST_players-playerId-logo",
   method: "POST",
   path: "/players/:playerId/logo",
   file: logo,
@@ -58,7 +52,6 @@ export const uploadLogo = {
 
 export const deleteLogo = {
   name: "PlayerThemes.deleteLogo",
-  id: "DELETE_players-playerId-logo",
   method: "DELETE",
   path: "/players/:playerId/logo"
 } as const satisfies Route

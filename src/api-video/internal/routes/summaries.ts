@@ -5,7 +5,6 @@ import type { Route } from "../route.ts"
 
 export const list = {
   name: "Summaries.list",
-  id: "GET_summaries",
   method: "GET",
   path: "/summaries",
   query: Schemas.SummaryQuery,
@@ -14,7 +13,6 @@ export const list = {
 
 export const create = {
   name: "Summaries.create",
-  id: "POST_summaries",
   method: "POST",
   path: "/summaries",
   body: Schemas.SummaryCreation,
@@ -23,7 +21,6 @@ export const create = {
 
 export const getSource = {
   name: "Summaries.getSource",
-  id: "GET_summaries-summaryId-source",
   method: "GET",
   path: "/summaries/:summaryId/source",
   success: Schemas.SummarySource
@@ -31,7 +28,6 @@ export const getSource = {
 
 export const updateSource = {
   name: "Summaries.updateSource",
-  id: "PATCH_summaries-summaryId-source",
   method: "PATCH",
   path: "/summaries/:summaryId/source",
   body: Schemas.SummaryUpdate,
@@ -40,7 +36,6 @@ export const updateSource = {
 
 export const remove = {
   name: "Summaries.delete",
-  id: "DELETE_summaries-summaryId",
   method: "DELETE",
   path: "/summaries/:summaryId"
 } as const satisfies Route

@@ -5,7 +5,6 @@ import type { Route } from "../route.ts"
 
 export const list = {
   name: "Tags.list",
-  id: "LIST-tags",
   method: "GET",
   path: "/tags",
   query: Schemas.TagQuery,

@@ -5,7 +5,6 @@ import type { Route } from "../route.ts"
 
 export const list = {
   name: "UploadTokens.list",
-  id: "GET_upload-tokens",
   method: "GET",
   path: "/upload-tokens",
   query: Schemas.UploadTokenQuery,
@@ -14,7 +13,6 @@ export const list = {
 
 export const create = {
   name: "UploadTokens.create",
-  id: "POST_upload-tokens",
   method: "POST",
   path: "/upload-tokens",
   body: Schemas.UploadTokenCreation,
@@ -23,7 +21,6 @@ export const create = {
 
 export const get = {
   name: "UploadTokens.get",
-  id: "GET_upload-tokens-uploadToken",
   method: "GET",
   path: "/upload-tokens/:uploadToken",
   success: Schemas.UploadToken
@@ -31,7 +28,6 @@ export const get = {
 
 export const remove = {
   name: "UploadTokens.delete",
-  id: "DELETE_upload-tokens-uploadToken",
   method: "DELETE",
   path: "/upload-tokens/:uploadToken"
 } as const satisfies Route

@@ -9,7 +9,6 @@ const VideoPage = /* @__PURE__ */ pageOf(Schemas.Video)
 
 export const list = {
   name: "Videos.list",
-  id: "LIST-videos",
   method: "GET",
   path: "/videos",
   query: Schemas.VideoQuery,
@@ -18,7 +17,6 @@ export const list = {
 
 export const create = {
   name: "Videos.create",
-  id: "POST-video",
   method: "POST",
   path: "/videos",
   body: Schemas.VideoCreation,
@@ -27,7 +25,6 @@ export const create = {
 
 export const get = {
   name: "Videos.get",
-  id: "GET-video",
   method: "GET",
   path: "/videos/:videoId",
   success: Schemas.Video
@@ -35,7 +32,6 @@ export const get = {
 
 export const update = {
   name: "Videos.update",
-  id: "PATCH-video",
   method: "PATCH",
   path: "/videos/:videoId",
   body: Schemas.VideoUpdate,
@@ -44,14 +40,12 @@ export const update = {
 
 export const remove = {
   name: "Videos.delete",
-  id: "DELETE-video",
   method: "DELETE",
   path: "/videos/:videoId"
 } as const satisfies Route
 
 export const getStatus = {
   name: "Videos.getStatus",
-  id: "GET-video-status",
   method: "GET",
   path: "/videos/:videoId/status",
   success: Schemas.VideoStatus
@@ -59,7 +53,6 @@ export const getStatus = {
 
 export const uploadThumbnail = {
   name: "Videos.uploadThumbnail",
-  id: "POST_videos-videoId-thumbnail",
   method: "POST",
   path: "/videos/:videoId/thumbnail",
   file: thumbnail,
@@ -68,7 +61,6 @@ export const uploadThumbnail = {
 
 export const pickThumbnail = {
   name: "Videos.pickThumbnail",
-  id: "PATCH_videos-videoId-thumbnail",
   method: "PATCH",
   path: "/videos/:videoId/thumbnail",
   body: Schemas.ThumbnailPick,
@@ -77,7 +69,6 @@ export const pickThumbnail = {
 
 export const listDiscarded = {
   name: "Videos.listDiscarded",
-  id: "LIST-discarded-videos",
   method: "GET",
   path: "/discarded/videos",
   query: Schemas.VideoQuery,
@@ -86,7 +77,6 @@ export const listDiscarded = {
 
 export const getDiscarded = {
   name: "Videos.getDiscarded",
-  id: "GET-discarded-video",
   method: "GET",
   path: "/discarded/videos/:videoId",
   success: Schemas.Video
@@ -94,7 +84,6 @@ export const getDiscarded = {
 
 export const restore = {
   name: "Videos.restore",
-  id: "PATCH-discarded-video",
   method: "PATCH",
   path: "/discarded/videos/:videoId",
   body: Schemas.DiscardedVideoUpdate,
@@ -103,7 +92,6 @@ export const restore = {
 
 export const upload = {
   name: "Videos.upload",
-  id: "POST_videos-videoId-source",
   method: "POST",
   path: "/videos/:videoId/source",
   file: source,
@@ -113,7 +101,6 @@ export const upload = {
 
 export const uploadWithUploadToken = {
   name: "Videos.uploadWithUploadToken",
-  id: "POST_upload",
   method: "POST",
   path: "/upload",
   uploadToken: true,

@@ -6,7 +6,6 @@ import type { Route, UploadRoute } from "../route.ts"
 
 export const list = {
   name: "Watermarks.list",
-  id: "LIST-watermarks",
   method: "GET",
   path: "/watermarks",
   query: Schemas.WatermarkQuery,
@@ -15,7 +14,6 @@ export const list = {
 
 export const upload = {
   name: "Watermarks.upload",
-  id: "POST_watermark",
   method: "POST",
   path: "/watermarks",
   file: watermark,
@@ -24,7 +22,6 @@ export const upload = {
 
 export const remove = {
   name: "Watermarks.delete",
-  id: "DELETE_watermark",
   method: "DELETE",
   path: "/watermarks/:watermarkId"
 } as const satisfies Route

@@ -5,7 +5,6 @@ import type { Route } from "../route.ts"
 
 export const list = {
   name: "Webhooks.list",
-  id: "LIST-webhooks",
   method: "GET",
   path: "/webhooks",
   query: Schemas.WebhookQuery,
@@ -14,7 +13,6 @@ export const list = {
 
 export const create = {
   name: "Webhooks.create",
-  id: "POST-webhooks",
   method: "POST",
   path: "/webhooks",
   body: Schemas.WebhookCreation,
@@ -23,7 +21,6 @@ export const create = {
 
 export const get = {
   name: "Webhooks.get",
-  id: "GET-Webhook",
   method: "GET",
   path: "/webhooks/:webhookId",
   success: Schemas.Webhook
@@ -31,7 +28,6 @@ export const get = {
 
 export const remove = {
   name: "Webhooks.delete",
-  id: "DELETE-webhook",
   method: "DELETE",
   path: "/webhooks/:webhookId"
 } as const satisfies Route
