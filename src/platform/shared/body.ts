@@ -81,8 +81,18 @@ const collect = (
 const isEmptyBody = (exit: Exit.Exit<unknown, HttpClientError.HttpClientError>): boolean =>
   Exit.isFailure(exit) && reasonOf(exit.cause)?.reason._tag === "EmptyBodyError"
 
+/**
+ * Whether the transport itself ends a body within the limit: it reads no more than the announced length. Piece by piece
+ * takes three times as long, which shows for a page of a list.
+ */
+const isShort = ({ headers }: HttpClientResponse.HttpClientResponse, limit: number): boolean =>
+  headers["content-encoding"] === undefined && Number(headers["content-length"] ?? Infinity) <= limit
+
+const atOnce = ({ arrayBuffer }: HttpClientResponse.HttpClientResponse, limit: number) =>
+  Effect.map(arrayBuffer, (buffer) => (buffer.byteLength > limit ? tooLong(limit) : whole(new Uint8Array(buffer))))
+
 const read = (response: HttpClientResponse.HttpClientResponse, limit: number): Effect.Effect<Body> =>
-  Effect.flatMap(Effect.exit(collect(response, limit)), (exit) => {
+  Effect.flatMap(Effect.exit(isShort(response, limit) ? atOnce(response, limit) : collect(response, limit)), (exit) => {
     if (Exit.isSuccess(exit) && (exit.value._tag === "Unread" || exit.value.bytes.length > 0)) {
       return Effect.succeed(exit.value)
     }
