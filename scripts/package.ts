@@ -168,7 +168,8 @@ writeFileSync(
   join(project, "entries.ts"),
   `type Any<T> = { [K in keyof T]: 0 extends 1 & T[K] ? K : never }[keyof T]\n${untyped.join("\n")}\n`
 )
-for (const file of ["consumer.ts", "readme.ts"]) copyFileSync(join(root, "test", "package", file), join(project, file))
+for (const file of ["consumer.ts", "editor.js", "operations.ts", "readme.ts"])
+  copyFileSync(join(root, "test", "package", file), join(project, file))
 
 // The README's first program, to the letter. A variable leads it to the sandbox.
 const program = /^```ts\n([\s\S]*?)^```$/m.exec(readFileSync(join(root, "README.md"), "utf8"))?.[1]
@@ -186,16 +187,44 @@ const tsconfig = {
     noEmit: true,
     types: ["node"]
   },
-  files: ["entries.ts", "consumer.ts", "readme.ts", "program.ts"]
+  files: ["entries.ts", "consumer.ts", "operations.ts", "readme.ts", "program.ts"]
 }
 writeFileSync(join(project, "tsconfig.json"), JSON.stringify(tsconfig))
-for (const [name, version] of [
+const typeScripts = [
   ["typescript-oldest", oldestTypeScript],
   ["typescript", versionOf("typescript")]
-] as const) {
+] as const
+for (const [name, version] of typeScripts) {
   const tsc = join(project, "node_modules", name, "bin", "tsc")
   check(`types under TypeScript ${version}`, run(project, process.execPath, tsc, "-p", "tsconfig.json"))
 }
+// Errors are short and name what is wrong. Each line below a `@ts-expect-error` has one, which contains what that comment says.
+const operations = readFileSync(join(project, "operations.ts"), "utf8").split("\n")
+writeFileSync(join(project, "mistakes.ts"), operations.join("\n").replaceAll("@ts-expect-error", "expected:"))
+writeFileSync(join(project, "mistakes.json"), JSON.stringify({ ...tsconfig, files: ["mistakes.ts"] }))
+for (const [name, version] of typeScripts) {
+  const tsc = join(project, "node_modules", name, "bin", "tsc")
+  const { output } = run(project, process.execPath, tsc, "-p", "mistakes.json", "--pretty", "false")
+  const errors = new Map(
+    Array.from(output.matchAll(/^mistakes\.ts\((\d+),\d+\): error TS\d+: (.*)$/gm), ([, line, text]) => [
+      Number(line),
+      text
+    ])
+  )
+  for (const [index, line] of operations.entries()) {
+    const expected = /^\/\/ @ts-expect-error (.*)$/.exec(operations[index - 1] ?? "")?.[1]
+    const error = errors.get(index + 1)
+    if (expected === undefined ? error !== undefined : !error?.includes(expected) || error.length > 250)
+      problems.push(`TypeScript ${version} says of \`${line}\`: ${error}`)
+  }
+  done(`errors under TypeScript ${version}: ${errors.size}`)
+}
+// In TypeScript 7 editors talk to another language service, which has no API to ask.
+const shown = run(project, process.execPath, "editor.js", "typescript-oldest", "operations.ts")
+if (!shown.ok) stop(shown.output)
+problems.push(...JSON.parse(shown.stdout))
+done(`hovers under TypeScript ${oldestTypeScript}`)
+
 check("the README's first program", run(project, process.execPath, "readme.ts"))
 
 // Every entry can be imported, what is closed does not resolve, and without the optional peers the rest still can.

@@ -158,8 +158,17 @@ Effect.runFork(Effect.provide(program, ApiVideo.layerConfig({ apiKey: Config.Red
 })
 
 const groups = [
-  ...["Analytics", "Captions", "Chapters", "LiveStreams", "PlayerThemes", "Summaries", "Tags", "UploadTokens"],
-  ...["Videos", "Watermarks", "Webhooks"]
+  "Analytics",
+  "Captions",
+  "Chapters",
+  "LiveStreams",
+  "PlayerThemes",
+  "Summaries",
+  "Tags",
+  "UploadTokens",
+  "Videos",
+  "Watermarks",
+  "Webhooks"
 ]
 
 /** Client credentials at any OAuth 2 server, in place of a token that is written down. */

@@ -27,7 +27,10 @@ export class Caption
         /** Whether the player shows these captions unless the viewer chooses others. */
         default: Schema.optional(Schema.Boolean)
       })
-    ))() {}
+    ))()
+{
+  declare readonly srclang: string
+}
 
 /**
  * Input of `Captions.update`.
@@ -37,7 +40,10 @@ export class Caption
  */
 export class CaptionUpdate
   extends /* @__PURE__ */ (() =>
-    Schema.Opaque<CaptionUpdate>()(Schema.Struct({ default: Schema.optional(Schema.Boolean) })))() {}
+    Schema.Opaque<CaptionUpdate>()(Schema.Struct({ default: Schema.optional(Schema.Boolean) })))()
+{
+  declare readonly default?: boolean | undefined
+}
 
 /**
  * Which page of captions `Captions.list` returns.
@@ -45,5 +51,6 @@ export class CaptionUpdate
  * @category schemas
  * @since 0.1.0
  */
-export class CaptionQuery
-  extends /* @__PURE__ */ (() => Schema.Opaque<CaptionQuery>()(Schema.Struct(pagingFields)))() {}
+export class CaptionQuery extends /* @__PURE__ */ (() => Schema.Opaque<CaptionQuery>()(Schema.Struct(pagingFields)))() {
+  declare readonly currentPage?: number | undefined
+}

@@ -23,7 +23,10 @@ export class Chapter
         /** URL of the VTT file. */
         src: Schema.optional(Schema.String)
       })
-    ))() {}
+    ))()
+{
+  declare readonly language: string
+}
 
 /**
  * Which page of chapters `Chapters.list` returns.
@@ -31,5 +34,6 @@ export class Chapter
  * @category schemas
  * @since 0.1.0
  */
-export class ChapterQuery
-  extends /* @__PURE__ */ (() => Schema.Opaque<ChapterQuery>()(Schema.Struct(pagingFields)))() {}
+export class ChapterQuery extends /* @__PURE__ */ (() => Schema.Opaque<ChapterQuery>()(Schema.Struct(pagingFields)))() {
+  declare readonly currentPage?: number | undefined
+}

@@ -22,7 +22,10 @@ export class Restream
         /** Whoever has it can stream there. */
         streamKey: Schema.optional(secret("streamKey"))
       })
-    ))() {}
+    ))()
+{
+  declare readonly name?: string | undefined
+}
 
 /**
  * A live stream. Only `liveStreamId` is certain to be there.
@@ -56,7 +59,10 @@ export class LiveStream
         createdAt: Schema.optional(Instant),
         updatedAt: Schema.optional(Instant)
       })
-    ))() {}
+    ))()
+{
+  declare readonly liveStreamId: string
+}
 
 const editable = /* @__PURE__ */ (() => ({
   /** `false` makes the live stream private. */
@@ -82,7 +88,10 @@ const editable = /* @__PURE__ */ (() => ({
  */
 export class LiveStreamCreation
   extends /* @__PURE__ */ (() =>
-    Schema.Opaque<LiveStreamCreation>()(Schema.Struct({ name: Schema.String, ...editable })))() {}
+    Schema.Opaque<LiveStreamCreation>()(Schema.Struct({ name: Schema.String, ...editable })))()
+{
+  declare readonly name: string
+}
 
 /**
  * Input of `LiveStreams.update`. Fields that are left out stay as they are.
@@ -92,7 +101,10 @@ export class LiveStreamCreation
  */
 export class LiveStreamUpdate
   extends /* @__PURE__ */ (() =>
-    Schema.Opaque<LiveStreamUpdate>()(Schema.Struct({ name: Schema.optional(Schema.String), ...editable })))() {}
+    Schema.Opaque<LiveStreamUpdate>()(Schema.Struct({ name: Schema.optional(Schema.String), ...editable })))()
+{
+  declare readonly name?: string | undefined
+}
 
 /**
  * Which live streams `LiveStreams.list` returns, in which order.
@@ -111,4 +123,7 @@ export class LiveStreamQuery
         sortOrder: Schema.optional(SortOrder),
         ...pagingFields
       })
-    ))() {}
+    ))()
+{
+  declare readonly name?: string | undefined
+}

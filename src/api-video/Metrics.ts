@@ -137,7 +137,10 @@ const filters = /* @__PURE__ */ (() => ({
  * @since 0.1.0
  */
 export class AggregatedMetricsQuery
-  extends /* @__PURE__ */ (() => Schema.Opaque<AggregatedMetricsQuery>()(Schema.Struct(filters)))() {}
+  extends /* @__PURE__ */ (() => Schema.Opaque<AggregatedMetricsQuery>()(Schema.Struct(filters)))()
+{
+  declare readonly unique?: boolean | undefined
+}
 
 /**
  * The period, views and order of `Analytics.getMetricsBreakdown`.
@@ -154,7 +157,10 @@ export class MetricsBreakdownQuery
         sortOrder: Schema.optional(SortOrder),
         ...pagingFields
       })
-    ))() {}
+    ))()
+{
+  declare readonly unique?: boolean | undefined
+}
 
 /**
  * The period, views and order of `Analytics.getMetricsOverTime`.
@@ -173,7 +179,10 @@ export class MetricsOverTimeQuery
         sortOrder: Schema.optional(SortOrder),
         ...pagingFields
       })
-    ))() {}
+    ))()
+{
+  declare readonly unique?: boolean | undefined
+}
 
 /** The period that an answer is about. */
 const Timeframe = /* @__PURE__ */ (() =>
@@ -198,7 +207,10 @@ export class AggregatedMetrics
           })
         )
       })
-    ))() {}
+    ))()
+{
+  declare readonly data: number
+}
 
 /**
  * The number of one country, browser, video, …
@@ -213,7 +225,10 @@ export class BreakdownValue
         dimensionValue: Schema.optional(Schema.String),
         metricValue: Schema.optional(Schema.Finite)
       })
-    ))() {}
+    ))()
+{
+  declare readonly dimensionValue?: string | undefined
+}
 
 /**
  * One page of the numbers by dimension.
@@ -237,7 +252,10 @@ export class MetricsBreakdown
           })
         )
       })
-    ))() {}
+    ))()
+{
+  declare readonly pagination: Pagination
+}
 
 /**
  * The number of one minute, hour or day.
@@ -253,7 +271,10 @@ export class TimeValue
         emittedAt: Schema.optional(Instant),
         metricValue: Schema.optional(Schema.Finite)
       })
-    ))() {}
+    ))()
+{
+  declare readonly metricValue?: number | undefined
+}
 
 /**
  * One page of the numbers over time.
@@ -275,4 +296,7 @@ export class MetricsOverTime
           })
         )
       })
-    ))() {}
+    ))()
+{
+  declare readonly pagination: Pagination
+}

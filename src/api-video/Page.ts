@@ -23,7 +23,10 @@ export class Pagination
         itemsTotal: Schema.optional(Schema.Finite),
         currentPageItems: Schema.optional(Schema.Finite)
       })
-    ))() {}
+    ))()
+{
+  declare readonly currentPage?: number | undefined
+}
 
 /**
  * One page of a list.

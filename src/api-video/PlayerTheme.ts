@@ -58,7 +58,10 @@ export class PlayerTheme
           })
         )
       })
-    ))() {}
+    ))()
+{
+  declare readonly playerId: string
+}
 
 const named = /* @__PURE__ */ (() => ({
   /** At most 100 characters. */
@@ -73,7 +76,10 @@ const named = /* @__PURE__ */ (() => ({
  * @since 0.1.0
  */
 export class PlayerThemeCreation
-  extends /* @__PURE__ */ (() => Schema.Opaque<PlayerThemeCreation>()(Schema.Struct(named)))() {}
+  extends /* @__PURE__ */ (() => Schema.Opaque<PlayerThemeCreation>()(Schema.Struct(named)))()
+{
+  declare readonly name?: string | undefined
+}
 
 /**
  * Input of `PlayerThemes.update`. Fields that are left out stay as they are.
@@ -82,7 +88,10 @@ export class PlayerThemeCreation
  * @since 0.1.0
  */
 export class PlayerThemeUpdate
-  extends /* @__PURE__ */ (() => Schema.Opaque<PlayerThemeUpdate>()(Schema.Struct(named)))() {}
+  extends /* @__PURE__ */ (() => Schema.Opaque<PlayerThemeUpdate>()(Schema.Struct(named)))()
+{
+  declare readonly name?: string | undefined
+}
 
 /**
  * Which page of themes `PlayerThemes.list` returns, in which order.
@@ -98,7 +107,10 @@ export class PlayerThemeQuery
         sortOrder: Schema.optional(SortOrder),
         ...pagingFields
       })
-    ))() {}
+    ))()
+{
+  declare readonly currentPage?: number | undefined
+}
 
 /**
  * What `PlayerThemes.uploadLogo` sends beside the file.
@@ -113,4 +125,7 @@ export class LogoOptions
         /** Where a click on the logo leads. */
         link: Schema.optional(Schema.String)
       })
-    ))() {}
+    ))()
+{
+  declare readonly link?: string | undefined
+}

@@ -24,7 +24,10 @@ export class Summary
         origin: Schema.optional(open("api", "auto")),
         sourceStatus: Schema.optional(open("missing", "waiting", "failed", "completed", "unprocessable"))
       })
-    ))() {}
+    ))()
+{
+  declare readonly summaryId: string
+}
 
 /**
  * The text of a summary.
@@ -41,7 +44,10 @@ export class SummarySource
         /** Key points, in the order of the video. */
         takeaways: Schema.optional(Schema.Array(Schema.String))
       })
-    ))() {}
+    ))()
+{
+  declare readonly abstract?: string | undefined
+}
 
 /**
  * Input of `Summaries.create`.
@@ -59,7 +65,10 @@ export class SummaryCreation
         /** @default both */
         attributes: Schema.optional(Schema.Array(Schema.Literals(["abstract", "takeaways"])))
       })
-    ))() {}
+    ))()
+{
+  declare readonly videoId: string
+}
 
 /**
  * Input of `Summaries.updateSource`.
@@ -75,7 +84,10 @@ export class SummaryUpdate
         /** At most three. */
         takeaways: Schema.optional(Schema.Array(Schema.String).check(Schema.isMaxLength(3)))
       })
-    ))() {}
+    ))()
+{
+  declare readonly abstract?: string | undefined
+}
 
 /**
  * Which summaries `Summaries.list` returns, in which order.
@@ -94,4 +106,7 @@ export class SummaryQuery
         sortOrder: Schema.optional(SortOrder),
         ...pagingFields
       })
-    ))() {}
+    ))()
+{
+  declare readonly videoId?: string | undefined
+}

@@ -14,7 +14,10 @@ import { Count, pagingFields, SortOrder } from "./internal/schema.ts"
  */
 export class Tag
   extends /* @__PURE__ */ (() =>
-    Schema.Opaque<Tag>()(Schema.Struct({ value: Schema.String, videoCount: Schema.optional(Count) })))() {}
+    Schema.Opaque<Tag>()(Schema.Struct({ value: Schema.String, videoCount: Schema.optional(Count) })))()
+{
+  declare readonly value: string
+}
 
 /**
  * Which tags `Tags.list` returns, in which order.
@@ -32,4 +35,7 @@ export class TagQuery
         sortOrder: Schema.optional(SortOrder),
         ...pagingFields
       })
-    ))() {}
+    ))()
+{
+  declare readonly value?: string | undefined
+}

@@ -23,7 +23,10 @@ export class UploadToken
         /** Missing if it never expires. */
         expiresAt: Schema.optional(Instant)
       })
-    ))() {}
+    ))()
+{
+  declare readonly ttl?: number | undefined
+}
 
 /**
  * Input of `UploadTokens.create`.
@@ -38,7 +41,10 @@ export class UploadTokenCreation
         /** Seconds, 0 to 2,147,483,647. @default 0: it never expires */
         ttl: Schema.optional(between(0, 2_147_483_647))
       })
-    ))() {}
+    ))()
+{
+  declare readonly ttl?: number | undefined
+}
 
 /**
  * Which page of tokens `UploadTokens.list` returns, in which order.
@@ -54,4 +60,7 @@ export class UploadTokenQuery
         sortOrder: Schema.optional(SortOrder),
         ...pagingFields
       })
-    ))() {}
+    ))()
+{
+  declare readonly currentPage?: number | undefined
+}

@@ -19,7 +19,10 @@ export class Metadata
   extends /* @__PURE__ */ (() =>
     Schema.Opaque<Metadata>()(
       Schema.Struct({ key: Schema.optional(Schema.String), value: Schema.optional(Schema.String) })
-    ))() {}
+    ))()
+{
+  declare readonly key?: string | undefined
+}
 
 /**
  * Where a video comes from.
@@ -43,7 +46,10 @@ export class VideoSource
           })
         )
       })
-    ))() {}
+    ))()
+{
+  declare readonly uri?: string | undefined
+}
 
 /**
  * URLs of a video and its player. Those of a private video have a token that works once.
@@ -64,7 +70,10 @@ export class VideoAssets
         /** Missing unless `mp4Support` is on. */
         mp4: Schema.optional(Schema.String)
       })
-    ))() {}
+    ))()
+{
+  declare readonly hls?: string | undefined
+}
 
 /**
  * A video. Only `videoId` is certain to be there.
@@ -101,7 +110,10 @@ export class Video
         panoramic: Schema.optional(Schema.Boolean),
         mp4Support: Schema.optional(Schema.Boolean)
       })
-    ))() {}
+    ))()
+{
+  declare readonly videoId: string
+}
 
 /**
  * Bytes of the source that have arrived. `to` is the last of them.
@@ -117,7 +129,10 @@ export class BytesRange
         to: Schema.optional(Schema.Finite),
         total: Schema.optional(Schema.Finite)
       })
-    ))() {}
+    ))()
+{
+  declare readonly from?: number | undefined
+}
 
 /**
  * How far the upload and the encoding of a video are.
@@ -268,7 +283,10 @@ export class VideoCreation
           })
         )
       })
-    ))() {}
+    ))()
+{
+  declare readonly title: string
+}
 
 /**
  * Input of `Videos.update`. Fields that are left out stay as they are.
@@ -278,7 +296,10 @@ export class VideoCreation
  */
 export class VideoUpdate
   extends /* @__PURE__ */ (() =>
-    Schema.Opaque<VideoUpdate>()(Schema.Struct({ title: Schema.optional(Schema.String), ...editable })))() {}
+    Schema.Opaque<VideoUpdate>()(Schema.Struct({ title: Schema.optional(Schema.String), ...editable })))()
+{
+  declare readonly title?: string | undefined
+}
 
 /**
  * Which videos `Videos.list` returns, in which order.
@@ -303,7 +324,10 @@ export class VideoQuery
         sortOrder: Schema.optional(SortOrder),
         ...pagingFields
       })
-    ))() {}
+    ))()
+{
+  declare readonly title?: string | undefined
+}
 
 /**
  * The frame that becomes the thumbnail: `hh:mm:ss.ms`, `hh:mm:ss:frame`, or seconds. The pattern in the OpenAPI file has
@@ -321,7 +345,10 @@ export class ThumbnailPick
           "a timecode such as 00:01:15.250, 00:01:15:12 (a frame) or 75 (seconds)"
         )
       })
-    ))() {}
+    ))()
+{
+  declare readonly timecode: string
+}
 
 /**
  * Input of `Videos.restore`: the API accepts only `false`.
@@ -331,7 +358,10 @@ export class ThumbnailPick
  */
 export class DiscardedVideoUpdate
   extends /* @__PURE__ */ (() =>
-    Schema.Opaque<DiscardedVideoUpdate>()(Schema.Struct({ discarded: Schema.Literal(false) })))() {}
+    Schema.Opaque<DiscardedVideoUpdate>()(Schema.Struct({ discarded: Schema.Literal(false) })))()
+{
+  declare readonly discarded: false
+}
 
 /** The largest source, in bytes (api.video, upload errors: `range-total-bytes-too-high`). */
 const largest = 52_428_800_000

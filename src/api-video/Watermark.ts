@@ -14,7 +14,10 @@ import { Instant, pagingFields, SortOrder } from "./internal/schema.ts"
  */
 export class Watermark
   extends /* @__PURE__ */ (() =>
-    Schema.Opaque<Watermark>()(Schema.Struct({ watermarkId: Schema.String, createdAt: Schema.optional(Instant) })))() {}
+    Schema.Opaque<Watermark>()(Schema.Struct({ watermarkId: Schema.String, createdAt: Schema.optional(Instant) })))()
+{
+  declare readonly watermarkId: string
+}
 
 /**
  * Which page of watermarks `Watermarks.list` returns, in which order.
@@ -30,4 +33,7 @@ export class WatermarkQuery
         sortOrder: Schema.optional(SortOrder),
         ...pagingFields
       })
-    ))() {}
+    ))()
+{
+  declare readonly currentPage?: number | undefined
+}

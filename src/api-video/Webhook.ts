@@ -43,7 +43,10 @@ export class Webhook
         /** Key with which api.video signs what it posts. */
         signatureSecret: Schema.optional(secret("signatureSecret"))
       })
-    ))() {}
+    ))()
+{
+  declare readonly webhookId: string
+}
 
 /**
  * Input of `Webhooks.create`.
@@ -58,7 +61,10 @@ export class WebhookCreation
         events: Schema.Array(WebhookEventName),
         url: pattern(/^https?:\/\/\S+$/u, "an http: or https: URL")
       })
-    ))() {}
+    ))()
+{
+  declare readonly url: string
+}
 
 /**
  * Which webhooks `Webhooks.list` returns.
@@ -74,4 +80,7 @@ export class WebhookQuery
         events: Schema.optional(WebhookEventName),
         ...pagingFields
       })
-    ))() {}
+    ))()
+{
+  declare readonly currentPage?: number | undefined
+}

@@ -1,4 +1,9 @@
-/** What the schemas of api.video have in common: lenient about responses, strict about input. */
+/**
+ * What the schemas of api.video have in common: lenient about responses, strict about input.
+ *
+ * Each is a class, whose name editors and compilers show. In declaration files TypeScript shows the base of a class
+ * without members of its own instead, so each class declares one of its fields again.
+ */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
