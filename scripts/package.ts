@@ -212,10 +212,10 @@ for (const [name, version] of typeScripts) {
     ])
   )
   for (const [index, line] of operations.entries()) {
-    const expected = /^\/\/ @ts-expect-error (.*)$/.exec(operations[index - 1] ?? "")?.[1]
+    const expected = /^\s*\/\/ @ts-expect-error (.*)$/.exec(operations[index - 1] ?? "")?.[1]
     const error = errors.get(index + 1)
     if (expected === undefined ? error !== undefined : !error?.includes(expected) || error.length > 250)
-      problems.push(`TypeScript ${version} says of \`${line}\`: ${error}`)
+      problems.push(`TypeScript ${version} says of \`${line.trim()}\`: ${error}`)
   }
   done(`errors under TypeScript ${version}: ${errors.size}`)
 }

@@ -2,9 +2,10 @@
  * Every operation over a socket: what arrives at a server, and what comes back of the documented response. The server
  * answers with the examples of api.video's OpenAPI file.
  */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Effect, Layer, Redacted, Schema, type Scope } from "effect"
+import { DateTime, Effect, FileSystem, Layer, Redacted, Schema, type Scope } from "effect"
 import {
   Analytics,
   ApiVideo,
@@ -14,6 +15,7 @@ import {
   PlayerThemes,
   Summaries,
   Tags,
+  UploadFile,
   UploadTokens,
   Videos,
   Watermarks,
@@ -280,4 +282,38 @@ describe.each(Object.entries(clients))("over %s", (_, client) => {
       )
     )
   }
+
+  it.live("a file from a path is sent again, whole, after a 401", () =>
+    Effect.gen(function* () {
+      const { serve, url } = yield* listen
+      const bodies: Array<string> = []
+      serve((request, response) => {
+        const chunks: Array<Buffer> = []
+        request.on("data", (chunk: Buffer) => chunks.push(chunk))
+        request.on("end", () => {
+          const body = Buffer.concat(chunks).toString()
+          if (request.url?.startsWith("/auth/") === true) {
+            response.end(
+              JSON.stringify({ token_type: "Bearer", expires_in: 3600, access_token: "a", refresh_token: "r" })
+            )
+          } else {
+            bodies.push(body)
+            const status = bodies.length === 1 ? 401 : 200
+            response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify({ srclang: "en" }))
+          }
+        })
+      })
+      const fs = yield* FileSystem.FileSystem
+      const path = `${yield* fs.makeTempDirectoryScoped()}/subtitles.vtt`
+      yield* fs.writeFileString(path, "WEBVTT")
+      const layer = ApiVideo.layer({ apiKey: Redacted.make("key"), baseUrl: url, rateLimits: false, retry: false })
+      yield* UploadFile.fromPath(path).pipe(
+        Effect.flatMap((file) => Captions.upload("vi1", "en", file)),
+        Effect.provide(Layer.provide(layer, client))
+      )
+      assert.strictEqual(bodies.length, 2)
+      assert.include(bodies[0] ?? "", "WEBVTT")
+      assert.strictEqual(bodies[1], bodies[0])
+    }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
+  )
 })

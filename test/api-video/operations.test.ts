@@ -1,7 +1,9 @@
 /** Typed operations: what they send, what they return, and what they refuse. */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, DateTime, Effect, Exit, Logger, Option, Redacted, Stream } from "effect"
-import type { HttpClientRequest } from "effect/http"
+import { Cause, DateTime, Effect, Exit, FileSystem, Layer, Logger, Option, Redacted, Stream } from "effect"
+import { HttpClient, HttpClientError, type HttpClientRequest } from "effect/http"
+import { TokenService } from "effect-video-auth"
 import {
   ApiVideo,
   ApiVideoError,
@@ -11,6 +13,7 @@ import {
   UploadTokens,
   Videos
 } from "effect-video-auth/api-video"
+import { inspect } from "node:util"
 import { keepingSpans } from "../support/spans.ts"
 
 type Respond = (request: HttpClientRequest.HttpClientRequest) => Response
@@ -86,6 +89,12 @@ describe("a response", () => {
     [
       "of more than 16 MiB",
       () => new Response(`"${"x".repeat(16 * 1024 * 1024)}"`),
+      "",
+      "the body is larger than 16 MiB"
+    ],
+    [
+      "of more than 16 MiB that announces less",
+      () => new Response(`"${"x".repeat(16 * 1024 * 1024)}"`, { headers: { "content-length": "5" } }),
       "",
       "the body is larger than 16 MiB"
     ]
@@ -199,6 +208,31 @@ describe("a request", () => {
     })
   )
 
+  it.effect("whose connection breaks leaves no secret of its query or body in the error", () =>
+    Effect.gen(function* () {
+      const http = HttpClient.make((request) =>
+        Effect.fail(new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request }) }))
+      )
+      const layer = ApiVideo.layerClient({ rateLimits: false, retry: false }).pipe(
+        Layer.provide(TokenService.layerTest(["token"])),
+        Layer.provide(Layer.succeed(HttpClient.HttpClient, http))
+      )
+      const streamKey = Redacted.make("secret key")
+      const restreams = [{ name: "YouTube", serverUrl: "rtmp://youtube.example.com/app", streamKey }]
+      const calls: ReadonlyArray<ApiVideo.Call<unknown>> = [
+        LiveStreams.create({ name: "live", restreams }),
+        LiveStreams.list({ streamKey })
+      ]
+      for (const call of calls) {
+        const error = yield* Effect.provide(Effect.flip(call), layer)
+        assert(error._tag === "HttpClientError")
+        for (const part of [error, error.reason, error.reason.request]) {
+          assert.notInclude(inspect(part, { depth: 10 }) + JSON.stringify(part), "secret")
+        }
+      }
+    })
+  )
+
   it.effect("with an upload token redacts it", () =>
     Effect.gen(function* () {
       const { requests } = yield* served(
@@ -247,6 +281,26 @@ describe("a file", () => {
       const part = yield* sent(shared)
       assert.deepStrictEqual([...new Uint8Array(yield* Effect.promise(() => part.arrayBuffer()))], [1, 2, 3])
     })
+  )
+
+  it.effect("from a path has its name, type and size, and can be read again", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const path = `${yield* fs.makeTempDirectoryScoped()}/subtitles.vtt`
+      yield* fs.writeFileString(path, "WEBVTT")
+      const file = yield* UploadFile.fromPath(path)
+      const { isRepeatable, name, size, type } = file
+      assert.deepStrictEqual(
+        { isRepeatable, name, size, type },
+        { isRepeatable: true, name: "subtitles.vtt", size: 6, type: "text/vtt" }
+      )
+      for (const _ of [1, 2]) {
+        assert.strictEqual(yield* Stream.mkString(Stream.decodeText(file.stream)), "WEBVTT")
+      }
+      yield* fs.writeFileString(path, "WEBVTT and more")
+      const error = yield* Effect.flip(Stream.runDrain(file.stream))
+      assert.include(String(error), "the file has changed since the upload began")
+    }).pipe(Effect.provide(NodeFileSystem.layer))
   )
 
   it.effect("of a stream is sent as it is read, with a length if its size is known", () =>

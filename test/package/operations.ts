@@ -62,21 +62,23 @@ export const spec = Videos.get("vi1").pipe(
   )
 )
 
-// @ts-expect-error Object literal may only specify known properties, but 'titel' does not exist in type 'VideoUpdate'. Did you mean to write 'title'?
-Videos.update("vi1", { titel: "Maths" })
-// @ts-expect-error Type 'number' is not assignable to type 'string'.
-Videos.update("vi1", { title: 7 })
-// @ts-expect-error type 'VideoCreation'.
-Videos.create({ description: "Maths" })
-// @ts-expect-error Type '"name"' is not assignable to type '
-Videos.list({ sortBy: "name" })
-// @ts-expect-error Argument of type 'number' is not assignable to parameter of type 'string'.
-Videos.get(7)
-// @ts-expect-error Argument of type '"plays"' is not assignable to parameter of type
-Analytics.getAggregatedMetrics("plays", "count")
-// @ts-expect-error Argument of type 'string' is not assignable to parameter of type 'Input'.
-Videos.uploadThumbnail("vi1", "thumbnail.jpg")
-// @ts-expect-error Property 'titel' does not exist on type 'Video'. Did you mean 'title'?
-Effect.map(Videos.get("vi1"), (video) => video.titel)
-// @ts-expect-error Object literal may only specify known properties, and '"Videos.gett"' does not exist in type 'Operations'.
-ApiVideo.layerTest({ operations: { "Videos.gett": () => ({ videoId: "vi1" }) } })
+export const mistakes: ReadonlyArray<unknown> = [
+  // @ts-expect-error Object literal may only specify known properties, but 'titel' does not exist in type 'VideoUpdate'. Did you mean to write 'title'?
+  Videos.update("vi1", { titel: "Maths" }),
+  // @ts-expect-error Type 'number' is not assignable to type 'string'.
+  Videos.update("vi1", { title: 7 }),
+  // @ts-expect-error type 'VideoCreation'.
+  Videos.create({ description: "Maths" }),
+  // @ts-expect-error Type '"name"' is not assignable to type '
+  Videos.list({ sortBy: "name" }),
+  // @ts-expect-error Argument of type 'number' is not assignable to parameter of type 'string'.
+  Videos.get(7),
+  // @ts-expect-error Argument of type '"plays"' is not assignable to parameter of type
+  Analytics.getAggregatedMetrics("plays", "count"),
+  // @ts-expect-error Argument of type 'string' is not assignable to parameter of type 'Input'.
+  Videos.uploadThumbnail("vi1", "thumbnail.jpg"),
+  // @ts-expect-error Property 'titel' does not exist on type 'Video'. Did you mean 'title'?
+  Effect.map(Videos.get("vi1"), (video) => video.titel),
+  // @ts-expect-error Object literal may only specify known properties, and '"Videos.gett"' does not exist in type 'Operations'.
+  ApiVideo.layerTest({ operations: { "Videos.gett": () => ({ videoId: "vi1" }) } })
+]

@@ -1,6 +1,7 @@
 /** Files as the body of a request: `multipart/form-data` with the part `file`, after the other fields. */
 import * as HttpBody from "effect/http/HttpBody"
 import * as Stream from "effect/Stream"
+import { repeatable } from "../../platform/RequestBody.ts"
 import { type Input, isUploadFile, type UploadFile } from "../UploadFile.ts"
 
 type Fields = ReadonlyArray<readonly [name: string, value: string]>
@@ -49,11 +50,12 @@ const frame = (boundary: string, fields: Fields, file: UploadFile) => {
 const streamed = (file: UploadFile, fields: Fields): HttpBody.HttpBody => {
   const boundary = `----${crypto.randomUUID()}`
   const { head, tail } = frame(boundary, fields, file)
-  return HttpBody.stream(
+  const body = HttpBody.stream(
     Stream.make(head).pipe(Stream.concat(file.stream), Stream.concat(Stream.make(tail))),
     `multipart/form-data; boundary=${boundary}`,
     file.size === undefined ? undefined : head.byteLength + file.size + tail.byteLength
   )
+  return file.isRepeatable ? repeatable(body) : body
 }
 
 /**

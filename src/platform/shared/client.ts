@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
+import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -105,8 +106,8 @@ const timed =
     )
 
 /**
- * What goes wrong says which request it was of: without its credential, that is, in the header or in the URL. A span would
- * say it as well, so a request with a credential in its URL has none.
+ * Errors carry the request they belong to, with credentials removed from its headers and URL, and without its body, which
+ * may have secrets of its own. A request with a credential in its URL has no span, because a span would show the URL.
  */
 const concealed =
   <E extends ApiError>({ redactUrl }: Api<E>) =>
@@ -115,7 +116,11 @@ const concealed =
       const url = redactUrl(request.url)
       const attempt = Effect.mapError(effect, (error) => {
         if (!isBrokenOff(error)) return error
-        const shown = request.pipe(HttpClientRequest.setUrl(url), HttpClientRequest.removeHeader("authorization"))
+        const shown = request.pipe(
+          HttpClientRequest.setUrl(url),
+          HttpClientRequest.removeHeader("authorization"),
+          HttpClientRequest.setBody(HttpBody.empty)
+        )
         const { cause, description = "" } = error.reason
         return brokenOff({ request: shown, cause, description })
       })
