@@ -28,16 +28,6 @@ import * as Uploader from "./internal/uploader.ts"
 import type { UploadEvent, UploadFailure, UploadOptions } from "./Upload.ts"
 import type { Video } from "./Video.ts"
 
-export {
-  /**
-   * The error of an upload that cannot begin or go on because of the file, an option or the journal.
-   *
-   * @category errors
-   * @since 0.1.0
-   */
-  UploadError
-} from "../platform/UploadError.ts"
-
 /**
  * Uploads a file, and emits what happens. The stream ends with `Completed`, or fails.
  *

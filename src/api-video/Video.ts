@@ -195,6 +195,19 @@ export class VideoStatus
     ))() {}
 
 /**
+ * A video that cannot be played, because all of its qualities failed to be encoded. Not retryable: upload another file.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class EncodingFailed extends Schema.TaggedError<EncodingFailed>()("EncodingFailed", { videoId: Schema.String }) {
+  readonly isRetryable = false
+  override get message() {
+    return `${this.videoId}: api.video could not encode the source. Check that the file is a video, then upload it to another videoId`
+  }
+}
+
+/**
  * Languages that api.video transcribes. The OpenAPI file has `no` without quotes, which YAML 1.1 reads as `false`.
  */
 const Language = /* @__PURE__ */ (() =>

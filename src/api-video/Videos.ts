@@ -20,8 +20,11 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import type { Call, ClientError, ApiVideo } from "./ApiVideoClient.ts"
 import { call, send } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
@@ -29,7 +32,16 @@ import * as routes from "./internal/routes/videos.ts"
 import * as Uploading from "./internal/upload.ts"
 import type { Page } from "./Page.ts"
 import type { Input } from "./UploadFile.ts"
-import type { ThumbnailPick, UploadRange, Video, VideoCreation, VideoQuery, VideoStatus, VideoUpdate } from "./Video.ts"
+import {
+  EncodingFailed,
+  type ThumbnailPick,
+  type UploadRange,
+  type Video,
+  type VideoCreation,
+  type VideoQuery,
+  type VideoStatus,
+  type VideoUpdate
+} from "./Video.ts"
 
 /**
  * Returns one page of the videos that match, 25 unless the query says otherwise (api.video OpenAPI, `LIST-videos`).
@@ -181,3 +193,70 @@ export const uploadWithUploadToken = (
   file: Input,
   options?: { readonly videoId?: string | undefined; readonly range?: UploadRange | undefined }
 ): Call<Video> => Uploading.upload(routes.uploadWithUploadToken, token, file, options)
+
+/**
+ * How often the status of a video is requested.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface PollOptions {
+  /** Time between two requests. Each of them counts against the limit for reads. @default 5 seconds */
+  readonly every?: Duration.Input | undefined
+}
+
+const isPlayable = ({ encoding }: VideoStatus): boolean => encoding?.playable === true
+
+const hasFailed = ({ encoding }: VideoStatus): boolean => {
+  const qualities = encoding?.qualities ?? []
+  return qualities.length > 0 && qualities.every(({ status }) => status === "failed")
+}
+
+/**
+ * Emits the status of a video until it is playable: once at the beginning, and again after each request. Fails with
+ * `EncodingFailed` if all of its qualities failed.
+ *
+ * **Example** (Showing how far the encoding is)
+ *
+ * ```ts
+ * import { Console, Stream } from "effect"
+ * import { Videos } from "effect-video-auth/api-video"
+ *
+ * export const program = (videoId: string) =>
+ *   Stream.runForEach(Videos.statuses(videoId), ({ encoding, ingest }) =>
+ *     Console.log(ingest?.status, encoding?.qualities?.map(({ quality, status }) => `${quality} ${status}`).join(", "))
+ *   )
+ * ```
+ *
+ * @category streams
+ * @since 0.1.0
+ */
+export const statuses = (
+  videoId: string,
+  { every = "5 seconds" }: PollOptions = {}
+): Stream.Stream<VideoStatus, ClientError | EncodingFailed, ApiVideo> =>
+  Stream.paginate("first" as "first" | "next", (request) =>
+    Effect.gen(function* () {
+      if (request === "next") yield* Effect.sleep(every)
+      const status = yield* getStatus(videoId)
+      if (hasFailed(status)) return yield* new EncodingFailed({ videoId })
+      return [[status], isPlayable(status) ? Option.none() : Option.some("next" as const)] as const
+    })
+  )
+
+/**
+ * Waits until a video can be played, and returns its last status: {@link statuses}, run to its end. Add
+ * `Effect.timeout` to give up earlier: encoding takes seconds to hours, with the length of the video.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const waitUntilPlayable = (
+  videoId: string,
+  options?: PollOptions
+): Effect.Effect<VideoStatus, ClientError | EncodingFailed, ApiVideo> =>
+  Stream.runFold(
+    statuses(videoId, options),
+    (): VideoStatus => ({}),
+    (_, status) => status
+  )

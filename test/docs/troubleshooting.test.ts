@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Redacted } from "effect"
 import { HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { ApiVideo, MovingImage, TokenError } from "effect-video-auth"
-import { ApiVideoError } from "effect-video-auth/api-video"
+import { ApiVideoError, UploadError } from "effect-video-auth/api-video"
 import { MovingImageError } from "effect-video-auth/moving-image"
 import * as RecordingHttpClient from "effect-video-auth/testing/RecordingHttpClient"
 import { readFileSync } from "node:fs"
@@ -47,7 +47,8 @@ const tagsOf = (
 const errors = {
   TokenError: tagsOf(TokenError.Reason.members),
   ApiVideoError: tagsOf(ApiVideoError.Reason.members),
-  MovingImageError: tagsOf(MovingImageError.Reason.members)
+  MovingImageError: tagsOf(MovingImageError.Reason.members),
+  UploadError: tagsOf(UploadError.Reason.members)
 }
 
 const assertHasWords = (error: string, reason: string, message: string) => {
@@ -122,12 +123,26 @@ const samples: { readonly [Tag in TokenError.Reason["_tag"]]: Extract<TokenError
   CredentialUnavailable: new TokenError.CredentialUnavailable({ credential: "apiKey", failure: "VaultError" })
 }
 
+type UploadReason = UploadError.Reason
+const uploadSamples: { readonly [Tag in UploadReason["_tag"]]: Extract<UploadReason, { readonly _tag: Tag }> } = {
+  SourceUnusable: new UploadError.SourceUnusable({ source: "holiday.mp4", problem: "empty" }),
+  SourceChanged: new UploadError.SourceChanged({ source: "holiday.mp4", what: "size" }),
+  OptionInvalid: new UploadError.OptionInvalid({ option: "chunkSize", problem: "expected 5 MiB or more" }),
+  AlreadyUploaded: new UploadError.AlreadyUploaded({ videoId: "vi1" }),
+  Stalled: new UploadError.Stalled({ source: "holiday.mp4", after: 60_000 }),
+  JournalUnavailable: new UploadError.JournalUnavailable({ operation: "write" })
+}
+
 const errorStatuses = Array.from({ length: 200 }, (_, index) => 400 + index)
 const request = HttpClientRequest.get("https://example.com/videos")
 
 describe("every message", () => {
   for (const [reason, { message }] of Object.entries(samples)) {
     it(`of ${reason} is found by its words`, () => assertHasWords("TokenError", reason, message))
+  }
+
+  for (const [reason, { message }] of Object.entries(uploadSamples)) {
+    it(`of an upload's ${reason} is found by its words`, () => assertHasWords("UploadError", reason, message))
   }
 
   const secret = Redacted.make("secret")

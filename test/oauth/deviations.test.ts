@@ -110,6 +110,70 @@ describe("an error code is read whatever the status", () => {
       })
     )
 
+  for (const [what, code, tag] of [
+    ["a refresh token that is refused", "invalid_grant", "RefreshTokenRejected"],
+    ["a client that is refused", "invalid_client", "InvalidCredentials"],
+    ["a server that is failing", "server_error", "ProviderUnavailable"],
+    ["a phrase that is no code", "Internal Server Error", "ProviderUnavailable"],
+    ["a code of its own", "something_of_its_own", "ProviderUnavailable"]
+  ] as const)
+    it.effect(`500 with ${code} means ${what}`, () =>
+      Effect.gen(function* () {
+        const server = Server.make(() => json(500, { error: code }))
+        const provider = yield* server.run(
+          OAuth2.refreshToken({ ...Server.client, refreshToken: Server.credential(1) })
+        )
+        assert.strictEqual((yield* Effect.flip(provider.refresh!(Server.current)))._tag, tag)
+      })
+    )
+
+  it.effect("429 means that the client has to wait, whatever the code", () =>
+    Effect.gen(function* () {
+      const server = Server.make(() => json(429, { error: "invalid_grant" }, { "retry-after": "7" }))
+      const provider = yield* server.run(OAuth2.clientCredentials(Server.client))
+      const reason = yield* Effect.flip(provider.login!)
+      assert.strictEqual(reason._tag === "RateLimited" && Duration.toSeconds(reason.retryAfter!), 7)
+    })
+  )
+
+  for (const status of [400, 401])
+    it.effect(`Twitch refuses a refresh token by ${status}, with the phrase of the status as its error`, () =>
+      Effect.gen(function* () {
+        const body = {
+          error: status === 400 ? "Bad Request" : "Unauthorized",
+          status,
+          message: "Invalid refresh token"
+        }
+        const server = Server.make(() => json(status, body))
+        const provider = yield* server.run(
+          OAuth2.refreshToken({ ...Server.client, refreshToken: Server.credential(1) })
+        )
+        assert.strictEqual((yield* Effect.flip(provider.refresh!(Server.current)))._tag, "RefreshTokenRejected")
+      })
+    )
+
+  for (const [status, body] of [
+    [400, { code: 400, msg: "wrong password" }],
+    [403, { message: "credential-1" }],
+    [422, { message: "credential-1" }]
+  ] as const)
+    it.effect(`H14: a grant that locks accounts is sent once after a ${status} without a code`, () =>
+      Effect.gen(function* () {
+        const server = Server.make(() => json(status, body))
+        const grant = OAuth2.grant({
+          ...Server.client,
+          grantType: "http://auth0.com/oauth/grant-type/password-realm",
+          parameters: { username: Server.credential(1), password: Server.credential(2), realm: "employees" },
+          locksAccount: true
+        })
+        const fiber = yield* Effect.forkChild(reasonOf(server.run(Layer.build(OAuth2.layerToken(grant)))))
+        // The password's part of the identity is derived by WebCrypto, in real time.
+        while (fiber.pollUnsafe() === undefined) yield* TestClock.adjust("1 second")
+        assert.strictEqual((yield* Fiber.join(fiber))._tag, "InvalidCredentials")
+        assert.strictEqual((yield* server.forms()).length, 1)
+      })
+    )
+
   it.effect("Twitch says authorization_pending in message, and Entra ID authorization_declined", () =>
     Effect.gen(function* () {
       const server = deviceServer(authorization, [

@@ -24,9 +24,13 @@ interface Stored {
 }
 
 interface Video {
+  /** The fields that it was created with. */
+  readonly fields: object
   readonly metadata: ReadonlyArray<{ readonly key: string; readonly value: string }>
   readonly parts: Array<Stored>
   total: number | undefined
+  /** How many numbered parts there are, once the last one has said so. */
+  numbered: number | undefined
 }
 
 /** The file in a multipart body: `Content-Disposition` comes last in the head of its part. */
@@ -56,6 +60,16 @@ export const start = async (next: () => Fault | undefined, loseCreation: () => b
     if (video === undefined) return "resource-not-found"
     const size = video.parts.reduce((sum, { bytes }) => sum + bytes.byteLength, 0)
     if (video.total === size && size > 0) return "video-source-already-uploaded"
+    const [, number, count] = /^part (\d+)\/(\d+|\*)$/.exec(range ?? "") ?? []
+    if (number !== undefined) {
+      if (video.parts.some(({ from }) => from === Number(number))) {
+        counts.refusedOverlaps++
+        return "video-content-range-by-part-part-already-sent"
+      }
+      video.parts.push({ from: Number(number), to: Number(number), bytes })
+      if (count !== "*") video.numbered = Number(count)
+      return undefined
+    }
     const [, from, to, total] =
       /^bytes (\d+)-(\d+)\/(\d+)$/.exec(range ?? `bytes 0-${bytes.byteLength - 1}/${bytes.byteLength}`) ?? []
     const part = { from: Number(from), to: Number(to), bytes }
@@ -83,7 +97,14 @@ export const start = async (next: () => Fault | undefined, loseCreation: () => b
     if (request.method === "POST" && url.pathname === "/videos") {
       counts.creations++
       const created = `vi${counts.creations}`
-      videos.set(created, { metadata: JSON.parse(body.toString()).metadata ?? [], parts: [], total: undefined })
+      const fields = JSON.parse(body.toString())
+      videos.set(created, {
+        fields,
+        metadata: fields.metadata ?? [],
+        parts: [],
+        total: undefined,
+        numbered: undefined
+      })
       if (loseCreation()) return request.socket.destroy()
       return answer(response, 201, { videoId: created })
     }
@@ -92,9 +113,9 @@ export const start = async (next: () => Fault | undefined, loseCreation: () => b
         const key = /^metadata\[(.+)\]$/.exec(name)?.[1]
         return key === undefined ? [] : [{ key, value }]
       })
-      const data = [...videos].flatMap(([videoId, { metadata }]) =>
+      const data = [...videos].flatMap(([videoId, { fields, metadata }]) =>
         wanted.every((one) => metadata.some(({ key, value }) => key === one.key && value === one.value))
-          ? [{ videoId, metadata }]
+          ? [{ ...fields, videoId }]
           : []
       )
       return answer(response, 200, { data, pagination: { currentPage: 1, pagesTotal: 1, itemsTotal: data.length } })
@@ -102,7 +123,8 @@ export const start = async (next: () => Fault | undefined, loseCreation: () => b
     if (url.pathname === "/upload") {
       const given = fieldOf(body, "videoId")
       const target = given ?? `vi${++counts.creations}`
-      if (given === undefined) videos.set(target, { metadata: [], parts: [], total: undefined })
+      if (given === undefined)
+        videos.set(target, { fields: {}, metadata: [], parts: [], total: undefined, numbered: undefined })
       const slug = store(target, request.headers["content-range"], fileOf(body))
       return slug === undefined ? answer(response, 201, { videoId: target }) : problem(response, 400, slug)
     }
@@ -110,7 +132,7 @@ export const start = async (next: () => Fault | undefined, loseCreation: () => b
     if (video === undefined) return problem(response, 404, "resource-not-found")
     if (sub === "status") {
       const size = video.parts.reduce((sum, { bytes }) => sum + bytes.byteLength, 0)
-      const isWhole = size > 0 && size === video.total
+      const isWhole = size > 0 && (size === video.total || video.parts.length === video.numbered)
       return answer(response, 200, {
         ingest: {
           status: isWhole ? "uploaded" : "uploading",

@@ -57,6 +57,9 @@ export const errorCodeOf = (body: unknown): string | undefined => {
   return looksLikeCode(error) ? error : standardCodeOf(message)
 }
 
+/** Whether a response body has an error code that this library knows, so that it says more than any HTTP status. */
+export const hasStandardCode = (body: unknown): boolean => standardCodeOf(errorCodeOf(body)) !== undefined
+
 /** How the errors that a client gets are explained. */
 export interface Explanation {
   /** What to do if the server does not accept the client. */
@@ -130,8 +133,8 @@ export const refusalWith =
     const code = errorCodeOf(body)
     if (code !== undefined) return reasonOfCode(code, { body, operation, status }, explanation, grantAdvice)
     // JSON without an error comes from something in front of the server.
-    if (body !== undefined && !(Predicate.hasProperty(body, "error") && Predicate.isString(body.error)))
-      return undefined
+    const isOfServer = body === undefined || (Predicate.hasProperty(body, "error") && Predicate.isString(body.error))
+    if (!isOfServer) return undefined
     if (status === 404 || status === 405) {
       return invalid("issuer", `an endpoint of its server answered ${status}. Check it, and the endpoints`)
     }

@@ -260,16 +260,17 @@ const singleUse = new Set(["authorization_code", "refresh_token", "urn:ietf:para
 
 /** A grant of any type, such as token exchange and JWT bearer. */
 export const grant = (
-  client: Client,
+  { server, ...rest }: Client,
   options: GrantOptions
 ): Effect.Effect<Provider, TokenError.ConfigurationInvalid> => {
   const {
     grantType,
-    locksAccount,
+    locksAccount = false,
     oldTokenSurvivesRefresh,
     parameters = {},
     renewWith = "refresh-then-login"
   } = options
+  const client: Client = { ...rest, server: { ...server, locksAccount } }
   if (grantType.trim() === "") return Effect.fail(invalid("grantType", "it is empty"))
   if (singleUse.has(grantType)) {
     return Effect.fail(
@@ -301,7 +302,7 @@ export const grant = (
       traits: {
         renewWith,
         ...(oldTokenSurvivesRefresh !== undefined && { oldTokenSurvivesRefresh }),
-        ...(locksAccount !== undefined && { locksAccount })
+        locksAccount
       }
     })
   )

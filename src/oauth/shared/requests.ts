@@ -15,7 +15,7 @@ import { isSecureOrigin, originOf } from "../../platform/shared/origin.ts"
 import type { Server } from "../../platform/shared/server.ts"
 import { invalid } from "../../token/shared/failures.ts"
 import * as TokenError from "../../token/TokenError.ts"
-import { errorCodeOf, type Explanation } from "./errorCodes.ts"
+import { errorCodeOf, type Explanation, hasStandardCode } from "./errorCodes.ts"
 import type { ClientOptions, Endpoints, ServerOptions } from "./options.ts"
 
 /** What a client asks for, at any server. */
@@ -155,7 +155,10 @@ export interface Request<A> {
   readonly refusal: Refusal
 }
 
-/** Sends one request, once. A response with an error code is an error, also where its status says otherwise (GitHub). */
+/**
+ * Sends one request, once. A response with an error code is an error, also where its status says success (GitHub), and a known
+ * code is final, also where the status says that the server is failing. After a 429 the client waits, whatever the code.
+ */
 export const send = /* @__PURE__ */ Effect.fnUntraced(function* <A>(
   client: Client,
   request: Request<A>
@@ -169,25 +172,31 @@ export const send = /* @__PURE__ */ Effect.fnUntraced(function* <A>(
       return { metadata, endpoint, form }
     })
   )
+  let coded: TokenError.RenewalReason | undefined
+  const refusal: Refusal = (operation, status, body) => {
+    const reason = request.refusal(operation, status, body)
+    if (hasStandardCode(body)) coded = reason
+    return reason
+  }
   const exchange = makeExchange(
     client.httpClient,
     { ...client.server, baseUrl: endpoint, headers: form.headers },
     (body): Effect.Effect<Result.Result<A, TokenError.RenewalReason>, TokenError.MalformedResponse> => {
-      // Some servers send an error with status 200.
       const refused = errorCodeOf(body) === undefined ? undefined : request.refusal(request.operation, 200, body)
       return refused === undefined
         ? Effect.map(request.decode(body, metadata), Result.succeed)
         : Effect.succeed(Result.fail(refused))
     },
-    request.refusal,
+    refusal,
     asForm
   )
-  const response = yield* Effect.mapError(exchange(request.operation, "", form), (reason) =>
-    request.operation === "refresh" && reason._tag === "MalformedResponse"
+  const response = yield* Effect.mapError(exchange(request.operation, "", form), (reason) => {
+    if (reason._tag === "ProviderUnavailable" && coded !== undefined && !coded.isRetryable) return coded
+    return request.operation === "refresh" && reason._tag === "MalformedResponse"
       ? // A redirect, which is not followed. It means that the server did nothing, so the refresh token is still unused.
         new TokenError.ProviderUnavailable({ status: reason.status, failure: "status" })
       : reason
-  )
+  })
   return yield* Effect.fromResult(response)
 })
 
