@@ -10,6 +10,7 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
@@ -67,6 +68,15 @@ export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", f
   }
 }
 
+/** What to check after a 401, by what the request carried. */
+const adviceAbout = {
+  "upload-token": "Check the upload token: it may be wrong, expired or used up",
+  "api-key": "Check the API key and its environment",
+  authorization: "Check the Authorization header that the request brought itself",
+  none: "The request carried no credential. Send it with a client that has one",
+  unknown: "Check the credential of the request"
+}
+
 /**
  * 401 to a request without the library's bearer token: the upload token is wrong or expired, the key of Basic
  * authentication is wrong, or the request brought its own `Authorization` header. Not retryable. (For a refused bearer
@@ -75,10 +85,14 @@ export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", f
  * @category reasons
  * @since 0.1.0
  */
-export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", fields) {
+export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {
+  ...fields,
+  /** What the request carried: a token in its URL, an API key (Basic authentication), another `Authorization`, or nothing. */
+  credential: Schema.optional(Schema.Literals(["upload-token", "api-key", "authorization", "none"]))
+}) {
   readonly isRetryable = false
   override get message() {
-    return describe(this, "Check the upload token, the API key, or the request's own Authorization header")
+    return describe(this, adviceAbout[this.credential ?? "unknown"])
   }
 }
 
@@ -343,16 +357,24 @@ export const fromResponse = (response: HttpClientResponse.HttpClientResponse): E
         ? new RateLimited({ ...answer, ...Http.limitsOf(response) })
         : status >= 500
           ? new ServerError({ ...answer, retryAfter: retryAfterOf(response) })
-          : new (reasonOf(status))(answer)
+          : status === 401
+            ? new Unauthorized({ ...answer, credential: credentialOf(response.request) })
+            : new (reasonOf(status))(answer)
     return new ApiVideoError({ reason })
   })
+
+/** What a request carries for the server to judge. */
+const credentialOf = ({ headers, url, urlParams }: HttpClientRequest.HttpClientRequest): Unauthorized["credential"] => {
+  const { authorization } = headers
+  if (authorization !== undefined) return /^basic /i.test(authorization) ? "api-key" : "authorization"
+  const hasToken = urlParams.params.some(([name]) => name === "token") || /[?&]token=/.test(url)
+  return hasToken ? "upload-token" : "none"
+}
 
 const reasonOf = (status: number) => {
   switch (status) {
     case 400:
       return BadRequest
-    case 401:
-      return Unauthorized
     case 403:
       return Forbidden
     case 404:

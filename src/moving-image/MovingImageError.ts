@@ -10,6 +10,7 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Schema from "effect/Schema"
 import * as ApiError from "../platform/shared/apiError.ts"
@@ -71,6 +72,14 @@ export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", f
   }
 }
 
+/** What to check after a 401, by what the request carried. */
+const adviceAbout = {
+  url: "Check the token in the URL: an upload URL is valid for four hours",
+  authorization: "Check the Authorization header that the request brought itself",
+  none: "Check username and password if the request is a login. Any other needs a client that has a credential",
+  unknown: "Check the credential of the request"
+}
+
 /**
  * 401 to a request without the library's token: it went to another origin, or brought its own credential. Not retryable.
  * (For a refused bearer token the error is a `TokenError`.)
@@ -78,10 +87,14 @@ export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", f
  * @category reasons
  * @since 0.1.0
  */
-export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", fields) {
+export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {
+  ...fields,
+  /** What the request carried: a token in its URL, an `Authorization` of its own, or nothing that is known as a credential. */
+  credential: Schema.optional(Schema.Literals(["url", "authorization", "none"]))
+}) {
   readonly isRetryable = false
   override get message() {
-    return describe(this, "Check the age of the upload URL, or the request's own credential")
+    return describe(this, adviceAbout[this.credential ?? "unknown"])
   }
 }
 
@@ -268,16 +281,23 @@ export const fromResponse = (response: HttpClientResponse.HttpClientResponse): E
         ? new RateLimited({ ...problem, ...Http.limitsOf(response) })
         : status >= 500
           ? new ServerError({ ...problem, retryAfter: Http.retryAfterOf(response) })
-          : new (reasonOf(status))(problem)
+          : status === 401
+            ? new Unauthorized({ ...problem, credential: credentialOf(response.request) })
+            : new (reasonOf(status))(problem)
     return new MovingImageError({ reason })
   })
+
+/** What a request carries for the server to judge. */
+const credentialOf = ({ headers, url, urlParams }: HttpClientRequest.HttpClientRequest): Unauthorized["credential"] => {
+  if (headers["authorization"] !== undefined) return "authorization"
+  const hasToken = urlParams.params.some(([name]) => hiding.parameters.includes(name)) || redactUrl(url) !== url
+  return hasToken ? "url" : "none"
+}
 
 const reasonOf = (status: number) => {
   switch (status) {
     case 400:
       return BadRequest
-    case 401:
-      return Unauthorized
     case 403:
       return Forbidden
     case 404:

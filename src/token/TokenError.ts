@@ -215,6 +215,8 @@ const unavailable: Record<Failure, readonly [what: string, advice?: string]> = {
 export class ProviderUnavailable extends Schema.TaggedError<ProviderUnavailable>()("ProviderUnavailable", {
   status: answer.status,
   failure: Failure,
+  /** What the transport reported: a code such as `ECONNRESET`, or name and message of an error of the program. */
+  detail: Schema.optional(Schema.String),
   retryAfter: Schema.optional(Millis),
   ...origin
 }) {
@@ -229,7 +231,8 @@ export class ProviderUnavailable extends Schema.TaggedError<ProviderUnavailable>
       return sentences(what, `Check the network in between. ${tryAgain(this.retryAfter)}`)
     }
     const [what, advice] = unavailable[this.failure]
-    return sentences(what + inBrackets(this), advice ?? tryAgain(this.retryAfter))
+    const why = this.detail === undefined ? "" : `: ${this.detail}`
+    return sentences(what + inBrackets(this) + why, advice ?? tryAgain(this.retryAfter))
   }
 }
 
@@ -243,7 +246,7 @@ export class ProviderUnavailable extends Schema.TaggedError<ProviderUnavailable>
 export class AmbiguousExchange extends Schema.TaggedError<AmbiguousExchange>()("AmbiguousExchange", {
   status: answer.status,
   failure: Schema.optional(Failure),
-  /** Why the response could not be read, in this library's words. Absent if there was no response. */
+  /** Why there is no response that could be read: in the library's own words, or what the transport reported. */
   problem: Schema.optional(Schema.String)
 }) {
   readonly isRetryable = true

@@ -3,11 +3,13 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as Predicate from "effect/Predicate"
 import * as oauth from "oauth4webapi"
 import { longest, readContent } from "../../platform/shared/body.ts"
+import { brokenTransport, reportOf } from "../../platform/shared/cause.ts"
 import { discreet, failureOf, retryAfterOf } from "../../platform/shared/http.ts"
 import { invalid } from "../../token/shared/failures.ts"
 import * as TokenError from "../../token/TokenError.ts"
@@ -46,10 +48,13 @@ const lifetimeOf = (headers: Readonly<Record<string, string | undefined>>, now: 
   return left > 0 ? Duration.min(Duration.millis(left), longestLifetime) : Duration.zero
 }
 
-const reasonOfFailure = (error: HttpClientError.HttpClientError) =>
-  error.reason._tag === "TransportError" && failureOf(error) === "tls"
-    ? new TokenError.ProviderUnavailable({ failure: "tls" })
-    : neverSent()
+/** A document is got without any credential, so its request contains no secret. */
+const reasonOfFailure = (error: HttpClientError.HttpClientError) => {
+  const report = reportOf(error.reason.cause, identity)
+  if (report?.isBug === true) return brokenTransport(report)
+  const failure = error.reason._tag === "TransportError" && failureOf(error) === "tls" ? "tls" : "connect"
+  return new TokenError.ProviderUnavailable({ failure, detail: report?.text })
+}
 
 /** Gets a JSON document. A response without JSON comes from something in front of the server, and is transient. */
 export const getDocument = /* @__PURE__ */ Effect.fnUntraced(function* (
@@ -64,13 +69,16 @@ export const getDocument = /* @__PURE__ */ Effect.fnUntraced(function* (
     reasonOfFailure
   )
   const { headers, status } = response
-  const isTransient = status < 400 || status === 407 || status === 408 || status === 429 || status >= 500
+  const content = yield* readContent(response, { limit: longest.token, within: 5_000 })
   if (status !== 200) {
-    return yield* isTransient
-      ? neverSent(status, retryAfterOf(response))
+    const isTransient = status < 400 || status === 407 || status === 408 || status === 429 || status >= 500
+    // A page for a missing document may be the server's own. With any other status it comes from a firewall.
+    const isForeign = content._tag === "Unread" && status !== 404 && status !== 410
+    const retryAfter = retryAfterOf(response)
+    return yield* isTransient || isForeign
+      ? new TokenError.ProviderUnavailable({ failure: "connect", status, retryAfter, fromPlatform: !isForeign })
       : invalid("issuer", `${what} was not found; its server answered ${status}`)
   }
-  const content = yield* readContent(response, { limit: longest.token, within: 5_000 })
   const value = content._tag === "Json" ? content.value : undefined
   const lifetime = lifetimeOf(headers, yield* Clock.currentTimeMillis)
   return Predicate.isObject(value) ? { value, lifetime } : yield* neverSent(status)

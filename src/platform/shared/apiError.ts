@@ -57,8 +57,19 @@ const secretsOf = (
   const tokens = query
     .filter(([name]) => parameters.includes(name))
     .map(([, value]) => (Redacted.isRedacted(value) ? String(Redacted.value(value)) : value))
-  const secrets = [credential, key, ...(url.match(inUrl) ?? []), ...tokens]
-  return secrets
+  return spellingsOf([credential, key, ...(url.match(inUrl) ?? []), ...tokens])
+}
+
+/** The credentials of a request that are known as such: its header, and redacted parameters of its URL. */
+export const credentialsOf = ({ headers, urlParams }: HttpClientRequest.HttpClientRequest): ReadonlyArray<string> =>
+  spellingsOf([
+    ...(headers["authorization"] ?? "").split(" ").slice(1),
+    ...urlParams.params.flatMap(([, value]) => (Redacted.isRedacted(value) ? [String(Redacted.value(value))] : []))
+  ])
+
+/** Secrets as they are, and as URLs and forms spell them. */
+export const spellingsOf = (secrets: ReadonlyArray<string>): ReadonlyArray<string> =>
+  secrets
     .flatMap((secret) => [
       secret,
       asParameter(secret),
@@ -66,7 +77,6 @@ const secretsOf = (
       attempt(decodeURIComponent, secret)
     ])
     .filter(Boolean)
-}
 
 /** As a query has it: other characters are encoded there. */
 const asParameter = (text: string): string => String(new URLSearchParams([["", text]])).slice(1)
@@ -98,7 +108,7 @@ const withoutBeginningOf = (text: string, secret: string): string => {
  * Removes secrets from a text of the server. A long one is cut first, as looking through it for secrets takes time; what
  * the cut may have left of a secret is removed as well.
  */
-const scrubbed = (text: string, secrets: ReadonlyArray<string>): string => {
+export const scrubbed = (text: string, secrets: ReadonlyArray<string>): string => {
   const isCut = text.length > longestText.read
   const read = isCut ? secrets.reduce(withoutBeginningOf, text.slice(0, longestText.read)) : text
   return secrets.reduce((text, secret) => text.replaceAll(secret, "<redacted>"), read).slice(0, longestText.kept)

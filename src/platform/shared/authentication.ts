@@ -13,7 +13,9 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 import * as AccessToken from "../../token/AccessToken.ts"
 import * as TokenError from "../../token/TokenError.ts"
+import { scrubbed, spellingsOf } from "./apiError.ts"
 import { type Content, longest, readContent, readError } from "./body.ts"
+import { brokenTransport, reportOf } from "./cause.ts"
 import { discreet, failureOf, isStatusCodeError, limitsOf, retryAfterOf } from "./http.ts"
 import type { Server } from "./server.ts"
 import { invalid, withProvider } from "../../token/shared/failures.ts"
@@ -85,13 +87,28 @@ const reasonOfError = (
     : new TokenError.ProviderUnavailable({ status, failure: "status", retryAfter, fromPlatform: false })
 }
 
-/** What a request without a usable answer means; a refresh that may have arrived is ambiguous. */
-const reasonOfFailure = (operation: Operation, error: HttpClientError.HttpClientError): TokenError.RenewalReason => {
+/** The values in a body that was sent, in JSON or a form: any of them may be a secret. */
+const valuesIn = ({ body, headers }: HttpClientRequest.HttpClientRequest): ReadonlyArray<string> => {
+  const text = body._tag === "Raw" ? String(body.body) : ""
+  const values = text.startsWith("{")
+    ? Object.values(Object(JSON.parse(text)))
+    : [...new URLSearchParams(text).values()]
+  return [text, ...values.map(String), ...(headers["authorization"] ?? "").split(" ")]
+}
+
+/** The reason for a request without a response. After a refresh that may have arrived it is ambiguous. */
+const reasonOfFailure = (
+  operation: Operation,
+  request: HttpClientRequest.HttpClientRequest,
+  error: HttpClientError.HttpClientError
+): TokenError.RenewalReason => {
   if (error.reason._tag !== "TransportError") return invalid("baseUrl", "no request can be made of it")
-  const unavailable = new TokenError.ProviderUnavailable({ failure: failureOf(error) })
-  return operation === "refresh" && unavailable.sent
-    ? new TokenError.AmbiguousExchange({ failure: unavailable.failure })
-    : unavailable
+  const report = reportOf(error.reason.cause, (text) => scrubbed(text, spellingsOf(valuesIn(request))))
+  const unavailable = new TokenError.ProviderUnavailable({ failure: failureOf(error), detail: report?.text })
+  if (operation === "refresh" && unavailable.sent) {
+    return new TokenError.AmbiguousExchange({ failure: unavailable.failure, problem: report?.text })
+  }
+  return report?.isBug === true ? brokenTransport(report) : unavailable
 }
 
 /** An answer that is none: a refresh may have been carried out all the same. */
@@ -117,11 +134,12 @@ export const makeExchange = <A, Payload extends object = Readonly<Record<string,
     path: string,
     payload: Payload
   ): Effect.fn.Return<A, TokenError.RenewalReason> {
-    const request = HttpClientRequest.post(server.baseUrl + path, { headers: server.headers, acceptJson: true })
-    const failed = Effect.mapError((error: HttpClientError.HttpClientError) => reasonOfFailure(operation, error))
-    const sent = client.execute(HttpClientRequest.setBody(request, encode(payload)))
-    const response = yield* failed(
-      Effect.catchIf(sent, isStatusCodeError, ({ reason }) => Effect.succeed(reason.response))
+    const request = HttpClientRequest.post(server.baseUrl + path, { headers: server.headers, acceptJson: true }).pipe(
+      HttpClientRequest.setBody(encode(payload))
+    )
+    const response = yield* client.execute(request).pipe(
+      Effect.catchIf(isStatusCodeError, ({ reason }) => Effect.succeed(reason.response)),
+      Effect.mapError((error) => reasonOfFailure(operation, request, error))
     )
     const { status } = response
     if (status < 200 || status > 299) {

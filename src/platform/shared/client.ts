@@ -19,7 +19,9 @@ import type * as Scope from "effect/Scope"
 import * as BearerClient from "../BearerClient.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import { TokenService } from "../../token/TokenService.ts"
+import { credentialsOf, scrubbed } from "./apiError.ts"
 import { readError } from "./body.ts"
+import { reportOf } from "./cause.ts"
 import { discreet, failureOf, isStatusCodeError } from "./http.ts"
 import { limited, type LimiterOptions, type Limits, minute } from "./limiter.ts"
 import { isRepeatable } from "./repeat.ts"
@@ -121,8 +123,11 @@ const concealed =
           HttpClientRequest.removeHeader("authorization"),
           HttpClientRequest.setBody(HttpBody.empty)
         )
-        const { cause, description = "" } = error.reason
-        return brokenOff({ request: shown, cause, description })
+        const {
+          cause,
+          description = reportOf(cause, (text) => redactUrl(scrubbed(text, credentialsOf(request))))?.text
+        } = error.reason
+        return brokenOff({ request: shown, cause, ...(description !== undefined && { description }) })
       })
       return url === request.url ? attempt : Effect.provideService(attempt, HttpClient.TracerDisabledWhen, () => true)
     })
