@@ -202,8 +202,9 @@ describe("an error of a request", () => {
         const login = yield* Effect.flip(ApiVideo.authenticate({ apiKey }, { baseUrl }))
         assert.include(login.message, "the platform cannot be reached: ECONNREFUSED")
         const request = ApiVideo.ApiVideo.use((api) => api.get("/videos")).pipe(
-          Effect.provide(ApiVideo.layerClient({ baseUrl, retry: false })),
-          Effect.provide(TokenService.layerTest(["access-1"]))
+          Effect.provide(
+            Layer.provide(ApiVideo.layerClient({ baseUrl, retry: false }), TokenService.layerTest(["access-1"]))
+          )
         )
         const failed = yield* Effect.flip(request)
         assert.include(failed.message, "ECONNREFUSED")
@@ -215,8 +216,7 @@ describe("an error of a request", () => {
     Effect.gen(function* () {
       const { client } = failing((sent) => failure("TypeError", `f is not a function: ${sent}`))
       const request = ApiVideo.ApiVideo.use((api) => api.post("/upload-tokens/upload-1?token=upload-2")).pipe(
-        Effect.provide(ApiVideo.layerClient({ retry: false })),
-        Effect.provide(TokenService.layerTest(["access-1"])),
+        Effect.provide(Layer.provide(ApiVideo.layerClient({ retry: false }), TokenService.layerTest(["access-1"]))),
         Effect.provideService(HttpClient.HttpClient, client)
       )
       const { message } = yield* Effect.flip(request)
