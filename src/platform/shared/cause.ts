@@ -17,7 +17,7 @@ const code = /^[A-Z][A-Za-z0-9_]{2,59}$/
 /** Codes of arguments that a transport does not accept. */
 const bugCode = /^(ERR_INVALID_|ERR_METHOD_NOT_IMPLEMENTED|UND_ERR_(INVALID|NOT_SUPPORTED))/
 
-const programErrors = ["EvalError", "RangeError", "ReferenceError", "SyntaxError", "TypeError", "URIError"]
+const programErrors = new Set(["EvalError", "RangeError", "ReferenceError", "SyntaxError", "TypeError", "URIError"])
 
 /**
  * How JavaScript engines put it that code is wrong. `fetch` reports every failure of the network as a `TypeError`, in words of
@@ -42,7 +42,7 @@ const textIn = (error: object, member: string): string => {
 const inspected = (cause: unknown, scrub: (text: string) => string): Report | undefined => {
   const chain = chainOf(cause)
   const systemCode = chain.map((error) => textIn(error, "code")).findLast((text) => code.test(text))
-  const bug = chain.findLast((error) => programErrors.includes(textIn(error, "name")))
+  const bug = chain.findLast((error) => programErrors.has(textIn(error, "name")))
   if (bug === undefined) {
     return systemCode === undefined ? undefined : { text: systemCode, isBug: bugCode.test(systemCode) }
   }
