@@ -4,6 +4,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
@@ -11,7 +12,9 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { ApiVideo, TokenEvent } from "effect-video-auth"
+import { Videos } from "effect-video-auth/api-video"
 import * as TokenError from "effect-video-auth/token/TokenError"
 
 const apiKey = Redacted.make("your_api_key")
@@ -91,6 +94,21 @@ const program = Effect.fnUntraced(function* ({ baseUrl, closedUrl, redirectingUr
   const source = HttpClientRequest.bodyFormData(HttpClientRequest.post(`/videos/${videoId}/source`), file)
   const uploaded = yield* api.execute(source)
   yield* check(uploaded.status === 201, `an upload: ${uploaded.status}`)
+
+  // Typed operations: a request with a body, one with a file, a list as a stream, and input that is refused.
+  const typed = Effect.provideService(ApiVideo.ApiVideo, api)
+  const created = yield* typed(Videos.create({ title: "Typed", tags: ["smoke"] }))
+  yield* check(DateTime.isDateTime(created.createdAt), "no date of creation")
+  const sent = yield* typed(Videos.upload(created.videoId, new TextEncoder().encode("a short film")))
+  yield* check(sent.videoId === created.videoId, "the upload returned another video")
+  const streamed = yield* typed(Stream.runCollect(Videos.stream({ pageSize: 10 })))
+  const found = streamed.filter(({ videoId }) => videoId === created.videoId)
+  yield* check(found.length === 1 && found[0].title === "Typed", `${found.length} of ${streamed.length} videos found`)
+  const tooMany = yield* typed(Effect.flip(Videos.list({ pageSize: 101 })))
+  yield* check(tooMany.reason._tag === "InvalidInput" && tooMany.reason.field === "pageSize", String(tooMany))
+  yield* typed(Videos.delete(created.videoId))
+  const deleted = yield* typed(Effect.flip(Videos.get(created.videoId)))
+  yield* check(deleted.reason._tag === "NotFound", String(deleted))
 
   const wrongKey = yield* refusal("wrong_key", baseUrl)
   yield* check(wrongKey instanceof TokenError.TokenError, "no TokenError")
