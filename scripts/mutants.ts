@@ -119,7 +119,7 @@ const byModel = async (directory: string, mutant: Mutant): Promise<Verdict | und
 const byTests = async (directory: string, mutant: Mutant): Promise<Verdict | undefined> => {
   const { output, passed } = await test(directory, mutant.tests)
   if (passed) return undefined
-  const first = /FAIL\s+(\S+) > (.*)/.exec(output)
+  const first = /FAIL\s+(?:\|\S+\|\s+)?(\S+) > (.*)/.exec(output)
   const killedBy = first?.[1] ?? mutant.tests[0]!
   return { mutant, killedBy, how: first?.[2]?.split(" > ").at(-1) ?? "it does not end" }
 }
