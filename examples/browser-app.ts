@@ -1,4 +1,4 @@
-/** The server of a browser application: it serves a page, and knows no token. */
+/** The server of a browser application. It serves a page and never sees a token. */
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer } from "effect"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
@@ -17,7 +17,7 @@ const page = Layer.unwrap(
     const { outputFiles } = yield* Effect.promise(() =>
       build({
         entryPoints: [join(folder, "page.ts")],
-        // In this repository the package is its sources.
+        // In this repository, imports of the package use its sources.
         conditions: ["@effect-video-auth/source"],
         bundle: true,
         minify: true,

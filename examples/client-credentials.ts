@@ -1,4 +1,4 @@
-/** Any OAuth 2 server: a program that calls an API as itself. */
+/** Any OAuth 2 server: a program that calls an API on its own behalf. */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Option } from "effect"
 import { HttpClient } from "effect/http"
@@ -9,7 +9,7 @@ const program = Effect.gen(function* () {
   const tokens = yield* TokenService.TokenService
   const { extra } = yield* tokens.get
   yield* Console.log("granted:", extra)
-  // The API, if there is one, gets the token; nobody else does.
+  // Only the API's origin gets the token.
   const api = yield* Config.option(Config.String("OAUTH_API"))
   if (Option.isNone(api)) return
   const client = BearerClient.make(tokens, { origins: [new URL(api.value).origin] })(yield* HttpClient.HttpClient)

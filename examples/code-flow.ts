@@ -1,4 +1,4 @@
-/** A small web server whose visitors sign in to movingimage: the authorization code flow, a session for each browser. */
+/** A small web server whose visitors sign in to movingimage: the authorization code flow, with a session for each browser. */
 import { NodeHttpClient, NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, LayerMap, Option } from "effect"
 import {
@@ -15,13 +15,13 @@ import { MovingImageOpenId } from "effect-video-auth/moving-image"
 import { createServer } from "node:http"
 import { login, Person } from "./support/login.ts"
 
-/** What one browser has: a token, the flow by which it got there, and a client that carries it. */
+/** The session of one browser: a token, the sign-in flow, and a client that carries the token. */
 class Sessions extends LayerMap.Service<Sessions>()("examples/Sessions", {
   lookup: (id: string) =>
     Layer.unwrap(
       Effect.gen(function* () {
         const baseUrl = yield* Config.String("MOVINGIMAGE_BASE_URL")
-        // Nobody can finish in one browser what began in another: what a sign-in began with is this browser's own.
+        // Each browser has its own store, so nobody can finish a sign-in that began in another browser.
         const own = Layer.effect(
           KeyValueStore.KeyValueStore,
           Effect.map(KeyValueStore.KeyValueStore, KeyValueStore.prefix(id))
@@ -32,19 +32,19 @@ class Sessions extends LayerMap.Service<Sessions>()("examples/Sessions", {
           clientSecret: Config.Redacted("OAUTH_CLIENT_SECRET"),
           redirectUri: `${yield* HttpServer.addressFormattedWith(Effect.succeed)}/callback`,
           session: id,
-          // Nothing is renewed for those who are not there.
+          // No renewals for visitors who have left.
           policy: RenewalPolicy.onDemand
         })
         return MovingImage.layerClient({ baseUrl }).pipe(Layer.provideMerge(session), Layer.provide(own))
       })
     ),
-  // With a `TokenStore` beneath, a session outlives that; here its visitor signs in again.
+  // With a `TokenStore` a session would survive this; here the visitor signs in again.
   idleTimeToLive: "1 hour"
 }) {}
 
 const cookie = "session"
 
-/** Answers with the session of the browser that asks, which gets a cookie at its first visit. */
+/** Finds the session of a browser, and gives it a cookie at its first visit. */
 const withSession = <E, R>(answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
   Effect.gen(function* () {
     const { cookies } = yield* HttpServerRequest.HttpServerRequest
@@ -63,7 +63,7 @@ const pages = Layer.mergeAll(
         const { status } = yield* api.get("/v1/vms")
         return HttpServerResponse.html(`movingimage answers ${status}. <a href="/logout">Sign out</a>`)
       }).pipe(
-        // Nobody has signed in, or the session has ended.
+        // Nobody has signed in yet, or the session has ended.
         Effect.catchReason("TokenError", "InteractionRequired", () =>
           Effect.succeed(HttpServerResponse.redirect("/login"))
         )
@@ -109,7 +109,7 @@ const pages = Layer.mergeAll(
   )
 )
 
-/** Three visits, as browsers would make them, where there are no people: each has its cookies, and follows by hand. */
+/** Three visits by imitated browsers, each with its own cookies, which follow redirects. */
 const visits = Effect.gen(function* () {
   const person = yield* Person
   const client = yield* HttpClient.HttpClient

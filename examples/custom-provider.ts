@@ -1,4 +1,4 @@
-/** A platform that the library does not know: a provider says how tokens are got, the engine does the rest. */
+/** A platform that the library doesn't know: a provider logs in and refreshes, and the service does the rest. */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Redacted } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
@@ -9,7 +9,7 @@ type Refusal = typeof TokenError.InvalidCredentials | typeof TokenError.RefreshT
 
 const makeProvider = Effect.fn("makeProvider")(function* (baseUrl: string, id: string, secret: Redacted.Redacted) {
   const client = yield* HttpClient.HttpClient
-  // One attempt each: when to try again, and what to do then, is not the provider's business.
+  // One attempt each. The service decides when to try again.
   const exchange = (grant: Record<string, string>, Refused: Refusal) =>
     Effect.gen(function* () {
       const request = HttpClientRequest.post(`${baseUrl}/oauth/token`).pipe(
@@ -21,9 +21,9 @@ const makeProvider = Effect.fn("makeProvider")(function* (baseUrl: string, id: s
       if (status === 400 || status === 401) return yield* new Refused({ status })
       return yield* new TokenError.ProviderUnavailable({ status, failure: "status" })
     }).pipe(
-      // The error of a client holds the request, and so the secret: it ends here.
+      // The client's error contains the request, and so the secret. It must not leave this function.
       Effect.catchTag("HttpClientError", () => Effect.fail(new TokenError.ProviderUnavailable({ failure: "network" }))),
-      // Neither span nor trace headers for a secret. (Nor redirects: undici follows none; `fetch` would.)
+      // No span and no trace headers for a request with a secret. (undici follows no redirects; `fetch` would.)
       Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
       Effect.provideService(HttpClient.TracerPropagationEnabled, false)
     )

@@ -1,4 +1,4 @@
-/** One api.video key per customer: each request carries the token of its customer's key, whoever asks at the same time. */
+/** One api.video key per customer: each request carries the token of its customer's key. */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Redacted, Schema } from "effect"
 import { HttpClientRequest, HttpClientResponse } from "effect/http"
@@ -11,7 +11,7 @@ const keyOf = (customer: string) => `your_api_key_of_${customer}`
 
 const Video = Schema.Struct({ videoId: Schema.String })
 
-// Ask for the client with each request, and keep none: those unused for an hour are forgotten.
+// Ask for the client with each request, and don't keep it. Clients that are unused for an hour are evicted.
 const clientOf = (customer: string) => ApiVideo.forKey(Redacted.make(keyOf(customer)))
 
 const create = Effect.fn(function* (customer: string) {
@@ -24,14 +24,14 @@ const create = Effect.fn(function* (customer: string) {
 const program = Effect.gen(function* () {
   const films = yield* Effect.forEach(customers, create)
 
-  // Everybody's requests at once.
+  // The requests of all customers at once.
   const twenty = films.flatMap((film) => Array.from({ length: 20 }, () => film))
   yield* Effect.forEach(twenty, ({ customer, path }) => Effect.flatMap(clientOf(customer), (api) => api.get(path)), {
     concurrency: "unbounded",
     discard: true
   })
 
-  // A wrong key is the matter of that customer alone.
+  // A wrong key affects only its customer.
   yield* create("Mallory").pipe(
     Effect.catchReason("TokenError", "InvalidCredentials", ({ _tag }) => Console.log(`Mallory: ${_tag}`))
   )

@@ -1,11 +1,11 @@
-/** Somebody without the key uploads, in two parts: you give them an upload token. */
+/** An upload by somebody without the key, in two parts: you give them an upload token. */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Redacted, Schema } from "effect"
 import { HttpClientRequest, HttpClientResponse } from "effect/http"
 import { ApiVideo } from "effect-video-auth"
 import { sandbox } from "./support/server.ts"
 
-// Whoever holds it can upload, so it is a secret like any other.
+// Everyone who has it can upload, so it is a secret like any other.
 const UploadToken = Schema.Struct({ token: Schema.RedactedFromValue(Schema.String), ttl: Schema.Int })
 const Video = Schema.Struct({ videoId: Schema.String, title: Schema.String })
 
@@ -21,7 +21,7 @@ const uploadPart = Effect.fn("uploadPart")(function* (
 ) {
   const api = yield* ApiVideo.ApiVideo
   const { file, range, videoId } = part
-  // With an upload token a request goes without the bearer token, and its 401 renews nothing.
+  // A request with an upload token carries no bearer token, and its 401 causes no renewal.
   const request = HttpClientRequest.post("/upload", { urlParams: { token } }).pipe(
     HttpClientRequest.setHeader("content-range", range),
     HttpClientRequest.bodyFormDataRecord(videoId === undefined ? { file } : { file, videoId })
@@ -34,7 +34,7 @@ const program = Effect.gen(function* () {
   yield* Console.log("upload token:", token, `for ${ttl} s`)
   const film = new Uint8Array(1024)
   const first = yield* uploadPart(token, { file: new File([film.subarray(0, 700)], "film.mp4"), range: "part 1/2" })
-  // Without the videoId of the first part, the second would begin another video.
+  // Without the videoId of the first part, the second part would create another video.
   const { videoId } = first
   const last = yield* uploadPart(token, {
     file: new File([film.subarray(700)], "film.mp4"),
@@ -49,16 +49,13 @@ const program = Effect.gen(function* () {
   )
 })
 
-const ApiVideoLive = ApiVideo.layerConfig({
-  apiKey: Config.Redacted("APIVIDEO_API_KEY"),
-  baseUrl: Config.String("APIVIDEO_BASE_URL")
-})
+const ApiVideoLive = ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") })
 
 program.pipe(
   Effect.provide(
     ApiVideoLive.pipe(
       Layer.provide(NodeHttpClient.layerUndici),
-      // The real one wants 5 MiB in every part but the last.
+      // The real server requires 5 MiB in every part except the last.
       Layer.provide(sandbox({ minimumPartSize: 0 }))
     )
   ),

@@ -1,4 +1,4 @@
-/** Signing in from a terminal: a code to be entered on another device (RFC 8628). */
+/** Signing in from a terminal, with a code for another device (RFC 8628). */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Option } from "effect"
 import { DeviceAuthorization, TokenService } from "effect-video-auth"
@@ -6,7 +6,7 @@ import { login, Person } from "./support/login.ts"
 
 const program = Effect.gen(function* () {
   const device = yield* DeviceAuthorization.DeviceAuthorization
-  // With a durable `TokenStore` beneath, the next start asks nobody.
+  // With a durable `TokenStore`, the next start needs no sign-in.
   yield* device.resume
   const claims = yield* device.claims
   // `sub` and its kind name the person; they are not for a log.

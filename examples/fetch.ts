@@ -1,4 +1,4 @@
-/** The same on `fetch`: for Bun, Deno, workers and browsers, or one dependency less. */
+/** The same on `fetch`: for Bun, Deno, workers and browsers. */
 import { NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Schema } from "effect"
 import { FetchHttpClient, HttpClientResponse } from "effect/http"
@@ -17,11 +17,7 @@ const program = Effect.gen(function* () {
   yield* Console.log("videos:", yield* listVideos)
 })
 
-const ApiVideoLive = ApiVideo.layerConfig({
-  apiKey: Config.Redacted("APIVIDEO_API_KEY"),
-  // A program of your own names an `environment` here, or nothing for production.
-  baseUrl: Config.String("APIVIDEO_BASE_URL")
-})
+const ApiVideoLive = ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") })
 
 program.pipe(
   Effect.provide(ApiVideoLive.pipe(Layer.provide(FetchHttpClient.layer), Layer.provide(server))),

@@ -1,4 +1,4 @@
-/** An `HttpApi` of your own for the endpoints that you use: the derived client takes api.video's as its transport. */
+/** Your own `HttpApi` for the endpoints that you use. The derived client sends its requests through api.video's client. */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Schema } from "effect"
 import { HttpApi, HttpApiClient, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
@@ -20,7 +20,7 @@ const Api = HttpApi.make("api.video").add(
 
 const program = Effect.gen(function* () {
   const client = yield* HttpApiClient.makeWith(Api, {
-    // No `baseUrl`: this client has its own.
+    // No `baseUrl`: the client has one.
     httpClient: yield* ApiVideo.ApiVideo
   })
   const { data } = yield* client.videos.list({ query: { title: "Trailer" } })
@@ -28,16 +28,13 @@ const program = Effect.gen(function* () {
     const { title } = yield* client.videos.get({ params: { videoId } })
     yield* Console.log(`found: ${title}`)
   }
-  // The errors are the client's: the endpoints need not list them.
+  // The client's errors pass through, so the endpoints need not list them.
   yield* client.videos
     .get({ params: { videoId: "vi0" } })
     .pipe(Effect.catchReason("ApiVideoError", "NotFound", ({ path }) => Console.log(`NotFound: ${path}`)))
 })
 
-const ApiVideoLive = ApiVideo.layerConfig({
-  apiKey: Config.Redacted("APIVIDEO_API_KEY"),
-  baseUrl: Config.String("APIVIDEO_BASE_URL")
-})
+const ApiVideoLive = ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") })
 
 program.pipe(
   Effect.provide(ApiVideoLive.pipe(Layer.provide(NodeHttpClient.layerUndici), Layer.provide(server))),

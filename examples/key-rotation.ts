@@ -1,4 +1,4 @@
-/** The key changes while the program runs: give an effect that reads it, and each login reads it anew. */
+/** The key changes while the program runs: an effect reads it again at each login. */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Redacted, Ref, Schema } from "effect"
 import { HttpClientResponse } from "effect/http"
@@ -14,14 +14,14 @@ const listVideos = Effect.gen(function* () {
   return data.map(({ title }) => title)
 })
 
-// Stands for a vault: a file, a request, a `Config`. It may fail; then so does the login, and the next one asks again.
+// Stands for a vault: a file, a request, a `Config`. If it fails, the login fails, and the next login reads it again.
 const vault = Ref.makeUnsafe(Redacted.make("your_api_key"))
 
 const rotate = Effect.gen(function* () {
   const { addKey, removeKey, revokeAccessTokens } = yield* ApiVideoSandbox.ApiVideoSandbox
   yield* addKey("your_next_api_key")
   yield* Ref.set(vault, Redacted.make("your_next_api_key"))
-  // With the old key goes its refresh token, and here also the token at hand: the next request needs the new key.
+  // The old key's refresh token ends with it, and here the access token, too. So the next request needs the new key.
   yield* removeKey("your_api_key")
   yield* revokeAccessTokens
 })

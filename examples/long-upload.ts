@@ -1,4 +1,4 @@
-/** A long upload, read from disk as it is sent, with a token that outlives it. */
+/** A long upload that is read from disk while it is sent, with a token that outlives it. */
 import { NodeHttpClient, NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Config, Console, Duration, Effect, FileSystem, Layer, Schema } from "effect"
 import { HttpClientRequest, HttpClientResponse } from "effect/http"
@@ -13,12 +13,12 @@ const upload = Effect.fn("upload")(function* (path: string, title: string) {
   const api = yield* ApiVideo.ApiVideo
   const creation = HttpClientRequest.post("/videos").pipe(HttpClientRequest.bodyJsonUnsafe({ title }))
   const { videoId } = yield* Effect.flatMap(api.execute(creation), HttpClientResponse.schemaBodyJson(Video))
-  // Read in pieces as it is sent. Unlike a Stream, a Blob can be sent again if a newer token is wanted after all.
+  // Read in pieces while it is sent. Unlike a Stream, a Blob can be sent again after a 401.
   const file = yield* Effect.promise(() => openAsBlob(path))
   const source = HttpClientRequest.post(`/videos/${videoId}/source`).pipe(
     HttpClientRequest.bodyFormDataRecord({ file: new File([file], "film.mp4") })
   )
-  // For this request alone: a token with less than that left is renewed before the first byte goes out.
+  // For this request only: a token that doesn't last that long is renewed before the first byte is sent.
   yield* Effect.provideService(api.execute(source), BearerClient.MinimumValidity, Duration.minutes(20))
   return file.size
 })
@@ -28,7 +28,7 @@ const program = Effect.gen(function* () {
   const path = yield* fs.makeTempFileScoped()
   yield* fs.truncate(path, 16 * 1024 * 1024)
 
-  // The token at hand is good for ten minutes, those to come for an hour.
+  // The held token lasts ten minutes, and later tokens last an hour.
   const { configure, ledger } = yield* ApiVideoSandbox.ApiVideoSandbox
   yield* configure({ accessTokenLifetime: "1 hour" })
   yield* Console.log(`uploaded ${(yield* upload(path, "Film")) >> 20} MiB`)
@@ -37,10 +37,7 @@ const program = Effect.gen(function* () {
   }
 }).pipe(Effect.scoped)
 
-const ApiVideoLive = ApiVideo.layerConfig({
-  apiKey: Config.Redacted("APIVIDEO_API_KEY"),
-  baseUrl: Config.String("APIVIDEO_BASE_URL")
-})
+const ApiVideoLive = ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") })
 
 program.pipe(
   Effect.provide(

@@ -1,4 +1,4 @@
-/** The first program on movingimage: the VideoManagers of the user, and videos of the one that the token is for. */
+/** The first program on movingimage: the user's VideoManagers, and the videos of the one that the token is for. */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Schema } from "effect"
 import { HttpClientResponse } from "effect/http"
@@ -14,7 +14,7 @@ const listVideos = Effect.fn(function* (videoManager: number) {
   return videos.map(({ title }) => title)
 })
 
-// A token of movingimage says what it is for.
+// A token of movingimage says which VideoManager it is for.
 const videoManagers = Effect.gen(function* () {
   const tokens = yield* TokenService.TokenService
   return yield* Effect.fromOption(MovingImage.videoManagersOf(yield* tokens.get))
@@ -27,7 +27,7 @@ const program = Effect.gen(function* () {
   yield* Console.log("videos:", yield* listVideos(validForVideoManager))
 })
 
-// Taken apart, since the program asks for the token as well. The option `videoManager` would choose the one it is for.
+// In two layers, because the program reads the token as well. The option `videoManager` would choose its VideoManager.
 const MovingImageLive = Layer.unwrap(
   Effect.gen(function* () {
     const baseUrl = yield* Config.String("MOVINGIMAGE_BASE_URL")

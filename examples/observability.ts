@@ -33,7 +33,7 @@ const ready = HttpRouter.add(
   })
 )
 
-// The first login goes on while the server answers already. Whatever becomes of it, the schedule sees to the rest.
+// The server starts during the first login. If that fails, the schedule tries again.
 const login = Layer.effectDiscard(
   Effect.gen(function* () {
     const tokens = yield* TokenService.TokenService
@@ -49,7 +49,7 @@ const ApiVideoLive = Layer.unwrap(
   })
 ).pipe(Layer.provide([Observability.layerMetrics, Observability.layerLogging]), Layer.provide(server))
 
-// The other variables of OpenTelemetry count as well: headers, intervals, compression. Without an endpoint it is silent.
+// OpenTelemetry's other variables work as well: headers, intervals, compression. Without an endpoint, nothing is exported.
 const OtlpLive = Otlp.layerFromConfig({ resource: { serviceName: "titles" } }).pipe(
   Layer.provide(OtlpSerialization.layerJson),
   Layer.provide(

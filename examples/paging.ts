@@ -1,4 +1,4 @@
-/** All videos, page after page, as a `Stream` that follows the links of each answer. */
+/** All videos, page after page, as a `Stream` that follows the links of each response. */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Data, Effect, Layer, Option, Schema, Stream } from "effect"
 import { HttpClientResponse } from "effect/http"
@@ -21,7 +21,7 @@ const listVideos = (pageSize: number) =>
       const { data, pagination } = yield* HttpClientResponse.schemaBodyJson(Videos)(response)
       const link = pagination.links.find(({ rel }) => rel === "next")
       if (link === undefined) return [data, Option.none()] as const
-      // A link may be relative or absolute. Another origin would not see the token, but its videos are not ours.
+      // A link may be relative or absolute. Another origin would get no token, but it wouldn't have our videos either.
       const base = new URL(response.request.url)
       const next = new URL(link.uri, base)
       if (next.origin !== base.origin) return yield* new ForeignLink({ origin: next.origin })
@@ -32,7 +32,7 @@ const listVideos = (pageSize: number) =>
 const program = Effect.gen(function* () {
   const { inject, ledger, url } = yield* ApiVideoSandbox.ApiVideoSandbox
   const before = yield* ledger
-  // The links of the first page shall be relative. api.video's documents show both kinds.
+  // Makes the links of the first page relative. api.video's documents show both kinds.
   const rewrite = (body: unknown) => JSON.parse(JSON.stringify(body).replaceAll(url, ""))
   yield* inject({ on: "api", kind: { _tag: "Rewrite", rewrite } })
   const titles = yield* listVideos(10).pipe(
@@ -42,7 +42,7 @@ const program = Effect.gen(function* () {
   const { requests } = yield* ledger
   yield* Console.log(`${titles.length} videos in ${requests - before.requests} pages, the last is ${titles.at(-1)}`)
 
-  // Pages are fetched as they are needed.
+  // Pages are fetched when they are needed.
   const few = yield* Stream.runCollect(Stream.take(listVideos(10), 3))
   yield* Console.log(`${few.length} videos in ${(yield* ledger).requests - requests} page`)
 
@@ -53,10 +53,7 @@ const program = Effect.gen(function* () {
   )
 })
 
-const ApiVideoLive = ApiVideo.layerConfig({
-  apiKey: Config.Redacted("APIVIDEO_API_KEY"),
-  baseUrl: Config.String("APIVIDEO_BASE_URL")
-})
+const ApiVideoLive = ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") })
 
 program.pipe(
   Effect.provide(

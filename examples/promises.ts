@@ -1,4 +1,4 @@
-/** For callers that know Promises and no Effect: a class around a `ManagedRuntime`. */
+/** For code that knows Promises and no Effect: a class around a `ManagedRuntime`. */
 import { NodeHttpClient } from "@effect/platform-node"
 import { Config, Effect, Layer, ManagedRuntime, Schema } from "effect"
 import { HttpClientResponse } from "effect/http"
@@ -14,12 +14,9 @@ const listVideos = Effect.gen(function* () {
   return data.map(({ title }) => title)
 })
 
-const ApiVideoLive = ApiVideo.layerConfig({
-  apiKey: Config.Redacted("APIVIDEO_API_KEY"),
-  baseUrl: Config.String("APIVIDEO_BASE_URL")
-})
+const ApiVideoLive = ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") })
 
-/** One for the whole program: it holds the token, and renews it until it is closed. */
+/** One for the whole program. It holds the token and renews it until it is closed. */
 class VideoClient {
   readonly #runtime = ManagedRuntime.make(
     ApiVideoLive.pipe(Layer.provide(NodeHttpClient.layerUndici), Layer.provide(server))

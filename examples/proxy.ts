@@ -1,4 +1,4 @@
-/** Through a proxy, to a server with a certificate of the company's own. */
+/** Through a proxy, to a server with a company's own certificate. */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { ProxyAgent } from "@effect/platform-node/Undici"
 import { Config, Console, Effect, Layer, Schema } from "effect"
@@ -18,13 +18,9 @@ const program = Effect.gen(function* () {
   yield* Console.log("videos:", yield* listVideos)
 })
 
-const ApiVideoLive = ApiVideo.layerConfig({
-  apiKey: Config.Redacted("APIVIDEO_API_KEY"),
-  // A program of your own names an `environment` here, or nothing for production.
-  baseUrl: Config.String("APIVIDEO_BASE_URL")
-})
+const ApiVideoLive = ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") })
 
-// The certificate alone needs no proxy: NodeHttpClient.layerUndiciOptions({ connect: { ca } }).
+// For the certificate without a proxy: NodeHttpClient.layerUndiciOptions({ connect: { ca } }).
 const ThroughProxy = Layer.effect(
   NodeHttpClient.Dispatcher,
   Effect.gen(function* () {

@@ -12,7 +12,7 @@ import { ApiVideo, RenewalPolicy, TokenService } from "effect-video-auth"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import { styleText } from "node:util"
 
-// What any program does: compose requests. None of them asks for a token, looks at a 401 or holds a secret.
+// What every program does: compose requests. None of them asks for a token, looks at a 401 or has a secret.
 
 const Video = Schema.Struct({ videoId: Schema.String, title: Schema.String })
 const Videos = Schema.Struct({ data: Schema.Array(Video), pagination: Schema.Struct({ itemsTotal: Schema.Int }) })
@@ -68,7 +68,7 @@ const steps: ReadonlyArray<Step> = [
 
   onLoopback("No request", function* (sandbox) {
     const tokens = yield* TokenService.TokenService
-    // The next token lives for a minute, so that no machine is too slow for what follows.
+    // The next token lasts a minute, so that a slow machine has time for the next steps.
     yield* sandbox.configure({ accessTokenLifetime: "1 minute" })
     const { expiresAt, generation } = yield* tokens.state
     const newer = TokenService.changes(tokens).pipe(Stream.filter((state) => state.generation > generation))
@@ -85,7 +85,7 @@ const steps: ReadonlyArray<Step> = [
 
   onLoopback("Token revoked", function* (sandbox) {
     const before = yield* sandbox.ledger
-    // Answers take longer than it takes to revoke the token: all fifty requests are on their way with it.
+    // Responses take longer than revoking the token, so all fifty requests carry the revoked token.
     yield* sandbox.inject({ on: "api", times: 50, kind: { _tag: "Latency", duration: "500 millis" } })
     yield* Effect.all([atOnce(50), Effect.delay(sandbox.revokeAccessTokens, "250 millis")], { concurrency: 2 })
     const after = yield* sandbox.ledger
@@ -126,7 +126,7 @@ const steps: ReadonlyArray<Step> = [
     let answers = 0
     const requests = Effect.gen(function* () {
       while (true) {
-        // None in the last second before expiry: whether that one arrives in time would be chance.
+        // No request in the last second before expiry, because it could arrive too late.
         const left = expiresAt - (yield* Clock.currentTimeMillis)
         if (left < 1_000) yield* Effect.sleep(Math.max(0, left + 10))
         yield* listVideos
@@ -158,7 +158,7 @@ const story = Effect.gen(function* () {
   const sandbox = Option.getOrUndefined(yield* Effect.serviceOption(ApiVideoSandbox.ApiVideoSandbox))
   const tokens = yield* TokenService.TokenService
 
-  // A client is a value: this one counts.
+  // A client is a value. This one counts.
   const calls = { made: 0, failed: 0 }
   const counting = (api: ApiVideo.ApiVideo["Service"]) =>
     HttpClient.transform(api, (call) => {
@@ -187,12 +187,12 @@ const story = Effect.gen(function* () {
 })
 
 // The layers. Most programs need `ApiVideo.layer(options)` and nothing else; taken apart, it gives `TokenService` as well.
-// Not eager, since the first step tells of the login.
+// Not eager, because the first step shows the login.
 
 const client = (options: ApiVideo.Options) =>
   ApiVideo.layerClient(options).pipe(Layer.provideMerge(ApiVideo.layerToken({ ...options, eager: false })))
 
-// One attempt at each renewal: more would only make the outage longer to watch.
+// One attempt per renewal; more would only make the outage longer to watch.
 const loopback = Layer.unwrap(
   ApiVideoSandbox.ApiVideoSandbox.useSync(({ url }) =>
     client({
@@ -223,12 +223,12 @@ const main = Effect.gen(function* () {
   return yield* Effect.provide(story, client({ ...server, apiKey: apiKey.value, policy: RenewalPolicy.interactive }))
 })
 
-// A reader of the pipe who has seen enough (`npm start | head`) is no failure.
+// A closed pipe (`npm start | head`) is not a failure.
 process.stdout.on("error", () => process.exit())
 
 main.pipe(
   Effect.provide(NodeHttpClient.layerUndici),
-  // What can be foreseen fails with a sentence for people, where a stack trace would only hide it.
+  // Expected failures are one sentence for people, without a stack trace that would hide it.
   Effect.catch((error) => {
     process.exitCode = 1
     if (error._tag === "ServeError") return Console.error("The server on loopback cannot start.")

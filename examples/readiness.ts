@@ -1,4 +1,4 @@
-/** `GET /readyz` for a load balancer: 200 while a valid token is held, else 503 and why. */
+/** `GET /readyz` for a load balancer: 200 while a valid token is held, and otherwise 503 with the reason. */
 import { NodeHttpClient, NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer } from "effect"
 import { HttpClient, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
@@ -12,7 +12,7 @@ const readyz = HttpRouter.add(
   "/readyz",
   Effect.gen(function* () {
     const tokens = yield* TokenService.TokenService
-    // It holds no secret, sends nothing and waits for nobody.
+    // The state contains no secret. Reading it sends nothing and doesn't wait.
     const { lastFailure, phase } = yield* tokens.state
     const status = phase === "valid" || phase === "renewing" ? 200 : 503
     return HttpServerResponse.jsonUnsafe({ phase, lastFailure: lastFailure?.reason._tag }, { status })
@@ -27,7 +27,7 @@ const program = Effect.gen(function* () {
   })
   const sandbox = yield* ApiVideoSandbox.ApiVideoSandbox
   yield* probe
-  // From now on no renewal gets through. The token at hand is good for a while.
+  // From now on every renewal fails. The held token is valid for a while.
   yield* sandbox.removeKey("your_api_key")
   yield* probe
   yield* Effect.sleep("4 seconds")

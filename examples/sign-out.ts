@@ -1,4 +1,4 @@
-/** Signing out: the credential is forgotten, here and in the store if there is one. */
+/** Signing out: the service forgets the credential, here and in the store. */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Schema } from "effect"
 import { HttpClientResponse } from "effect/http"
@@ -20,12 +20,12 @@ const program = Effect.gen(function* () {
   yield* tell
   yield* tokens.invalidate
   yield* tell
-  // A request after it logs in again.
+  // The next request logs in again.
   yield* Console.log("videos:", yield* listVideos)
   yield* tell
 })
 
-// Taken apart, the layer gives the TokenService as well.
+// In two layers, to have the TokenService as well.
 const ApiVideoLive = Layer.unwrap(
   Effect.gen(function* () {
     const baseUrl = yield* Config.String("APIVIDEO_BASE_URL")

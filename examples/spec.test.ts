@@ -1,4 +1,4 @@
-/** Three ways to test a program without api.video: swap the layers, and leave the program alone. */
+/** Three ways to test a program without api.video: swap the layers, and don't touch the program. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, Schema } from "effect"
 import { FetchHttpClient, HttpClientResponse } from "effect/http"

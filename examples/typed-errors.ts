@@ -1,4 +1,4 @@
-/** Failures are values with a reason inside: handle those that you can help, and let the others pass. */
+/** Failures are values with a reason inside: handle the ones you can help, and let the others pass. */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer } from "effect"
 import { ApiVideo } from "effect-video-auth"
@@ -8,7 +8,7 @@ import { sandbox } from "./support/server.ts"
 const program = Effect.gen(function* () {
   const api = yield* ApiVideo.ApiVideo
 
-  // One reason. The others are still an ApiVideoError.
+  // Handles one reason. The others are still an ApiVideoError.
   yield* api
     .get("/videos?pageSize=1000")
     .pipe(
@@ -17,7 +17,7 @@ const program = Effect.gen(function* () {
       )
     )
 
-  // All reasons in the place of ApiVideoError: from here on they are errors like any other.
+  // Replaces ApiVideoError with its reasons, which are then errors like any other.
   yield* api.get("/videos/vi0").pipe(
     Effect.unwrapReason("ApiVideoError"),
     Effect.catchTags({
@@ -26,7 +26,7 @@ const program = Effect.gen(function* () {
     })
   )
 
-  // Somebody deletes the key. The token at hand serves until it expires; then an error says why there is no newer one.
+  // Somebody deletes the key. The held token works until it expires; then an error says why it was not renewed.
   yield* ApiVideoSandbox.ApiVideoSandbox.use(({ removeKey }) => removeKey("your_api_key"))
   yield* Effect.sleep("2 seconds")
   yield* api
@@ -38,10 +38,7 @@ const program = Effect.gen(function* () {
     )
 })
 
-const ApiVideoLive = ApiVideo.layerConfig({
-  apiKey: Config.Redacted("APIVIDEO_API_KEY"),
-  baseUrl: Config.String("APIVIDEO_BASE_URL")
-})
+const ApiVideoLive = ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") })
 
 program.pipe(
   Effect.provide(

@@ -1,4 +1,4 @@
-/** Several VideoManagers by one login: a token each, derived from the one refresh token, one after the other. */
+/** Several VideoManagers with one login: a token for each, derived from the refresh token one after the other. */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Redacted, Schema } from "effect"
 import { HttpClientRequest, HttpClientResponse } from "effect/http"
@@ -18,7 +18,7 @@ const publish = Effect.fn(function* ({ id, name }: MovingImage.VideoManager) {
 const program = Effect.gen(function* () {
   const { videoManagers } = yield* MovingImage.Session
   const list = yield* videoManagers
-  // All at once, each with the token of its own.
+  // All at once, each with its own token.
   for (const line of yield* Effect.forEach(list, publish, { concurrency: "unbounded" })) yield* Console.log(line)
 
   yield* publish({ id: 999, name: "Nobody's" }).pipe(
