@@ -56,7 +56,7 @@ import type { ConfigurationInvalid } from "../token/TokenError.ts"
 import * as TokenStore from "../token/TokenStore.ts"
 
 /**
- * Where the files are, and who may take over from whom.
+ * Options of the store: where the files are, and when a process may take over from another.
  *
  * @category options
  * @since 0.1.0
