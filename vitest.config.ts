@@ -17,6 +17,7 @@ const report = process.env["TEST_REPORT"]
 const longTests = "test/**/*.long.test.ts"
 /** Tests whose size is a multiple of `TEST_SCALE`: small in one suite, large in the other. */
 const sizedTests = [
+  "test/{examples,quickstart}.test.ts",
   "test/{fuzz,model,soak}/**/*.test.ts",
   "test/api-video/keys.test.ts",
   "test/fleet/simulation.test.ts",

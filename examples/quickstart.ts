@@ -142,7 +142,9 @@ const steps: ReadonlyArray<Step> = [
   onLoopback("Auth comes back", function* (sandbox) {
     const tokens = yield* TokenService.TokenService
     yield* sandbox.clearFaults
-    const { generation } = yield* tokens.renew
+    // An attempt that began during the outage may still fail.
+    const soon = Schedule.spaced("200 millis").pipe(Schedule.upTo({ times: 50 }))
+    const { generation } = yield* Effect.retry(tokens.renew, soon)
     yield* listVideos
     return `a login got #${generation}, and requests have answers again; nothing was restarted`
   })

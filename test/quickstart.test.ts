@@ -1,45 +1,23 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
-import { spawn } from "node:child_process"
-import { fileURLToPath } from "node:url"
+import { type Ending, ending, start } from "./support/examples.ts"
 
-const root = fileURLToPath(new URL("..", import.meta.url))
-
-interface Ending {
-  readonly code: number | null
-  readonly signal: NodeJS.Signals | null
-  readonly stdout: string
-  readonly stderr: string
-  /** Milliseconds from the interruption to the end. */
-}
-
-/** Runs `npm start` without npm, interrupted `delay` ms after `word` (or the start) if asked, with no other variables. */
+/** Runs what `npm start` does, interrupted `delay` ms after `word` (or the start) if asked, with no other variables. */
 const run = (
   env: Readonly<Record<string, string>> = {},
   interruption?: { readonly after?: string; readonly delay: number }
-) =>
-  new Promise<Ending>((resolve, reject) => {
-    const child = spawn(process.execPath, ["--conditions=@effect-video-auth/source", "examples/quickstart.ts"], {
-      cwd: root,
-      env,
-      stdio: ["ignore", "pipe", "pipe"]
-    })
-    let [stdout, stderr] = ["", ""]
-    const interrupt = ({ delay }: { readonly delay: number }) => setTimeout(() => child.kill("SIGINT"), delay)
-    let pending = interruption?.after
-    if (interruption !== undefined && pending === undefined) interrupt(interruption)
-    child.stdout.on("data", (chunk) => {
-      stdout += chunk
-      if (interruption !== undefined && pending !== undefined && stdout.includes(pending)) {
-        pending = undefined
-        interrupt(interruption)
-      }
-    })
-    child.stderr.on("data", (chunk) => (stderr += chunk))
-    child.on("error", reject)
-    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }))
-  })
+) => {
+  const child = start("quickstart.ts", env)
+  let isDone = interruption === undefined
+  const interrupt = (stdout: string) => {
+    if (isDone || interruption === undefined || !stdout.includes(interruption.after ?? "")) return
+    isDone = true
+    setTimeout(() => child.kill("SIGINT"), interruption.delay)
+  }
+  interrupt("")
+  return ending(child, interrupt)
+}
 
 const keys = ["your_api_key", "wrong_key_of_the_test"]
 
