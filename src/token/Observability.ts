@@ -18,17 +18,10 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
-import { type Observer, Observers } from "./TokenEvent.ts"
-
-/** Each layer has its own key. Under the same key, one of two layers side by side would hide the other. */
-const layer = (name: string, observer: Observer): Layer.Layer<never> =>
-  Layer.succeed(Context.Reference<ReadonlyArray<Observer>>(`${Observers.key}/${name}`, { defaultValue: () => [] }), [
-    observer
-  ])
+import { LoggingObservers, MetricsObservers, type TokenEvent } from "./TokenEvent.ts"
 
 /**
  * Logs each renewal at `Info`, each failed attempt at `Warning`, and each request that was sent again after a 401 at `Debug`.
@@ -37,7 +30,9 @@ const layer = (name: string, observer: Observer): Layer.Layer<never> =>
  * @category layers
  * @since 0.1.0
  */
-export const layerLogging: Layer.Layer<never> = layer("Logging", (event) => {
+export const layerLogging: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(LoggingObservers, [(event) => log(event)])
+
+const log = (event: TokenEvent): Effect.Effect<void> => {
   switch (event._tag) {
     case "Renewed": {
       const { by, duration, generation, identity, provider, trigger } = event
@@ -57,7 +52,7 @@ export const layerLogging: Layer.Layer<never> = layer("Logging", (event) => {
     case "Waited":
       return Effect.void
   }
-})
+}
 
 /**
  * Counts the attempts to renew, by `provider`, `trigger`, `by` (`login`, `refresh`, `adopted`) and `outcome` (`success`, or
@@ -141,7 +136,11 @@ export const replays = Metric.counter("token_replays_total", {
  * @category layers
  * @since 0.1.0
  */
-export const layerMetrics: Layer.Layer<never> = layer("Metrics", (event) => {
+export const layerMetrics: Layer.Layer<never> = /* @__PURE__ */ Layer.succeed(MetricsObservers, [
+  (event) => measure(event)
+])
+
+const measure = (event: TokenEvent): Effect.Effect<void> => {
   switch (event._tag) {
     case "Renewed": {
       const { age, by, duration, expiresAt, provider, trigger } = event
@@ -171,4 +170,4 @@ export const layerMetrics: Layer.Layer<never> = layer("Metrics", (event) => {
     case "Replayed":
       return Metric.update(replays, 1)
   }
-})
+}

@@ -7,10 +7,11 @@
  * @since 0.1.0
  */
 import * as Config from "effect/Config"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
+import { toMillis as millis } from "./shared/time.ts"
 import { ConfigurationInvalid, type RenewalReason } from "./TokenError.ts"
 
 /**
@@ -50,8 +51,9 @@ export interface Options {
    */
   readonly coolDown?: Duration.Input | undefined
   /**
-   * How long a failure that a retry can't help (a wrong key) is answered from memory. Jitter adds up to the same again.
-   * @default "5 seconds"
+   * How long callers get a failure that no retry can help (a wrong key) from memory, without another exchange. Jitter
+   * makes it up to twice as long.
+   * @default "5 seconds", or "5 minutes" where the provider says that refusals lock the account
    */
   readonly fatalFor?: Duration.Input | undefined
   /**
@@ -90,7 +92,8 @@ export interface RenewalPolicy {
   readonly exchangeTimeout: number
   readonly acquireTimeout: number
   readonly coolDown: number
-  readonly fatalFor: number
+  /** `undefined` leaves it to the provider: 5 s, or 5 minutes where refusals lock the account. */
+  readonly fatalFor: number | undefined
   readonly stormLimit: number
   readonly whenIdle: "keep-fresh" | "on-demand"
   readonly shutdownGrace: number
@@ -106,18 +109,13 @@ export interface RenewalPolicy {
 export const make = (options: Options = {}): Effect.Effect<RenewalPolicy, ConfigurationInvalid> => {
   const invalid = (option: string, problem: string) =>
     Effect.fail(new ConfigurationInvalid({ option: `policy.${option}`, problem }))
-  const millis = (input: Duration.Input) =>
-    // `Duration` turns `NaN` into zero.
-    typeof input === "number"
-      ? input
-      : Option.match(Duration.fromInput(input), { onNone: () => Number.NaN, onSome: Duration.toMillis })
   const policy: RenewalPolicy = {
     renewBefore: millis(options.renewBefore ?? 900_000),
     waitBefore: millis(options.waitBefore ?? 60_000),
     exchangeTimeout: millis(options.exchangeTimeout ?? 30_000),
     acquireTimeout: millis(options.acquireTimeout ?? 20_000),
     coolDown: millis(options.coolDown ?? 30_000),
-    fatalFor: millis(options.fatalFor ?? 5_000),
+    fatalFor: options.fatalFor === undefined ? undefined : millis(options.fatalFor),
     shutdownGrace: millis(options.shutdownGrace ?? 5_000),
     stormLimit: options.stormLimit ?? 5,
     whenIdle: options.whenIdle ?? "keep-fresh",

@@ -412,6 +412,23 @@ export class CredentialUnavailable extends Schema.TaggedError<CredentialUnavaila
 }
 
 /**
+ * The service or client was used after its layer had closed. Not retryable: the program has to build the layer again, or
+ * keep its scope open for as long as it uses what the layer provides.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class ServiceClosed extends Schema.TaggedError<ServiceClosed>()("ServiceClosed", {}) {
+  readonly isRetryable = false
+  override get message() {
+    return sentences(
+      "the service is closed: it was used after its layer had closed",
+      "Use it within the scope of the layer"
+    )
+  }
+}
+
+/**
  * The reasons with which an exchange with a platform, or the wait for one, can fail.
  *
  * @category reasons
@@ -438,6 +455,14 @@ export const RenewalReason = Schema.Union([
 
 /** @since 0.1.0 */
 export type RenewalReason = typeof RenewalReason.Type
+
+/**
+ * Says whether an exchange, or the wait for one, can fail with a reason.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isRenewalReason: (reason: Reason) => reason is RenewalReason = /* @__PURE__ */ Schema.is(RenewalReason)
 
 /**
  * The token has expired. Either its renewal failed, and `renewal` has the reason; or the API answered 401 to a token that
@@ -503,7 +528,7 @@ const retryAfterOf = (reason: Reason): Duration.Duration | undefined =>
  * @category reasons
  * @since 0.1.0
  */
-export const Reason = Schema.Union([...RenewalReason.members, TokenExpired, BodyNotRepeatable])
+export const Reason = Schema.Union([...RenewalReason.members, TokenExpired, BodyNotRepeatable, ServiceClosed])
 
 /** @since 0.1.0 */
 export type Reason = typeof Reason.Type

@@ -7,7 +7,6 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import { observersKeyPrefix } from "./shared/observersKey.ts"
 import type { TokenError } from "./TokenError.ts"
 
 /**
@@ -60,19 +59,46 @@ export type TokenEvent =
   | { readonly _tag: "Replayed" }
 
 /**
- * Receives the events of every service that is built beneath it. Observers must be quick, because a renewal waits for them.
+ * Hears the events of every service and client built beneath it.
+ *
+ * The library calls the observer at the event and runs the effect that it returns on a fibre of its own, so an observer
+ * can neither delay nor fail a renewal. It may call the service back, for example to sign out when a renewal has failed.
+ * An effect that takes longer than 10 s is interrupted, and so is one that is still running when the scope of the service
+ * closes. An observer that is busy with 100 events misses further ones, and the library logs a warning.
  *
  * @category models
  * @since 0.1.0
  */
 export type Observer = (event: TokenEvent) => Effect.Effect<void>
 
+const observers = (key: string) => Context.Reference(key, { defaultValue: (): ReadonlyArray<Observer> => [] })
+
 /**
- * The observers of the services that are built in this context.
+ * The observers of a program.
  *
  * @category references
  * @since 0.1.0
  */
-export const Observers: Context.Reference<ReadonlyArray<Observer>> = Context.Reference(observersKeyPrefix, {
-  defaultValue: (): ReadonlyArray<Observer> => []
-})
+export const Observers: Context.Reference<ReadonlyArray<Observer>> =
+  /* @__PURE__ */ observers("effect-video-auth/Observers")
+
+/**
+ * The observers that `Observability.layerLogging` adds. They have a reference of their own because of two layers that
+ * provide the same reference side by side, one would replace the other.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const LoggingObservers: Context.Reference<ReadonlyArray<Observer>> = /* @__PURE__ */ observers(
+  "effect-video-auth/LoggingObservers"
+)
+
+/**
+ * The observers that `Observability.layerMetrics` adds; see {@link LoggingObservers}.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const MetricsObservers: Context.Reference<ReadonlyArray<Observer>> = /* @__PURE__ */ observers(
+  "effect-video-auth/MetricsObservers"
+)

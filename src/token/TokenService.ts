@@ -87,7 +87,10 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* ({
   const failed = withProvider(provider.name)
   const identity = yield* failed(provider.identity)
   const engine = new Engine.Engine(provider, identity, yield* failed(Actor.make(policy)))
-  yield* Scope.addFinalizer(yield* Effect.scope, engine.close())
+  yield* Scope.addFinalizer(
+    yield* Effect.scope,
+    Effect.suspend(() => engine.close())
+  )
   const use = <A, E>(f: (engine: Engine.Engine) => Effect.Effect<A, E>) => Effect.suspend(() => f(engine))
   return TokenService.of(toService(use, use))
 })

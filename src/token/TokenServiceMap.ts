@@ -26,9 +26,8 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -36,7 +35,7 @@ import * as Actor from "./internal/actor.ts"
 import * as Agenda from "./internal/agenda.ts"
 import * as Engine from "./internal/engine.ts"
 import { toService } from "./internal/service.ts"
-import { monotonic } from "./shared/time.ts"
+import { monotonic, toMillis } from "./shared/time.ts"
 import * as Identities from "./internal/identities.ts"
 import type * as RenewalPolicy from "./RenewalPolicy.ts"
 import * as TokenError from "./TokenError.ts"
@@ -89,15 +88,26 @@ export interface Options {
   readonly policy?: RenewalPolicy.Options | undefined
 }
 
-const invalid = (provider: string, option: string, problem: string) =>
-  new TokenError.TokenError({ provider, reason: new TokenError.ConfigurationInvalid({ option, problem }) })
+const invalid = (option: string, problem: string) =>
+  new TokenError.TokenError({
+    provider: "TokenServiceMap",
+    reason: new TokenError.ConfigurationInvalid({ option, problem })
+  })
+
+const full = (capacity: number) =>
+  new TokenError.ConfigurationInvalid({
+    option: "capacity",
+    problem: `all ${capacity} identities are in use at the same time. Raise it`
+  })
 
 interface Entry {
   readonly engine: Engine.Engine
-  /** Those who wait for something. */
+  /** Callers who wait for something. */
   users: number
-  /** Monotonic. */
+  /** When it was last used, on the monotonic clock. */
   usedAt: number
+  /** A warning that its first user logs. */
+  warning: Effect.Effect<void>
 }
 
 /**
@@ -113,16 +123,20 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<TokenServiceMap["Service"], TokenError.TokenError, Scope.Scope> {
   const capacity = options.capacity ?? 10_000
-  if (!(capacity >= 1)) return yield* invalid("TokenServiceMap", "capacity", "it must be 1 or more")
-  const idle = Duration.toMillis(Duration.fromInputUnsafe(options.idleTimeToLive ?? "1 hour"))
+  if (!(Number.isInteger(capacity) || capacity === Infinity) || capacity < 1) {
+    return yield* invalid("capacity", "it must be a whole number of 1 or more")
+  }
+  const idle = toMillis(options.idleTimeToLive ?? "1 hour")
+  if (!(idle >= 1_000)) return yield* invalid("idleTimeToLive", "it must be 1 second or more")
   const policy = { whenIdle: "on-demand", ...options.policy } as const
 
-  /** The least recently used comes first. */
+  /** In order of use, the least recently used first. */
   const entries = new Map<string, Entry>()
-  const forget = ({ engine }: Entry) => {
+  const evict = ({ engine }: Entry) => {
     engine.retire()
+    agenda.remove(engine)
     entries.delete(engine.identity)
-    Identities.remove(engine.identity)
+    if (!isShared) Identities.remove(engine.identity)
   }
   const isInUse = ({ engine, users }: Entry) => users > 0 || !engine.isAtRest
 
@@ -134,20 +148,20 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   const isShared = Option.isSome(yield* Effect.serviceOption(TokenStore))
   const now = () => monotonic(environment.clock)
 
-  /** Forgets those that nobody asked for; the oldest that stays says when to look again. */
+  /** Evicts identities that nobody asked for; the oldest that stays says when to look again. */
   const sweeper = {
     wakeAt: Infinity,
-    notedAt: Infinity,
-    next(): undefined {
+    position: -1,
+    next() {
       this.wakeAt = Infinity
       for (const entry of entries.values()) {
         if (now() - entry.usedAt < idle) {
           this.wakeAt = entry.usedAt + idle
           break
         }
-        // Who waits this long is asked for now.
+        // An identity whose token a caller has been waiting for all this time is in use now.
         if (isInUse(entry)) touch(entry)
-        else forget(entry)
+        else evict(entry)
       }
     }
   }
@@ -158,64 +172,92 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     entries.set(entry.engine.identity, entry)
   }
 
+  /** Evicts the least recently used identities at rest. There may be several too many: not every call needs room. */
   const makeRoom = (): boolean => {
-    if (entries.size < capacity) return true
     for (const entry of entries.values()) {
-      if (isInUse(entry)) continue
-      forget(entry)
-      return true
+      if (entries.size < capacity) break
+      if (!isInUse(entry)) evict(entry)
     }
-    return false
+    return entries.size < capacity
   }
 
-  let closed = false
+  let isClosed = false
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {
-      closed = true
-      // Those at rest have nothing to end.
+      isClosed = true
+      // Engines at rest have nothing to end.
       const busy = [...entries.values()].filter(isInUse)
-      for (const entry of entries.values()) forget(entry)
-      return Effect.forEach(busy, ({ engine }) => engine.close(), { concurrency: "unbounded", discard: true })
+      const closing = busy.map(({ engine }) => engine.close())
+      for (const entry of entries.values()) evict(entry)
+      return Effect.all(closing, { concurrency: "unbounded", discard: true })
     })
   )
 
-  const use = <A, E>(entry: Entry, f: (engine: Engine.Engine) => Effect.Effect<A, E>): Effect.Effect<A, E> => {
-    touch(entry)
-    const answer = f(entry.engine)
-    if (Exit.isExit(answer)) return answer
-    entry.users += 1
-    return Effect.ensuring(
-      answer,
-      Effect.sync(() => {
-        entry.users -= 1
-      })
-    )
-  }
-
   const service = (provider: TokenProvider, identity: string): TokenService.TokenService["Service"] => {
-    const open = Effect.suspend(() => {
-      const entry = { engine: new Engine.Engine(provider, identity, environment), users: 0, usedAt: now() }
+    const fail = (reason: TokenError.Reason) =>
+      Effect.fail(new TokenError.TokenError({ provider: provider.name, reason }))
+
+    const open = (): Entry => {
+      const engine = new Engine.Engine(provider, identity, environment)
+      const warning = isShared ? Effect.void : Identities.add(identity, provider)
+      const entry = { engine, users: 0, usedAt: now(), warning }
       entries.set(identity, entry)
       if (entries.size === 1) environment.wake(sweeper)
-      return Effect.as(isShared ? Effect.void : Identities.add(identity, provider), entry)
-    })
-    const openIfRoom = Effect.suspend(() =>
-      makeRoom() ? open : invalid(provider.name, "capacity", `all ${capacity} identities are in use at once; raise it`)
-    )
-    const having =
-      <E>(opened: Effect.Effect<Entry, E>) =>
-      <A, E1>(f: (engine: Engine.Engine) => Effect.Effect<A, E1>) =>
-        Effect.suspend((): Effect.Effect<A, E | E1> => {
-          if (closed) return Effect.interrupt
-          const entry = entries.get(identity)
-          return entry === undefined ? Effect.flatMap(opened, (entry) => use(entry, f)) : use(entry, f)
+      return entry
+    }
+
+    /** Counts the user of an identity and runs the call. To be run uninterruptibly, or the count could stay too high. */
+    const using = <A, E>(entry: Entry, call: Effect.Effect<A, E>): Effect.Effect<A, E> => {
+      touch(entry)
+      entry.users += 1
+      const { warning } = entry
+      entry.warning = Effect.void
+      return Effect.ensuring(
+        Effect.andThen(warning, call),
+        Effect.sync(() => {
+          entry.users -= 1
         })
-    return {
-      ...toService(having(openIfRoom), having(open)),
-      // Looking at one that is not held needs no room.
-      state: Effect.sync(() =>
-        (entries.get(identity)?.engine ?? new Engine.Engine(provider, identity, environment)).state()
       )
+    }
+
+    // To find or open an identity and to count its user is one step: another caller could evict it in between.
+    const enter = <A, E, E1>(
+      needsRoom: boolean,
+      refuse: (reason: TokenError.Reason) => Effect.Effect<never, E1>,
+      call: (engine: Engine.Engine) => Effect.Effect<A, E>
+    ): Effect.Effect<A, E | E1> =>
+      Effect.uninterruptibleMask((restore): Effect.Effect<A, E | E1> => {
+        if (isClosed) return refuse(new TokenError.ServiceClosed())
+        const held = entries.get(identity)
+        const hasRoom = held !== undefined || makeRoom()
+        if (needsRoom && !hasRoom) return refuse(full(capacity))
+        const entry = held ?? open()
+        return using(entry, restore(Effect.suspend(() => call(entry.engine))))
+      })
+
+    const { get, ...calls } = toService(
+      (call) => enter(true, fail, call),
+      (call) => enter(false, () => Effect.interrupt, call)
+    )
+
+    return {
+      ...calls,
+      // A full map keeps nobody from signing out, or from watching an identity.
+      invalidate: enter(false, fail, (engine) => engine.invalidate()),
+      // A token at hand needs no count, because nobody waits for it.
+      get: Effect.suspend(() => {
+        const entry = entries.get(identity)
+        const token = entry?.engine.quick()
+        if (entry === undefined || token === undefined) return get
+        touch(entry)
+        return token
+      }),
+      // Looking at an identity that is not held takes no room.
+      state: Effect.sync(() => {
+        const engine = entries.get(identity)?.engine ?? new Engine.Engine(provider, identity, environment)
+        if (isClosed) engine.retire()
+        return engine.state()
+      })
     }
   }
 

@@ -120,7 +120,8 @@ const samples: { readonly [Tag in TokenError.Reason["_tag"]]: Extract<TokenError
   StoreUnavailable: new TokenError.StoreUnavailable({ operation: "acquire" }),
   TokenExpired: new TokenError.TokenExpired({}),
   BodyNotRepeatable: new TokenError.BodyNotRepeatable({ status: 401 }),
-  CredentialUnavailable: new TokenError.CredentialUnavailable({ credential: "apiKey", failure: "VaultError" })
+  CredentialUnavailable: new TokenError.CredentialUnavailable({ credential: "apiKey", failure: "VaultError" }),
+  ServiceClosed: new TokenError.ServiceClosed()
 }
 
 type UploadReason = UploadError.Reason

@@ -1,6 +1,6 @@
 /** What the tests of the engine share: a service on a platform with its dice fixed, and failures to feed it. */
 import { assert } from "@effect/vitest"
-import { Effect, Exit, Option, Random, Redacted, Scope } from "effect"
+import { Duration, Effect, Exit, Option, Random, Redacted, Scope } from "effect"
 import { AccessToken, type RenewalPolicy, TokenError, TokenService, TokenStore } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import * as Platforms from "./platforms.ts"
@@ -45,6 +45,12 @@ export const on = (platform: Platforms.Platform) => {
   const startIn = (scope: Scope.Scope, options?: Options) => Scope.provide(start(options), scope)
   return { start, startIn }
 }
+
+/** Takes seconds for minutes where refusals lock the account: that is how long a platform's refusal is remembered. */
+export const memoryOn =
+  ({ fake }: Platforms.Platform) =>
+  (amount: number): Duration.Duration =>
+    fake.traits.locksAccount === true ? Duration.minutes(amount) : Duration.seconds(amount)
 
 /** Services on a bare fake. */
 export const { start, startIn } = on(Platforms.fake)

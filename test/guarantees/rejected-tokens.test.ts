@@ -2,7 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { Duration, Effect, Fiber } from "effect"
 import { AccessToken, RenewalPolicy, TokenError, type TokenService } from "effect-video-auth"
 import { TestClock } from "effect/testing"
-import { assertReason, bare, credential, reasonOf, settled, unreachable } from "./engine.ts"
+import { assertReason, bare, credential, overloaded, reasonOf, settled, unreachable, wrongKey } from "./engine.ts"
 import { platforms } from "./platforms.ts"
 import { guarantee } from "./suite.ts"
 
@@ -96,35 +96,115 @@ guarantee("guarantee 7: a 401 renews only if the rejected token is still the cur
     })
   )
 
-  it.effect("if that renewal fails, reject says why and get is served the old token", () =>
+  it.effect("one failed attempt fails nobody: reject waits for the next one, like a cold caller", () =>
     Effect.gen(function* () {
-      const { configure, service } = yield* start()
+      const { configure, ledger, service } = yield* start()
       const token = yield* service.get
-      yield* configure({ latency: "100 millis", failure: unreachable })
-      const rejection = yield* Effect.forkChild(Effect.flip(service.reject(token)))
-      yield* settled
+      yield* configure({ failure: overloaded })
+      const rejection = yield* Effect.forkChild(service.reject(token))
       const get = yield* Effect.forkChild(service.get)
-      yield* TestClock.adjust("100 millis")
-      const error = yield* Fiber.join(rejection)
-      assertReason(error.reason, unreachable)
-      assert.strictEqual(error.validUntil, 3_600_000)
-      assert.strictEqual(yield* Fiber.join(get), token)
-      assert.strictEqual(yield* service.get, token)
+      yield* TestClock.adjust(999)
+      assert.isUndefined(rejection.pollUnsafe())
+      assert.isUndefined(get.pollUnsafe())
+      yield* configure({ failure: undefined })
+      yield* TestClock.adjust(1)
+      assert.notStrictEqual(yield* Fiber.join(rejection), token)
+      assert.strictEqual(yield* Fiber.join(get), yield* Fiber.join(rejection))
+      assert.strictEqual((yield* ledger).logins + (yield* ledger).refreshes, 3)
     })
   )
 
-  it.effect("a rejection within the pause after a failed renewal fails without an exchange", () =>
+  it.effect("after four attempts reject says why and does not call the token valid; get is served it", () =>
     Effect.gen(function* () {
       const { configure, ledger, service } = yield* start()
       const token = yield* service.get
       yield* configure({ failure: unreachable })
-      yield* Effect.flip(service.reject(token))
+      const before = yield* ledger
+      const rejection = yield* Effect.forkChild(Effect.flip(service.reject(token)))
+      yield* settled
+      const get = yield* Effect.forkChild(service.get)
+      yield* TestClock.adjust(6_999)
+      assert.isUndefined(rejection.pollUnsafe())
+      assert.isUndefined(get.pollUnsafe())
+      assert.include(yield* service.state, { phase: "failed" })
+      yield* TestClock.adjust(1)
+      const error = yield* Fiber.join(rejection)
+      assertReason(error.reason, unreachable)
+      assert.isUndefined(error.validUntil)
+      assert.notInclude(error.message, "valid")
+      assert.include(yield* ledger, { refreshes: before.refreshes + 4 })
+      assert.strictEqual(yield* Fiber.join(get), token)
+      assert.strictEqual(yield* service.get, token)
+      assert.include(yield* ledger, { refreshes: before.refreshes + 4 })
+    })
+  )
+
+  it.effect("waits 20 s at most for a platform that does not answer", () =>
+    Effect.gen(function* () {
+      const { configure, service } = yield* start()
+      const token = yield* service.get
+      yield* configure({ hangs: true })
+      const rejection = yield* Effect.forkChild(Effect.flip(service.reject(token)))
+      yield* TestClock.adjust(19_999)
+      assert.isUndefined(rejection.pollUnsafe())
+      yield* TestClock.adjust(1)
+      const error = yield* Fiber.join(rejection)
+      assert.deepInclude(error.reason, { _tag: "ProviderUnavailable", failure: "timeout" })
+      assert.isUndefined(error.validUntil)
+    })
+  )
+
+  it.effect("a fatal failure fails reject at once, after one attempt and then from memory", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start()
+      const token = yield* service.get
+      yield* configure({ failure: wrongKey })
+      for (let call = 0; call < 3; call++) {
+        const error = yield* Effect.flip(service.reject(token))
+        assertReason(error.reason, wrongKey)
+        assert.isUndefined(error.validUntil)
+      }
+      assert.include(yield* ledger, { logins: 2 })
+    })
+  )
+
+  it.effect("a failure from before the rejection does not call the token valid after it", () =>
+    Effect.gen(function* () {
+      const { configure, service } = yield* start()
+      const token = yield* service.get
+      yield* configure({ failure: wrongKey })
+      assert.isDefined((yield* Effect.flip(service.renew)).validUntil)
+      assert.isUndefined((yield* Effect.flip(service.reject(token))).validUntil)
+      assert.isUndefined((yield* Effect.flip(service.renew)).validUntil)
+    })
+  )
+
+  it.effect("a rejection in the pause after a failed renewal waits for the end of the pause", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start()
+      const token = yield* service.get
+      yield* configure({ failure: unreachable })
+      yield* Effect.flip(service.renew)
+      const rejection = yield* Effect.forkChild(service.reject(token))
       yield* TestClock.adjust(999)
-      assertReason(yield* reasonOf(service.reject(token)), unreachable)
       assert.include(yield* ledger, { refreshes: 1 })
       yield* configure({ failure: undefined })
       yield* TestClock.adjust(1)
-      assert.strictEqual(bare(yield* service.reject(token)), "access-2")
+      assert.strictEqual(bare(yield* Fiber.join(rejection)), "access-2")
+    })
+  )
+
+  it.effect("without a caller, the schedule goes on replacing a token that was refused", () =>
+    Effect.gen(function* () {
+      const { configure, service } = yield* start()
+      const token = yield* service.get
+      yield* configure({ failure: unreachable })
+      const rejection = yield* Effect.forkChild(Effect.flip(service.reject(token)))
+      yield* TestClock.adjust("7 seconds")
+      yield* Fiber.join(rejection)
+      yield* configure({ failure: undefined })
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(bare(yield* service.get), "access-2")
     })
   )
 
@@ -205,11 +285,13 @@ guarantee("guarantee 7: the storm breaker", platforms, ({ start }) => {
       const { configure, service } = yield* start()
       const token = yield* service.get
       yield* configure({ failure: unreachable })
-      for (const pause of [1, 2, 4, 8, 10]) {
-        assertReason(yield* reasonOf(service.reject(token)), unreachable)
-        yield* TestClock.adjust(Duration.seconds(pause))
+      for (let round = 0; round < 5; round++) {
+        const rejection = yield* Effect.forkChild(reasonOf(service.reject(token)))
+        yield* TestClock.adjust("20 seconds")
+        assertReason(yield* Fiber.join(rejection), unreachable)
       }
       yield* configure({ failure: undefined })
+      yield* TestClock.adjust("20 seconds")
       yield* rejectFresh(service, 5)
     })
   )

@@ -2,11 +2,11 @@
  * The books on each service: what it holds, what its callers came for, which failure was when. From them follows what it
  * may do now: why it makes an exchange, and whether it is time for one.
  */
-import type { Scope } from "effect"
+import type { Effect, Scope } from "effect"
 import type { TokenService } from "effect-video-auth"
 import {
   acquireTimeout,
-  fatalFor,
+  fatalForOf,
   fatalPause,
   grain,
   longPause,
@@ -31,6 +31,8 @@ export interface Held {
   readonly isAdopted: boolean
   /** The wall was stepped back meanwhile: whether it has expired is known at the next tick. */
   steppedBack: boolean
+  /** In which turn somebody said that the API refused it; `Infinity` while nobody has. */
+  refusedIn: number
 }
 
 /** Why a service may make an exchange. */
@@ -62,7 +64,7 @@ export interface Attempt {
    * The token that no `get` begun now may have back while this goes on: it was refused, or is being killed. Where the
    * clocks are moved it may have been past its time then, which is not refused, and be valid again.
    */
-  avoid: { readonly access: string; readonly turn: number; readonly moves: number } | undefined
+  avoid: { readonly access: string; readonly turn: number; readonly moves: number; readonly at: number } | undefined
 }
 
 /** One service and the books on it. */
@@ -73,6 +75,8 @@ export interface Served {
   readonly number: number
   readonly scope: Scope.Closeable
   readonly service: TokenService.TokenService["Service"]
+  /** Asks for the token of another identity of the same map, where there is one. */
+  readonly stranger: Effect.Effect<unknown, unknown>
   phase: "open" | "closing" | "closed"
   /** Its latest call of the store failed. */
   isAlone: boolean
@@ -100,11 +104,13 @@ export const make = (program: Program, world: World) => {
   const { mono, moved, timer, violated, wall } = world
   const lifetime = program.lifetime * 1000
   const keepFresh = program.whenIdle === "keep-fresh"
-  const { mandatory, window } = windowsOf(lifetime)
+  const { mandatory, window: ofPolicy } = windowsOf(lifetime)
+  /** A map spreads the first renewals over the whole life of the tokens. */
+  const window = program.host === "map" ? lifetime : ofPolicy
 
   const all: Array<Served> = []
 
-  const begin = (about: Pick<Served, "index" | "scope" | "service">): Served => {
+  const begin = (about: Pick<Served, "index" | "scope" | "service" | "stranger">): Served => {
     const served: Served = {
       ...about,
       number: all.length,
@@ -141,6 +147,9 @@ export const make = (program: Program, world: World) => {
   const surelyValid = (held: Held | undefined): held is Held =>
     held !== undefined && !hasSpent(held, held.issued.lifetime)
 
+  /** It is valid, and nobody has refused it. */
+  const isUsable = (held: Held | undefined): held is Held => surelyValid(held) && held.refusedIn === Infinity
+
   /** The engine knows that it has expired, or must by now. */
   const surelyExpired = (held: Held) => {
     if (wallAge(held) >= held.issued.lifetime) return true
@@ -164,7 +173,8 @@ export const make = (program: Program, world: World) => {
       margin: issued.issuedMono - issued.sentMono,
       since: mono(),
       isAdopted,
-      steppedBack: false
+      steppedBack: false,
+      refusedIn: Infinity
     }
     served.wanted = true
     served.failure = undefined
@@ -189,6 +199,12 @@ export const make = (program: Program, world: World) => {
     served.credits = served.credits.filter(({ ended }) => ended === Infinity)
   }
 
+  /** The map needed the room. It knows nothing of this identity any more. */
+  const evict = (served: Served) => {
+    forget(served)
+    served.storms = []
+  }
+
   // -------------------------------------------------------------------------------------------------------------------
   // What callers came for, and what it explains
   // -------------------------------------------------------------------------------------------------------------------
@@ -205,6 +221,10 @@ export const make = (program: Program, world: World) => {
       ended: Infinity
     }
     served.credits.push(credit)
+    const { held } = served
+    if (reason === "reject" && held !== undefined && held.issued.access === access) {
+      held.refusedIn = Math.min(held.refusedIn, credit.turn)
+    }
     markRejected(served)
     return credit
   }
@@ -213,7 +233,8 @@ export const make = (program: Program, world: World) => {
   const markRejected = ({ attempt, credits, held }: Served) => {
     if (attempt === undefined || held === undefined || attempt.avoid !== undefined) return
     const refused = credits.find((credit) => credit.reason === "reject" && credit.access === held.issued.access)
-    if (refused !== undefined) attempt.avoid = { access: held.issued.access, turn: refused.turn, moves: refused.moves }
+    if (refused !== undefined)
+      attempt.avoid = { access: held.issued.access, turn: refused.turn, moves: refused.moves, at: refused.at }
   }
 
   const explains = ({ held }: Served, { access, duration, ended, moves, reason }: Credit): boolean => {
@@ -222,7 +243,7 @@ export const make = (program: Program, world: World) => {
         return true
       case "cold":
         // A moved clock may make valid again what was not when somebody came for it.
-        return (!surelyValid(held) || moves !== moved.times) && timer() - ended <= acquireTimeout + grain
+        return (!isUsable(held) || moves !== moved.times) && timer() - ended <= acquireTimeout + grain
       case "reject":
         return held !== undefined && held.issued.access === access
       case "short":
@@ -239,7 +260,8 @@ export const make = (program: Program, world: World) => {
     const { credits, failure, held, wanted } = served
     const reasons = new Set<Reason>()
     for (const credit of credits) if (explains(served, credit)) reasons.add(credit.reason)
-    const isDue = held === undefined ? failure !== undefined : hasSpent(held, lifetime - window)
+    const isDue =
+      held === undefined || held.refusedIn < Infinity ? failure !== undefined : hasSpent(held, lifetime - window)
     if (keepFresh && wanted && isDue && !leavesToCallers(served)) reasons.add("scheduled")
     return [...reasons]
   }
@@ -251,12 +273,11 @@ export const make = (program: Program, world: World) => {
     const isUrgent = reasons.some((reason) => reason !== "scheduled" && reason !== "early")
     if (passed < failure.retryAfter) return `the platform asked for ${failure.retryAfter} ms, and got ${passed}`
     if (failure.fatal) {
-      if (passed < fatalFor) return `a fatal failure was repeated after ${passed} ms`
+      if (passed < fatalForOf(program)) return `a fatal failure was repeated after ${passed} ms`
       return isUrgent || passed >= fatalPause ? undefined : `nobody needed it ${passed} ms after a fatal failure`
     }
-    if (reasons.includes("renew")) return undefined
     if (passed < shortestPause) return `an attempt ${passed} ms after a failed one`
-    const isRelaxed = surelyValid(held) && !hasSpent(held, lifetime - mandatory)
+    const isRelaxed = isUsable(held) && !hasSpent(held, lifetime - mandatory)
     return isRelaxed && !isUrgent && passed < longPause.shortest
       ? `an attempt ${passed} ms after a failed one, though the token was good`
       : undefined
@@ -313,6 +334,7 @@ export const make = (program: Program, world: World) => {
     hold,
     holdPrivately,
     forget,
+    evict,
     credit,
     beginAttempt,
     endAttempt

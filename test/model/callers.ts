@@ -1,18 +1,20 @@
 /** Those who call a service, each judged the instant an answer comes: what the service promised, and what the books say. */
-import { Cause, Effect, Exit, type Fiber, Metric, Option, Scope } from "effect"
+import { Cause, Effect, Exit, type Fiber, Metric, Option, References, Scope } from "effect"
 import {
   type AccessToken,
   BearerClient,
   TokenEvent,
   type TokenError,
   TokenService,
+  TokenServiceMap,
   TokenStore
 } from "effect-video-auth"
+import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { nameOf, type Platform } from "../guarantees/platforms.ts"
 import type { Books, Credit, Served } from "./books.ts"
 import { accessOf, type Doubles } from "./doubles.ts"
-import { grain } from "./policy.ts"
+import { acquireTimeout, grain } from "./policy.ts"
 import type { Program } from "./program.ts"
 import type { World } from "./world.ts"
 
@@ -54,6 +56,9 @@ export const errorOf = <A, E>(exit: Exit.Exit<A, E>): E | undefined =>
 
 const api = "https://api.example.com"
 
+/** The identity of another account. */
+const stranger = "stranger"
+
 /** Where requests go. `ours` may answer 401 and then it is about the token; the others never are. */
 const urls = {
   ours: `${api}/videos`,
@@ -74,7 +79,7 @@ export const make = (program: Program, platform: Platform, world: World, books: 
   // -------------------------------------------------------------------------------------------------------------------
 
   const liveFibers = { count: 0 }
-  const counting = Effect.provideService(Metric.FiberRuntimeMetrics, {
+  const recorded = Effect.provideService(Metric.FiberRuntimeMetrics, {
     recordFiberStart: () => {
       liveFibers.count += 1
     },
@@ -82,28 +87,104 @@ export const make = (program: Program, platform: Platform, world: World, books: 
       liveFibers.count -= 1
     }
   })
+  /** Counts the fibres of an effect. Nothing is logged: programs use one identity twice, and their observers fail. */
+  const counting = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    recorded(Effect.provideService(effect, References.MinimumLogLevel, "None"))
+
+  /** An identity that has nothing to do with the program, but takes the room of one that has. It has no memory of its own. */
+  const strangerOf = (number: number) => {
+    const fake = FakeProvider.make({ identity: stranger, latency: program.latency }).provider
+    const login = Effect.suspend(() => {
+      const served = books.byNumber(number)
+      // The service of an identity that is not held shows the state of a new one.
+      return Effect.andThen(
+        Effect.map(served.service.state, ({ generation }) => {
+          if (generation === 0) books.evict(served)
+        }),
+        fake.login ?? Effect.never
+      )
+    })
+    return { ...fake, login, traits: { ...fake.traits, renewWith: "login" as const } }
+  }
+
+  /** The store of the program, which knows nothing of strangers. */
+  const storeOf = (number: number) =>
+    Effect.map(Effect.orDie(TokenStore.make(doubles.storeOf(number))), (store) =>
+      TokenStore.TokenStore.of({
+        ...store,
+        renew: (identity, renewal) =>
+          identity === stranger ? renewStranger(renewal) : renewed(number, identity, store, renewal)
+      })
+    )
+
+  /** A stranger finds nothing in its store. */
+  const renewStranger = (renewal: TokenStore.Renewal) =>
+    Effect.scoped(
+      Effect.flatMap(
+        Effect.orDie(Effect.flatMap(TokenStore.makeMemory, (memory) => TokenStore.make(memory))),
+        (store) => store.renew(stranger, renewal)
+      )
+    )
+
+  const renewed = (
+    number: number,
+    identity: string,
+    store: TokenStore.TokenStore["Service"],
+    renewal: TokenStore.Renewal
+  ) =>
+    Effect.tap(store.renew(identity, renewal), ({ isAdopted, token }) =>
+      Effect.sync(() => {
+        if (isAdopted) doubles.adopted(number, token)
+      })
+    )
+
+  /** A service, and another of the same map where there is one. */
+  interface Made extends Pick<Served, "service" | "stranger"> {}
 
   const start = Effect.fnUntraced(function* (index: number) {
     const number = books.all.length
     const scope = yield* Scope.make()
     const provider = yield* platform.provider(server.provider(number))
-    const alone = TokenService.make({ provider, policy: { whenIdle: program.whenIdle } })
-    const store = Effect.map(Effect.orDie(TokenStore.make(doubles.storeOf(number))), (store) =>
-      TokenStore.TokenStore.of({
-        ...store,
-        renew: (identity, renewal) =>
-          Effect.tap(store.renew(identity, renewal), ({ isAdopted, token }) =>
-            Effect.sync(() => {
-              if (isAdopted) doubles.adopted(number, token)
-            })
-          )
-      })
+    const policy = { whenIdle: program.whenIdle }
+    const alone = Effect.map(TokenService.make({ provider, policy }), (service): Made => ({
+      service,
+      stranger: Effect.void
+    }))
+    const hosted = Effect.gen(function* () {
+      const map = yield* TokenServiceMap.make({ capacity: 1, idleTimeToLive: "30 days", policy })
+      const other = yield* map.get(strangerOf(number))
+      const made: Made = { service: yield* map.get(provider), stranger: other.get }
+      return made
+    })
+    const made = program.host === "map" ? hosted : alone
+    const { service, stranger } = yield* (
+      doubles.hasStore ? Effect.provideServiceEffect(made, TokenStore.TokenStore, storeOf(number)) : made
+    ).pipe(
+      Scope.provide(scope),
+      Effect.provideService(TokenEvent.Observers, [doubles.observerOf(number), listenerOf(number)]),
+      counting
     )
-    const service = yield* (
-      doubles.hasStore ? Effect.provideServiceEffect(alone, TokenStore.TokenStore, store) : alone
-    ).pipe(Scope.provide(scope), Effect.provideService(TokenEvent.Observers, [doubles.observerOf(number)]), counting)
-    return books.begin({ index, scope, service })
+    return books.begin({ index, scope, service, stranger })
   })
+
+  /** What else hears of events: observers that do what they should not, and what they may. */
+  const listenerOf =
+    (number: number): TokenEvent.Observer =>
+    (event) => {
+      const served = books.byNumber(number)
+      switch (program.observer) {
+        case "none":
+          return Effect.void
+        case "calls-back":
+          return event._tag === "Waited" ? Effect.void : Effect.asVoid(Effect.exit(get(served)))
+        case "signs-out":
+          return event._tag === "RenewalFailed" ? Effect.asVoid(Effect.exit(signOut(served))) : Effect.void
+        case "hangs":
+          return Effect.never
+        case "throws":
+          throw new Error("an observer's bug")
+      }
+    }
 
   const callers: Array<Caller> = []
   const call = <A, E>(served: Served, name: string, effect: Effect.Effect<A, E>) =>
@@ -135,7 +216,13 @@ export const make = (program: Program, platform: Platform, world: World, books: 
   /** Whether it was known, and everybody had taken notice, that this token is being replaced. */
   const isAvoided = (access: string, { attempt, turn }: Before) => {
     const avoid = attempt?.avoid
-    return avoid?.access === access && avoid.turn < turn && avoid.moves === moved.times
+    return (
+      avoid?.access === access &&
+      avoid.turn < turn &&
+      avoid.moves === moved.times &&
+      // Nobody waits for longer than this, and then a token that was refused is better than none.
+      mono() - avoid.at < acquireTimeout - grain
+    )
   }
 
   const judgeFailure = (
@@ -145,8 +232,10 @@ export const make = (program: Program, platform: Platform, world: World, books: 
     promised: Promised,
     before: Before
   ) => {
-    const { held } = served
     const { _tag } = error.reason
+    // It found no room, so it was not held.
+    if (_tag === "ConfigurationInvalid" && error.reason.option === "capacity") books.evict(served)
+    const { held } = served
     // Whoever was told no has no claim any more; who was cancelled has.
     const over = new Set(promised.credits.filter(({ reason }) => reason === "reject" || reason === "renew"))
     served.credits = served.credits.filter((credit) => !over.has(credit))
@@ -155,6 +244,9 @@ export const make = (program: Program, platform: Platform, world: World, books: 
     if (!isUntouched(served, before)) return
     if (promised.servesHeld === true && books.surelyValid(held) && held.since < mono()) {
       violated(3, `${name} failed (${_tag}) though the token held was valid`)
+    }
+    if (error.validUntil !== undefined && held !== undefined && held.refusedIn < before.turn) {
+      violated(7, `${name} failed (${_tag}) and calls the token valid that the API refused`)
     }
     if (_tag !== "LifetimeTooShort" || promised.lasts === undefined || before.moves !== moved.times) return
     // What a fresh one has spent when it comes; an adopted one says how long its exchange took, no more.
@@ -251,6 +343,9 @@ export const make = (program: Program, platform: Platform, world: World, books: 
       return judged(served, "renew", served.service.renew, { credits, isFresh: true })
     })
 
+  const callStranger = (served: Served) =>
+    Effect.map(Effect.forkDetach(counting(Effect.exit(served.stranger))), () => undefined)
+
   const signOut = (served: Served) =>
     Effect.suspend(() => {
       served.signingOut += 1
@@ -329,6 +424,7 @@ export const make = (program: Program, platform: Platform, world: World, books: 
     getValidFor,
     renew,
     signOut,
+    callStranger,
     request
   }
 }

@@ -52,7 +52,7 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
     }
     attempt.exchange = exchange
     if (exchange.operation === "refresh" && !program.survives && served.held !== undefined) {
-      attempt.avoid ??= { access: served.held.issued.access, turn: world.turn(), moves: world.moved.times }
+      attempt.avoid ??= { access: served.held.issued.access, turn: world.turn(), moves: world.moved.times, at: mono() }
     }
   }
 
@@ -194,22 +194,26 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
 
   const observerOf =
     (number: number): TokenEvent.Observer =>
-    (event) =>
-      Effect.sync(() => {
-        world.showsNoSecret(event, `an event (${event._tag})`)
-        const served = byNumber(number)
-        if (event._tag === "Renewed") {
-          note(`#${number} Renewed by ${event.by}, generation ${event.generation}`)
-          books.endAttempt(served, true)
-        } else if (event._tag === "RenewalFailed") {
-          const { error } = event
-          note(`#${number} RenewalFailed: ${error.reason._tag}`)
-          const retryAfter = served.attempt?.exchange?.retryAfter ?? 0
-          served.failure = { at: mono(), timer: timer(), fatal: !error.isRetryable, retryAfter }
-          served.wanted = true
-          books.endAttempt(served, false)
-        }
-      })
+    // At the call, and not when its effect runs: the books must not lag behind.
+    (event) => {
+      world.showsNoSecret(event, `an event (${event._tag})`)
+      if ("identity" in event && event.identity === "model") hear(number, event)
+      return Effect.void
+    }
+  const hear = (number: number, event: TokenEvent.TokenEvent) => {
+    const served = byNumber(number)
+    if (event._tag === "Renewed") {
+      note(`#${number} Renewed by ${event.by}, generation ${event.generation}`)
+      books.endAttempt(served, true)
+    } else if (event._tag === "RenewalFailed") {
+      const { error } = event
+      note(`#${number} RenewalFailed: ${error.reason._tag}`)
+      const retryAfter = served.attempt?.exchange?.retryAfter ?? 0
+      served.failure = { at: mono(), timer: timer(), fatal: !error.isRetryable, retryAfter }
+      served.wanted = true
+      books.endAttempt(served, false)
+    }
+  }
 
   return {
     server,

@@ -8,7 +8,7 @@ import * as Invariants from "./invariants.ts"
 import {
   acquireTimeout,
   exchangeTimeout,
-  fatalFor,
+  fatalForOf,
   fatalPause,
   leaseTime,
   longPause,
@@ -62,7 +62,8 @@ export const make = (program: Program, world: World, books: Books, doubles: Doub
       case "latest-renewal":
         return until(lifetime - window + lifetime / 10)
       case "pause": {
-        const pause = failure === undefined ? 0 : Math.max(failure.fatal ? 2 * fatalFor : 1_200, failure.retryAfter)
+        const pause =
+          failure === undefined ? 0 : Math.max(failure.fatal ? 2 * fatalForOf(program) : 1_200, failure.retryAfter)
         return pause - sinceFailure
       }
       case "cool-down":
@@ -183,6 +184,9 @@ export const make = (program: Program, world: World, books: Books, doubles: Doub
         return
       case "crash":
         yield* doubles.crashElsewhere
+        return
+      case "evict":
+        if (served.phase === "open") yield* callers.callStranger(served)
     }
   })
 

@@ -19,7 +19,7 @@ import * as Books from "./books.ts"
 import * as Callers from "./callers.ts"
 import * as Doubles from "./doubles.ts"
 import * as Interpreter from "./interpreter.ts"
-import { fatalFor, fatalPause, leaseTime, tick, windowsOf } from "./policy.ts"
+import { fatalForOf, fatalPause, leaseTime, tick, windowsOf } from "./policy.ts"
 import type { Program } from "./program.ts"
 import type { ShufflingScheduler } from "./scheduler.ts"
 import * as World from "./world.ts"
@@ -64,7 +64,8 @@ export const run = Effect.fnUntraced(function* (drawn: Program, scheduler: Shuff
     yield* quiet
     // Leases and exchanges under way are over after this, and pauses after that.
     yield* advance(leaseTime + tick + 2 * program.latency)
-    const longest = program.whenIdle === "keep-fresh" ? fatalPause : 2 * fatalFor
+    const fatalFor = fatalForOf(program)
+    const longest = program.whenIdle === "keep-fresh" ? Math.max(fatalPause, 2 * fatalFor) : 2 * fatalFor
     const pauses = books
       .open()
       .map(({ failure }) =>
@@ -97,7 +98,8 @@ export const run = Effect.fnUntraced(function* (drawn: Program, scheduler: Shuff
       yield* TestClock.adjust(lifetime / 7)
       yield* quiet
       for (const served of books.open()) {
-        if (books.leavesToCallers(served)) continue
+        // After a sign-out, which an observer may make at any time, the schedule owes nobody a token.
+        if (books.leavesToCallers(served) || !served.wanted) continue
         const { held } = served
         if (held === undefined || books.age(held) >= lifetime) violated(8, "the scheduler let a token expire")
       }
@@ -110,10 +112,12 @@ export const run = Effect.fnUntraced(function* (drawn: Program, scheduler: Shuff
   if (!program.hasLogin) yield* doubles.beginSession
   yield* callers.start(0)
   yield* callers.start(1)
-  for (const op of program.ops) {
+  for (const { op, yieldAt } of program.steps) {
+    scheduler.yieldAt(yieldAt)
     yield* perform(op)
     yield* check
   }
+  scheduler.yieldAt(0)
   yield* allIsWell
   yield* nobodyAsks
   for (const served of books.all) yield* close(served)

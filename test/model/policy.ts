@@ -4,7 +4,8 @@ export const tick = 30_000
 export const exchangeTimeout = 30_000
 export const acquireTimeout = 20_000
 export const shutdownGrace = 5_000
-export const fatalFor = 5_000
+/** How long a fatal failure is remembered, without jitter. */
+export const fatalForOf = (program: { readonly locks: boolean }) => (program.locks ? 300_000 : 5_000)
 export const fatalPause = 300_000
 export const shortestPause = 800
 export const longPause = { shortest: 24_000, longest: 36_000 }

@@ -110,7 +110,8 @@ const Clocks = Schema.Struct({
 const Life = Schema.Struct({
   _tag: Schema.tag("Life"),
   service: Service,
-  does: Schema.Literals(["sign-out", "sign-out", "close", "reopen", "crash"])
+  /** `evict` needs the room of another identity, where the service is one of a map. */
+  does: Schema.Literals(["sign-out", "sign-out", "close", "reopen", "crash", "evict", "evict"])
 })
 
 /** One thing that happens. Members are drawn alike, so those that a long story needs most are there more than once. */
@@ -129,6 +130,13 @@ export const Op = Schema.Union([
   Life
 ])
 export type Op = typeof Op.Type
+
+/** An operation, and where in it the scheduler makes a fibre let the others go first. */
+const Step = Schema.Struct({
+  op: Op,
+  /** Counted in evaluation steps of the fibres under test, from the start of the operation. 0 for nowhere. */
+  yieldAt: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 160 }))
+})
 
 export const Program = Schema.Struct({
   /** Of the scheduler's order and of the jitter. */
@@ -150,6 +158,10 @@ export const Program = Schema.Struct({
   survives: Schema.Boolean,
   supersedes: Schema.Boolean,
   locks: Schema.Boolean,
-  ops: Schema.Array(Op).check(Schema.isMaxLength(40))
+  /** Whether each service has a scope of its own, or is one of a `TokenServiceMap` that has room for one identity. */
+  host: Schema.Literals(["service", "service", "map"]),
+  /** What else hears of the events, besides the keeper of the books. */
+  observer: Schema.Literals(["none", "calls-back", "signs-out", "hangs", "throws"]),
+  steps: Schema.Array(Step).check(Schema.isMaxLength(40))
 })
 export type Program = typeof Program.Type

@@ -21,13 +21,26 @@ export class ShufflingScheduler implements Scheduler.Scheduler {
   private readonly waiting: Array<() => void> = []
   private readonly random: () => number
   private planned = false
+  private stepsToYield = 0
 
   constructor(seed: number) {
     this.random = numbers(seed)
   }
 
   shouldYield(fiber: Parameters<Scheduler.Scheduler["shouldYield"]>[0]): boolean {
+    if (this.stepsToYield > 0 && fiber.cache.runtimeMetrics !== undefined) {
+      this.stepsToYield -= 1
+      if (this.stepsToYield === 0) return true
+    }
     return fiber.currentOpCount >= fiber.cache.maxOpsBeforeYield
+  }
+
+  /**
+   * Makes one fibre yield, the one that takes this step, counted from now. Only fibres whose life is recorded count: those
+   * under test.
+   */
+  yieldAt(step: number): void {
+    this.stepsToYield = step
   }
 
   makeDispatcher(): Scheduler.SchedulerDispatcher {

@@ -74,7 +74,7 @@ describe("make", () => {
         exchangeTimeout: 30_000,
         acquireTimeout: 20_000,
         coolDown: 30_000,
-        fatalFor: 5_000,
+        fatalFor: undefined,
         stormLimit: 5,
         whenIdle: "keep-fresh",
         shutdownGrace: 5_000

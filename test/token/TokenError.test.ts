@@ -93,6 +93,7 @@ const cases: ReadonlyArray<{
     isRetryable: true,
     says: ["commit"]
   },
+  { reason: new TokenError.ServiceClosed(), isRetryable: false, says: ["closed", "the scope of the layer"] },
   {
     reason: new TokenError.ProviderUnavailable({
       failure: "status",

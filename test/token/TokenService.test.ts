@@ -1,10 +1,24 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Fiber, Layer, Option, Redacted, Stream } from "effect"
+import {
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Logger,
+  Option,
+  Redacted,
+  References,
+  Scope,
+  Stream
+} from "effect"
 import { RenewalPolicy, TokenError, TokenEvent, TokenService, TokenStore } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { TestClock } from "effect/testing"
 import {
   bare,
+  closeAtOnce,
   credential,
   overloaded,
   reasonOf,
@@ -209,15 +223,19 @@ describe("renew", () => {
     })
   )
 
-  it.effect("does not wait for a cool-down", () =>
+  it.effect("called 100 times while the platform fails, makes as many attempts as get", () =>
     Effect.gen(function* () {
       const { configure, ledger, service } = yield* start({ policy: onDemand })
       yield* service.get
       yield* configure({ failure: unreachable })
-      yield* Effect.flip(service.renew)
+      for (let call = 0; call < 100; call++) {
+        assert.deepStrictEqual(yield* reasonOf(service.renew), unreachable)
+        yield* TestClock.adjust(60)
+      }
+      assert.include(yield* ledger, { refreshes: 3 })
       yield* configure({ failure: undefined })
+      yield* TestClock.adjust("2 seconds")
       assert.strictEqual(bare(yield* service.renew), "access-2")
-      assert.include(yield* ledger, { refreshes: 2 })
     })
   )
 
@@ -554,27 +572,115 @@ describe("events", () => {
     })
   )
 
-  it.effect("an observer that dies harms nobody: the token is served, and the other observers hear", () =>
+  for (const [what, observer] of [
+    ["dies", () => Effect.die("an observer's bug")],
+    [
+      "throws",
+      () => {
+        throw new Error("an observer's bug")
+      }
+    ],
+    ["never ends", () => Effect.never]
+  ] as ReadonlyArray<readonly [string, TokenEvent.Observer]>) {
+    it.effect(`an observer that ${what} delays nobody: tokens are served, and the other observers hear`, () =>
+      Effect.gen(function* () {
+        const { events, service } = yield* recorded({}, observer)
+        assert.strictEqual(bare(yield* service.get), "access-1")
+        assert.strictEqual(bare(yield* service.renew), "access-2")
+        yield* settled
+        assert.strictEqual(events.length, 4)
+      }).pipe(Effect.provideService(References.MinimumLogLevel, "None"))
+    )
+  }
+
+  it.effect("an observer is interrupted after 10 s", () =>
     Effect.gen(function* () {
-      const { events, service } = yield* recorded({}, () => Effect.die("an observer's bug"))
-      assert.strictEqual(bare(yield* service.get), "access-1")
-      yield* settled
-      assert.sameMembers(
-        events.map((event) => event._tag),
-        ["Renewed", "Waited"]
-      )
+      let interrupted = 0
+      const hangs = () => Effect.onInterrupt(Effect.never, () => Effect.sync(() => void interrupted++))
+      const { service } = yield* recorded({}, hangs)
+      yield* service.get
+      yield* TestClock.adjust(9_999)
+      assert.strictEqual(interrupted, 0)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(interrupted, 2)
     })
   )
 
-  it.effect("an observer that throws harms nobody either", () =>
+  it.effect("an observer that never ends does not keep the scope open", () =>
     Effect.gen(function* () {
-      const { events, service } = yield* recorded({}, () => {
-        throw new Error("an observer's bug")
-      })
-      assert.strictEqual(bare(yield* service.get), "access-1")
-      assert.strictEqual(bare(yield* service.renew), "access-2")
+      const scope = yield* Scope.make()
+      const { service } = yield* Scope.provide(
+        recorded({}, () => Effect.never),
+        scope
+      )
+      yield* service.get
+      assert.isTrue(yield* closeAtOnce(scope))
+    })
+  )
+
+  it.effect("an observer that cannot be interrupted keeps the scope open for 1 s", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { service } = yield* Scope.provide(
+        recorded({}, () => Effect.uninterruptible(Effect.sleep("1 hour"))),
+        scope
+      )
+      yield* service.get
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust(999)
+      assert.isUndefined(closing.pollUnsafe())
+      yield* TestClock.adjust(1)
+      assert.isDefined(closing.pollUnsafe())
+    })
+  )
+
+  it.effect("an observer that is busy with 100 events misses further ones, and a warning is logged", () =>
+    Effect.gen(function* () {
+      const warnings: Array<string> = []
+      const logger = Logger.make(({ message }) => void warnings.push(String(message)))
+      let heard = 0
+      const hangs = () => {
+        heard += 1
+        return Effect.never
+      }
+      yield* Effect.gen(function* () {
+        const { service } = yield* recorded({}, hangs)
+        for (let count = 0; count < 150; count++) yield* service.renew
+        yield* TestClock.adjust("10 seconds")
+        yield* service.renew
+      }).pipe(Effect.provide(Logger.layer([logger])))
+      assert.strictEqual(heard, 102)
+      assert.deepStrictEqual(warnings, ["an observer of token events is too slow and misses some"])
+    })
+  )
+
+  it.effect("an observer may sign out when a renewal has failed", () =>
+    Effect.gen(function* () {
+      const signsOut: TokenEvent.Observer = (event) =>
+        event._tag === "RenewalFailed" ? Effect.ignore(Effect.suspend(() => service.invalidate)) : Effect.void
+      const { configure, service } = yield* recorded({}, signsOut)
+      yield* service.get
+      yield* configure({ failure: wrongKey })
+      assert.deepStrictEqual(yield* reasonOf(service.renew), wrongKey)
       yield* settled
-      assert.strictEqual(events.length, 4)
+      assert.include(yield* service.state, { phase: "empty", expiresAt: undefined })
+      yield* configure({ failure: undefined })
+      assert.strictEqual(bare(yield* service.get), "access-2")
+    })
+  )
+
+  it.effect("an observer that signs out at each failure does not make a caller wait for more than four attempts", () =>
+    Effect.gen(function* () {
+      const signsOut: TokenEvent.Observer = (event) =>
+        event._tag === "RenewalFailed" ? Effect.ignore(Effect.suspend(() => service.invalidate)) : Effect.void
+      const { ledger, service } = yield* recorded({ failure: overloaded }, signsOut)
+      const caller = yield* Effect.forkChild(Effect.flip(service.get))
+      for (let second = 0; second < 8; second++) {
+        yield* settled
+        yield* TestClock.adjust("1 second")
+      }
+      assert.deepStrictEqual((yield* Fiber.join(caller)).reason, overloaded)
+      assert.include(yield* ledger, { logins: 4 })
     })
   )
 })

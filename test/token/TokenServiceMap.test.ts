@@ -1,8 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Console, Effect, Exit, Fiber, Layer, Random, Scope } from "effect"
-import { TokenService, TokenServiceMap, TokenStore } from "effect-video-auth"
+import { Effect, Exit, Fiber, Layer, Logger, Random, Scheduler, Scope } from "effect"
+import { TokenError, TokenService, TokenServiceMap, TokenStore } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { TestClock } from "effect/testing"
+import { inspect } from "node:util"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
+import * as Agenda from "../../src/token/internal/agenda.ts"
+import type { Work } from "../../src/token/internal/actor.ts"
 import { bare, census, overloaded, reasonOf, settled, wrongKey } from "../guarantees/engine.ts"
 
 const fakes = (count: number, options: FakeProvider.Options = {}) =>
@@ -11,15 +16,26 @@ const fakes = (count: number, options: FakeProvider.Options = {}) =>
 const serviceOf = (map: TokenServiceMap.TokenServiceMap["Service"], fake: FakeProvider.FakeProvider["Service"]) =>
   map.get(fake.provider)
 
-/** What is warned of while an effect runs. */
-const warnings = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
-  const said: Array<string> = []
-  const console = {
-    ...(yield* Console.Console),
-    warn: (...texts: ReadonlyArray<unknown>) => void said.push(texts.join(" "))
+/** Collects garbage, whatever flags the process was started with. */
+const collectGarbage = Effect.gen(function* () {
+  setFlagsFromString("--expose-gc")
+  const gc: unknown = runInNewContext("gc")
+  if (typeof gc !== "function") return yield* Effect.die("no gc")
+  for (let times = 0; times < 3; times++) {
+    // A WeakRef keeps its target until the turn of the event loop has ended.
+    yield* Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+    gc()
   }
-  yield* Effect.provideService(effect, Console.Console, console)
-  return said
+})
+
+/** The warnings that are logged while an effect runs. */
+const warnings = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
+  const logged: Array<string> = []
+  const logger = Logger.make(({ logLevel, message }) => {
+    if (logLevel === "Warn") logged.push(String(message))
+  })
+  yield* Effect.provide(effect, Logger.layer([logger]))
+  return logged
 })
 
 describe("identities", () => {
@@ -213,6 +229,102 @@ describe("capacity", () => {
   )
 })
 
+describe("options that make no sense", () => {
+  for (const [options, option] of [
+    [{ capacity: 1.5 }, "capacity"],
+    [{ idleTimeToLive: 0 }, "idleTimeToLive"],
+    [{ idleTimeToLive: -1 }, "idleTimeToLive"],
+    [{ idleTimeToLive: Number.NaN }, "idleTimeToLive"],
+    [{ idleTimeToLive: "1 millis" }, "idleTimeToLive"],
+    [{ policy: { coolDown: -1 } }, "policy.coolDown"]
+  ] as const) {
+    it.effect(`${inspect(options)} is refused`, () =>
+      Effect.gen(function* () {
+        assert.include(yield* reasonOf(TokenServiceMap.make(options)), { _tag: "ConfigurationInvalid", option })
+      })
+    )
+  }
+})
+
+describe("eviction", () => {
+  /** Runs what is ready in order, and makes the fibre that takes this step of all those counted yield. */
+  const yieldingAt = (step: number): Scheduler.Scheduler => {
+    const scheduler = new Scheduler.MixedScheduler()
+    let steps = 0
+    return {
+      executionMode: scheduler.executionMode,
+      makeDispatcher: () => scheduler.makeDispatcher(),
+      shouldYield: (fiber) => {
+        steps += 1
+        return steps === step || scheduler.shouldYield(fiber)
+      }
+    }
+  }
+
+  it.effect("at whatever step a caller yields, everybody gets a token and nobody's use is counted for ever", () =>
+    Effect.forEach(
+      Array.from({ length: 120 }, (_, step) => step),
+      (step) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const map = yield* TokenServiceMap.make({ capacity: 1 })
+            const services = yield* Effect.forEach(fakes(2), (fake) => serviceOf(map, fake))
+            const calls = Effect.forEach(services, (service) => Effect.exit(service.get), { concurrency: "unbounded" })
+            // Both at once: one of them may find no room, but neither is interrupted.
+            const exits = yield* Effect.provideService(calls, Scheduler.Scheduler, yieldingAt(step))
+            for (const exit of exits) assert.isFalse(Exit.hasInterrupts(exit), `step ${step}`)
+            // One of them goes when it likes.
+            const gone = yield* Effect.forkChild(Effect.provideService(calls, Scheduler.Scheduler, yieldingAt(step)))
+            yield* Effect.yieldNow
+            yield* Fiber.interrupt(gone)
+            yield* settled
+            for (const service of services) yield* service.get
+            assert.strictEqual(yield* map.size, 1)
+          })
+        ),
+      { discard: true }
+    )
+  )
+
+  it.effect("leaves the agenda at once", () =>
+    Effect.sync(() => {
+      const agenda = Agenda.make()
+      const work = (wakeAt: number): Work => ({ wakeAt, position: -1, next: () => undefined })
+      const all = [50, 10, 40, 20, 30].map(work)
+      for (const each of all) agenda.note(each)
+      agenda.remove(all[1]!)
+      agenda.remove(all[4]!)
+      agenda.remove(all[4]!)
+      assert.strictEqual(agenda.stepped(1e9).length, 3)
+      const order: Array<number> = []
+      for (let first = agenda.first(); first !== undefined; first = agenda.first()) {
+        order.push(first.wakeAt)
+        agenda.remove(first)
+      }
+      assert.deepStrictEqual(order, [20, 40, 50])
+    })
+  )
+
+  it.effect("takes an engine out of memory, though its token would have lasted for a day", () =>
+    Effect.gen(function* () {
+      const map = yield* TokenServiceMap.make({ capacity: 1, policy: { whenIdle: "keep-fresh" } })
+      const fake = FakeProvider.make({ lifetime: "1 day", traits: { loginSupersedesRefresh: false } })
+      const references: Array<WeakRef<object>> = []
+      for (let index = 0; index < 50; index++) {
+        // A provider for each: the engine of an identity keeps it.
+        const provider = { ...fake.provider, identity: Effect.succeed(`fake:${index}`) }
+        references.push(new WeakRef(provider))
+        const service = yield* map.get(provider)
+        yield* service.get
+      }
+      yield* settled
+      yield* collectGarbage
+      const alive = references.filter((reference) => reference.deref() !== undefined)
+      assert.isAtMost(alive.length, 5)
+    })
+  )
+})
+
 describe("idle time", () => {
   it.effect("an identity that nobody asked for is forgotten, and renewed no more", () =>
     Effect.gen(function* () {
@@ -275,7 +387,7 @@ describe("a service of the map", () => {
     })
   )
 
-  it.effect("ends with the scope: who waits is interrupted, and so is who comes later", () =>
+  it.effect("ends with the scope: waiting callers are interrupted, and later calls fail with ServiceClosed", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const map = yield* Scope.provide(TokenServiceMap.make(), scope)
@@ -287,7 +399,8 @@ describe("a service of the map", () => {
       yield* settled
       yield* Scope.close(scope, Exit.void)
       assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(waiting)))
-      assert.isTrue(Exit.hasInterrupts(yield* Effect.exit(service.get)))
+      assert.instanceOf(yield* reasonOf(service.get), TokenError.ServiceClosed)
+      assert.strictEqual((yield* service.state).phase, "closed")
       assert.include(yield* hanging!.ledger, { logins: 1, interrupted: 1 })
     })
   )

@@ -1,63 +1,75 @@
 /**
  * The one fibre that starts exchanges and watches the clock, for one engine or for a hundred thousand. It is forked once,
- * in the scope and with the context of whoever makes it: an exchange never runs in a caller's.
+ * in the scope and with the context of the layer, so no exchange runs in a caller's context.
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
-import * as Context from "effect/Context"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as RenewalPolicy from "../RenewalPolicy.ts"
 import type * as TokenError from "../TokenError.ts"
-import type { Observer } from "../TokenEvent.ts"
+import type { TokenEvent } from "../TokenEvent.ts"
 import { TokenStore } from "../TokenStore.ts"
+import { notify, observersOf } from "../shared/observers.ts"
 import { atMost, monotonic } from "../shared/time.ts"
 import * as Exchange from "./exchange.ts"
-import { observersOf } from "../shared/observers.ts"
 
-/** Something that is looked at when it is woken, and when it is due. */
+/** Something that the actor looks at when it is woken, and when it is due. */
 export interface Work {
-  /** When it is to be looked at unasked, on the monotonic clock; `next` sets it. */
+  /** When it is due, on the monotonic clock; `next` sets it. */
   readonly wakeAt: number
-  /** For the agenda: what it has noted. */
-  notedAt: number
-  /** Something to run now, which starts it; where there is nothing, `wakeAt` says when to ask again. */
-  readonly next: () => Effect.Effect<unknown> | undefined
+  /** Its position in the agenda; -1 where it is not there. */
+  position: number
+  /** Starts what is due, and says in `wakeAt` when to look again. */
+  readonly next: () => void
 }
 
-/** Who is due, and when. */
+/** Which work is due, and when. */
 export interface Agenda {
-  /** `wakeAt` may have changed. */
+  /** Takes notice of a new `wakeAt`. Work that is never due is not on the agenda. */
   readonly note: (work: Work) => void
-  /** Who comes first. */
+  readonly remove: (work: Work) => void
   readonly first: () => Work | undefined
-  /** Who is to be looked at again, now that the wall clock is so far ahead of the monotonic one. */
+  /** Returns the work to look at again, now that the wall clock is so far ahead of the monotonic one. */
   readonly stepped: (ahead: number) => ReadonlyArray<Work>
 }
 
-/** What engines share. */
+/** What the engines of one layer share. */
 export interface Environment {
   readonly policy: RenewalPolicy.RenewalPolicy
   readonly clock: Clock.Clock
   readonly random: typeof Random.Random.Service
-  readonly observers: ReadonlyArray<Observer>
   readonly exchange: Exchange.Exchange
   /** The windows of a new token of such a lifetime, in milliseconds before expiry. */
   readonly windows: (lifetime: number, isFirst: boolean) => ReturnType<typeof RenewalPolicy.windows>
-  /** Has the actor look at something. It may do so at once. */
+  /** Makes the actor look at something. It may do so at once. */
   readonly wake: (work: Work) => void
+  /** Whether there are observers. */
+  readonly isHeard: boolean
+  /** Notifies the observers. They run beside the caller, up to their first wait before this returns. */
+  readonly tell: (event: TokenEvent) => void
+  /**
+   * Runs an effect on a fibre of its own, with the context of the layer. The fibre begins after this returns, so whoever
+   * forks can note it first. It is uninterruptible where the effect does not say otherwise: an attempt that was cut before
+   * it began would never say that it had ended.
+   */
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
 }
 
 /** A longer sleep would notice a suspended machine or a stepped clock too late. Milliseconds. */
 const tick = 30_000
 
-/** Makes the environment of engines, which are closed by whoever opened them, before the scope ends the actor. */
+/** Closing the scope waits this long for an observer that cannot be interrupted. Milliseconds. */
+const observerGrace = 1_000
+
+/** Makes the environment of engines. Whoever opens engines closes them before the scope ends the actor. */
 export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   options: RenewalPolicy.Options | undefined,
   agenda: Agenda = single(),
-  windowsOf: typeof Windows = Windows
+  windowsOf: typeof windows = windows
 ): Effect.fn.Return<Environment, TokenError.ConfigurationInvalid, Scope.Scope> {
   const policy = yield* RenewalPolicy.make(options)
   const scope = yield* Effect.scope
@@ -69,15 +81,17 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   const woken = new Set<Work>()
   const signal = Latch.makeUnsafe()
 
+  const lookAt = (work: Work) =>
+    Effect.sync(() => {
+      // Removed first: work that is woken meanwhile comes last.
+      woken.delete(work)
+      work.next()
+      agenda.note(work)
+    })
   const actor = Effect.gen(function* () {
     while (true) {
       signal.closeUnsafe()
-      // Who is woken meanwhile, comes last.
-      for (const work of woken) {
-        woken.delete(work)
-        for (let started = work.next(); started !== undefined; started = work.next()) yield* started
-        agenda.note(work)
-      }
+      for (const work of woken) yield* lookAt(work)
       const first = agenda.first()
       const wait = first === undefined ? Infinity : first.wakeAt - now()
       if (first !== undefined && wait <= 0) {
@@ -85,41 +99,63 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
         continue
       }
       yield* wait === Infinity ? signal.await : atMost(Math.ceil(Math.min(wait, tick)), signal.await)
-      // Where a clock was stepped, what is due is due at another time.
+      // After a step of a clock, what is due is due at another time.
       for (const work of agenda.stepped(clock.currentTimeMillisUnsafe() - now())) woken.add(work)
     }
   })
-  yield* Effect.uninterruptible(
-    Effect.flatMap(Effect.forkDetach(actor), (fiber) => Scope.addFinalizer(scope, Fiber.interrupt(fiber)))
+
+  const observers = observersOf(context)
+  const listening = new Set<Fiber.Fiber<void>>()
+  const tell = (event: TokenEvent) => {
+    for (const fiber of notify(observers, context, event)) {
+      listening.add(fiber)
+      fiber.addObserver(() => listening.delete(fiber))
+    }
+  }
+  yield* Scope.addFinalizer(
+    scope,
+    Effect.suspend(() => (listening.size === 0 ? Effect.void : atMost(observerGrace, Fiber.interruptAll(listening))))
   )
+
+  const forkWithContext = Effect.runForkWith(context)
+  const fork = (effect: Effect.Effect<void>) =>
+    forkWithContext(Effect.andThen(Effect.yieldNow, effect), { uninterruptible: true })
+  const running = forkWithContext(Effect.andThen(Effect.yieldNow, actor))
+  yield* Scope.addFinalizer(scope, Fiber.interrupt(running))
+
   return {
     policy,
     clock,
     random,
-    observers: observersOf(context),
     exchange: Exchange.make(clock, policy, store),
     windows: windowsOf(policy, now, () => random.nextDoubleUnsafe()),
     wake: (work) => {
       woken.add(work)
       signal.openUnsafe()
-    }
+    },
+    isHeard: observers.length > 0,
+    tell,
+    fork
   }
-})
+}, Effect.uninterruptible)
 
-/** The agenda of one engine: it is known once it was woken. */
+/** The agenda of one engine. The actor knows it once it was woken. */
 const single = (): Agenda => {
-  const only: Array<Work> = []
+  let only: Work | undefined
   return {
     note: (work) => {
-      only[0] = work
+      only = work
     },
-    first: () => only[0],
-    stepped: () => only
+    remove: () => {
+      only = undefined
+    },
+    first: () => only,
+    stepped: () => (only === undefined ? [] : [only])
   }
 }
 
 /** The windows of one identity: a random delay keeps the processes of a fleet apart. */
-const Windows =
+const windows =
   (policy: RenewalPolicy.RenewalPolicy, _now: () => number, random: () => number): Environment["windows"] =>
   (lifetime) =>
     RenewalPolicy.windows(policy, lifetime, random())

@@ -1,70 +1,61 @@
-/**
- * Who of very many comes next: a binary heap of due times, and due times that do not come together.
- */
+/** Which of many engines comes next: a binary heap of due times, and windows that keep due times apart. */
 import * as RenewalPolicy from "../RenewalPolicy.ts"
 import type { Agenda, Environment, Work } from "./actor.ts"
 
 interface Entry {
-  readonly at: number
+  at: number
   readonly work: Work
 }
 
 /** A clock that was stepped by less moves nothing that matters. Milliseconds. */
 const tolerance = 1_000
 
-/**
- * Orders work by when it is due. Who is put off keeps its place until that comes up, and only then gets a later one: so
- * each has one entry that counts, the one of `notedAt`.
- */
+/** Orders work by when it is due. Each work knows its position in the heap, so that it can be moved and removed at once. */
 export const make = (): Agenda => {
   const heap: Array<Entry> = []
   let before = 0
 
-  const push = (entry: Entry) => {
-    let index = heap.push(entry) - 1
+  const put = (entry: Entry, index: number) => {
+    heap[index] = entry
+    entry.work.position = index
+  }
+
+  /** Puts an entry where it belongs, starting from a place that is free. */
+  const settle = (entry: Entry, free: number) => {
+    let index = free
     while (index > 0) {
       const parent = (index - 1) >> 1
       if (heap[parent]!.at <= entry.at) break
-      heap[index] = heap[parent]!
+      put(heap[parent]!, index)
       index = parent
     }
-    heap[index] = entry
-  }
-
-  const pop = () => {
-    const last = heap.pop()!
-    if (heap.length === 0) return
-    let index = 0
     while (true) {
       let child = 2 * index + 1
       if (child + 1 < heap.length && heap[child + 1]!.at < heap[child]!.at) child += 1
-      if (child >= heap.length || heap[child]!.at >= last.at) break
-      heap[index] = heap[child]!
+      if (child >= heap.length || heap[child]!.at >= entry.at) break
+      put(heap[child]!, index)
       index = child
     }
-    heap[index] = last
+    put(entry, index)
   }
 
-  const note = (work: Work) => {
-    if (work.wakeAt >= work.notedAt) return
-    work.notedAt = work.wakeAt
-    push({ at: work.wakeAt, work })
+  const remove = (work: Work) => {
+    const { position } = work
+    if (position < 0) return
+    work.position = -1
+    const last = heap.pop()!
+    if (last.work !== work) settle(last, position)
   }
 
   return {
-    note,
-    first: () => {
-      while (true) {
-        const top = heap[0]
-        if (top === undefined) return undefined
-        const { at, work } = top
-        if (at === work.notedAt && at === work.wakeAt) return work
-        pop()
-        if (at !== work.notedAt) continue
-        work.notedAt = Infinity
-        note(work)
-      }
+    note: (work) => {
+      if (work.wakeAt === Infinity) return remove(work)
+      const entry = heap[work.position] ?? { at: work.wakeAt, work }
+      entry.at = work.wakeAt
+      settle(entry, work.position < 0 ? heap.length : work.position)
     },
+    remove,
+    first: () => heap[0]?.work,
     stepped: (ahead) => {
       if (Math.abs(ahead - before) < tolerance) return []
       before = ahead
@@ -76,12 +67,12 @@ export const make = (): Agenda => {
 /** Renewals are counted by spans of this many milliseconds. */
 const span = 1_000
 
-/** So many moments are drawn, and the one is taken that has the fewest renewals. */
+/** This many moments are drawn, and the one with the fewest renewals is taken. */
 const draws = 8
 
 /**
  * Windows for many identities. Each renewal comes at a moment of its own: the first one anywhere in the token's life,
- * because many are started together, each later one anywhere in the time that the policy leaves.
+ * because many are started together, and each later one anywhere in the time that the policy leaves.
  */
 export const spread = (
   policy: RenewalPolicy.RenewalPolicy,

@@ -1,13 +1,37 @@
 /**
- * The engine behind `TokenService`, one for each identity: when to renew, who waits, and what a failure means. What one
- * attempt does is `exchange.ts`; who starts attempts and watches the clock is `actor.ts`.
+ * The engine behind `TokenService`, one for each identity. It decides when to renew, who waits, and what a failure means.
+ * `exchange.ts` makes the attempts, and `actor.ts` watches the clock.
  *
- * Callers only signal and wait. Everything else is plain state, changed synchronously, so nothing can be seen half done.
- * An engine at rest is this object and the token: no fibre, no timer, no closure of its own, for a program may have
+ * A caller looks at the state, changes it, wakes the actor and waits. The actor starts whatever is due, in the context of
+ * the layer. All state changes are synchronous, so nobody ever sees one half done, and no fibre holds anything between
+ * two of them. An engine at rest is this object and its token: it has no fibre and no timer, because a program may have
  * very many.
  *
- * Instants (expiry) are read on the wall clock and on the monotonic clock, and the earlier one counts; durations
- * (cool-downs, timeouts, the storm window) are read on the monotonic clock only.
+ * The phase says what runs for an identity. It is one value, set before anything is forked:
+ *
+ * | phase | meaning | ends |
+ * | --- | --- | --- |
+ * | `Idle` | nothing runs | with an attempt or a sign-out |
+ * | `Exchanging` | one attempt runs; `kind` says what it has sent so far | with the attempt, or a sign-out interrupts it |
+ * | `Leaving` | somebody signs out; no attempt begins | when the store has answered |
+ * | `Closed` | the scope has closed, or the map has evicted the identity | never |
+ *
+ * Whoever ends a phase that is no longer the current one changes nothing: its result came too late.
+ *
+ * A failed attempt leaves one value behind, the `Setback`. A success or a sign-out removes it. It means:
+ *
+ * | the attempt failed | `get` without a usable token, `reject` | `get` with a valid token | `renew`, `getValidFor` | the schedule |
+ * | --- | --- | --- | --- | --- |
+ * | transient (no network, 5xx) | waits for further attempts, after 1 s, 2 s and 4 s, for 20 s at most; then the next attempt follows 1 s to 10 s after the last | serves it; close to expiry the next attempt follows after 1 s to 10 s, earlier after 30 s | fails with the same error until 1 s to 10 s have passed | as `get` with a valid token |
+ * | transient, with a `retryAfter` | waits until then, or fails at once if that is longer than it may wait | serves it; no attempt before then | fails with the same error until then | no attempt before then |
+ * | fatal (wrong key) | fails at once, from memory, for 5 s to 10 s | serves it; the next attempt follows after 5 minutes | fails with the same error for 5 s to 10 s | the next attempt follows after 5 minutes |
+ * | fatal, where refusals lock the account | fails at once, from memory, for 5 to 10 minutes | serves it; the next attempt follows after 5 to 10 minutes | fails with the same error for 5 to 10 minutes | makes no attempt until a caller's has succeeded |
+ *
+ * A token that the API refused is not usable, even though it has not expired. Only `get` still serves it, and only while
+ * a renewal has just failed.
+ *
+ * Instants (expiry) are read on the wall clock and on the monotonic clock, and the earlier one counts. Durations (pauses,
+ * timeouts, the storm window) are read on the monotonic clock only.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -15,72 +39,522 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as AccessToken from "../AccessToken.ts"
 import * as TokenError from "../TokenError.ts"
-import type { Trigger } from "../TokenEvent.ts"
+import type { TokenEvent, Trigger } from "../TokenEvent.ts"
 import type { TokenProvider } from "../TokenProvider.ts"
+import type { Renewed } from "../shared/storeModel.ts"
 import { reasonOf } from "../shared/failures.ts"
 import { atMost, monotonic } from "../shared/time.ts"
 import type { Environment, Work } from "./actor.ts"
 import * as Exchange from "./exchange.ts"
-import { tell } from "../shared/observers.ts"
-import { delays, type Held, type Round } from "./round.ts"
+import type { Held } from "./held.ts"
+import { delays, type Ending, type Outcome, type Round } from "./round.ts"
+import * as Setback from "./setback.ts"
 import type { State } from "./state.ts"
 
 /** Renewals caused by rejections are counted over this window. Milliseconds. */
 const stormWindow = 30_000
 
-/** After a failure that no retry can help, the schedule tries again this rarely; a caller may ask earlier. */
-const fatalPause = 5 * 60_000
+/** Bounds a `get` at a platform that issues tokens already expired. */
+const looks = 3
 
-type Outcome = Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>
+interface Idle {
+  readonly _tag: "Idle"
+}
 
-/** What callers of an engine are given. */
+interface Exchanging {
+  readonly _tag: "Exchanging"
+  /** What the attempt has sent; `nothing` while it reads the store or waits for the lease. */
+  kind: "nothing" | "login" | "refresh"
+  fiber: Fiber.Fiber<unknown> | undefined
+}
+
+interface Leaving {
+  readonly _tag: "Leaving"
+  readonly done: Deferred.Deferred<void, TokenError.TokenError>
+  /** The attempt that ran when somebody signed out. */
+  readonly interrupted: Exchanging | undefined
+  fiber: Fiber.Fiber<unknown> | undefined
+}
+
+interface Closed {
+  readonly _tag: "Closed"
+}
+
+type Phase = Idle | Exchanging | Leaving | Closed
+
+const idle: Idle = { _tag: "Idle" }
+const closed: Closed = { _tag: "Closed" }
+
+/** What callers of an engine get. */
 type Get = Effect.Effect<AccessToken.AccessToken, TokenError.TokenError>
 
-const noRejections: ReadonlyArray<number> = []
-
-/** One identity: what is known of its token, and who waits for what. Only synchronous code touches its fields. */
+/** One identity: its token, its phase, and the renewal that callers wait for. */
 export class Engine implements Exchange.Account, Work {
   readonly provider: TokenProvider
   readonly identity: string
   readonly #env: Environment
 
+  // For the agenda.
   wakeAt = Infinity
-  notedAt = Infinity
+  position = -1
+  // For the exchange: what is known of the stored credential.
   known = Exchange.nothingKnown
 
+  #phase: Phase = idle
   #held: Held | undefined
+  /** The renewal that callers wait for, or that the schedule wants. */
+  #round: Round | undefined
+  #setback: Setback.Setback | undefined
+  /** The highest generation seen; it survives a sign-out. */
   #generation = 0
-  /** Wall time, and monotonic time where no tick watches it, before which `get` need not think. */
+  /** Until these instants, on the wall clock and on the monotonic clock, `get` serves the held token without a look. */
   #quietUntil = -Infinity
   #quietMonotonic = -Infinity
-  #round: Round | undefined
-  #exchanging: Fiber.Fiber<unknown> | undefined
-  /** What the attempt is at; `refreshing` once a refresh token has left this machine. */
-  #activity: "idle" | "exchanging" | "refreshing" = "idle"
-  /** Signs out: no attempt begins meanwhile. */
-  #leaving: Fiber.Fiber<void, TokenError.TokenError> | undefined
-  #closed = false
-  /** Failures in a row, when the last one was, and how long it is left alone, valid token or not. */
-  #failures = 0
-  #failedAt = -Infinity
-  #longPause = 0
-  #shortPause = 0
-  #lastFailure: TokenError.TokenError | undefined
-  /** Answered from memory until this monotonic instant: a fatal failure, or what the platform asked us to wait. */
-  #blocked: { readonly until: number; readonly error: TokenError.TokenError; readonly fatal: boolean } | undefined
-  /** Monotonic instants of renewals that rejections caused. */
-  #rejections = noRejections
-  /** A fresh token lasts no longer than this many milliseconds, which was too short for somebody. */
+  /** Monotonic instants of the renewals that rejections caused. */
+  #rejections: ReadonlyArray<number> = []
+  /** A fresh token lasts no longer than this many milliseconds, which was too short for a caller. */
   #longest: number | undefined
-  /** Done with the next change, where somebody waits for it. */
-  #version: Deferred.Deferred<void> | undefined
+  /** Completed by the next change of the state, where somebody waits for it. */
+  #changes: Deferred.Deferred<void> | undefined
 
   constructor(provider: TokenProvider, identity: string, env: Environment) {
     this.provider = provider
     this.identity = identity
     this.#env = env
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // What callers do: look at the state, change it, wake the actor, wait.
+  // -------------------------------------------------------------------------------------------------------------------
+
+  /** The held token, where a look at the clock is enough to serve it. */
+  quick(): Exit.Exit<AccessToken.AccessToken> | undefined {
+    const held = this.#held
+    return held !== undefined &&
+      this.#env.clock.currentTimeMillisUnsafe() < this.#quietUntil &&
+      // While the schedule has something due, its ticks compare the clocks; otherwise this does.
+      ((this.#isKeptFresh && this.wakeAt < Infinity) || this.#now() < this.#quietMonotonic)
+      ? held.exit
+      : undefined
+  }
+
+  get(): Get {
+    return this.quick() ?? this.#look(looks)
+  }
+
+  #look(tries: number): Get {
+    if (this.#phase === closed) return this.#isClosed()
+    const held = this.#valid()
+    if (held === undefined) return this.#acquire(tries)
+    if (held.doubt === "refused") {
+      // The renewal has just failed, so the token is served once more. Otherwise there is a renewal to wait for.
+      return this.#round === undefined && this.#isPaused(this.#setback?.forCallers)
+        ? held.exit
+        : this.#join(this.#demand("rejected"), (outcome) => this.#serveOr(outcome))
+    }
+    if (held.doubt === "replacing" && this.#round !== undefined) {
+      return this.#join(this.#round, (outcome) => this.#serveOr(outcome))
+    }
+    const left = this.#remaining(held)
+    if (left > held.advisory) return held.exit
+    const isUrgent = left <= held.mandatory
+    const { early, nearExpiry } = this.#setback ?? {}
+    if (this.#round === undefined && this.#isPaused(isUrgent ? nearExpiry : early)) return held.exit
+    const round = this.#demand("early")
+    // No caller waits so long for a newer token that the one in hand expires.
+    const patience = left - Math.min(1_000, held.mandatory / 10)
+    return isUrgent && patience > 0 ? this.#join(round, (outcome) => this.#serveOr(outcome), patience) : held.exit
+  }
+
+  /** `get` without a valid token. */
+  #acquire(tries: number): Get {
+    const setback = this.#setback
+    if (this.#round === undefined && setback !== undefined) {
+      const pause = setback.forCallers - this.#now()
+      if (pause > 0 && (setback.isFatal || pause >= this.#env.policy.acquireTimeout)) return this.#failAgain(setback)
+    }
+    return this.#join(this.#demand("demand"), (outcome) => {
+      if (Exit.isFailure(outcome)) return this.#serveOr(outcome)
+      return tries > 1 ? Effect.suspend(() => this.#look(tries - 1)) : (this.#valid()?.exit ?? this.#isDeadOnArrival())
+    })
+  }
+
+  renew(): Get {
+    if (this.#phase === closed) return this.#isClosed()
+    const setback = this.#setback
+    return this.#round === undefined && setback !== undefined && this.#isPaused(setback.forCallers)
+      ? this.#failAgain(setback)
+      : this.#join(this.#demand("renew"), (outcome) => outcome)
+  }
+
+  getValidFor(duration: Duration.Input): Get {
+    return this.#find(Duration.toMillis(Duration.fromInputUnsafe(duration)), 2)
+  }
+
+  #find(wanted: number, tries: number): Get {
+    const current = this.#valid()
+    if (current !== undefined && this.#lasts(current, wanted)) return current.exit
+    if (this.#longest !== undefined && wanted > this.#longest) return this.#isTooShort(wanted)
+    return Effect.flatMap(current === undefined ? this.#look(looks) : this.renew(), () => {
+      const held = this.#held
+      if (held !== undefined && this.#lasts(held, wanted)) return held.exit
+      // Another process got it a while ago, or somebody signed out meanwhile: one more renewal gives a fresh one.
+      const isOld = held?.isAdopted === true && held.token.expiresAt - held.token.issuedAt >= wanted
+      return tries > 1 && (held === undefined || isOld) ? this.#find(wanted, tries - 1) : this.#isTooShort(wanted)
+    })
+  }
+
+  reject(token: AccessToken.AccessToken): Get {
+    const held = this.#valid()
+    if (held === undefined || !AccessToken.isSameCredential(held.token, token)) return this.#look(looks)
+    const time = this.#now()
+    this.#rejections = this.#rejections.filter((at) => time - at < stormWindow)
+    const [first] = this.#rejections
+    if (this.#round === undefined && first !== undefined && this.#rejections.length >= this.#env.policy.stormLimit) {
+      const retryAfter = Duration.millis(first + stormWindow - time)
+      const reason = new TokenError.RenewalStorm({ renewals: this.#rejections.length, retryAfter })
+      // Without `validUntil`: the API has just refused the token.
+      return Effect.fail(new TokenError.TokenError({ provider: this.provider.name, reason }))
+    }
+    held.doubt = "refused"
+    this.#settleQuiet()
+    const setback = this.#setback
+    if (this.#round === undefined && setback !== undefined) {
+      const pause = setback.forCallers - time
+      if (pause > 0 && (setback.isFatal || pause >= this.#env.policy.acquireTimeout)) return this.#failAgain(setback)
+    }
+    return this.#join(this.#demand("rejected"), (outcome) =>
+      Exit.isSuccess(outcome) ? this.#serveOr(outcome) : outcome
+    )
+  }
+
+  /** Signs out. The token is gone when this returns; the effect waits for the store. */
+  invalidate(): Effect.Effect<void, TokenError.TokenError> {
+    const phase = this.#phase
+    if (phase === closed) return this.#isClosed()
+    if (phase._tag === "Leaving") return Deferred.await(phase.done)
+    const interrupted = phase._tag === "Exchanging" ? phase : undefined
+    const leaving: Leaving = { _tag: "Leaving", done: Deferred.makeUnsafe(), interrupted, fiber: undefined }
+    this.#phase = leaving
+    this.#forget()
+    this.#settle("signed-out")
+    return Deferred.await(leaving.done)
+  }
+
+  state(): State {
+    const isBusy = this.#phase._tag === "Exchanging"
+    const due = this.#untilScheduled()
+    return {
+      phase:
+        this.#phase === closed
+          ? "closed"
+          : this.#usable() !== undefined
+            ? isBusy
+              ? "renewing"
+              : "valid"
+            : isBusy
+              ? "acquiring"
+              : this.#setback === undefined
+                ? "empty"
+                : "failed",
+      generation: this.#generation,
+      expiresAt: this.#held?.token.expiresAt,
+      renewAt: due === Infinity || this.#phase === closed ? undefined : this.#wallNow() + Math.max(0, due),
+      lastFailure: this.#setback?.error,
+      degraded: this.#held?.isPrivate === true
+    }
+  }
+
+  awaitChange(seen: State): Effect.Effect<State> {
+    const state = this.state()
+    if (differs(state, seen)) return Effect.succeed(state)
+    const changed = Deferred.await((this.#changes ??= Deferred.makeUnsafe()))
+    const left = this.#held === undefined ? 0 : this.#remaining(this.#held)
+    // Expiry changes the state as well, and where nothing is scheduled nothing else watches the clock.
+    const wait = left > 0 ? atMost(Math.min(30_000, Math.ceil(left)), changed) : changed
+    return Effect.flatMap(wait, () => this.awaitChange(seen))
+  }
+
+  /** Whether the map may evict it: nothing runs and nobody waits. */
+  get isAtRest() {
+    return this.#phase === idle && this.#round === undefined
+  }
+
+  /** Ends an engine at rest. */
+  retire() {
+    this.#phase = closed
+    this.#settleQuiet()
+  }
+
+  /**
+   * Ends it and interrupts whoever waits. It is closed when this returns; the effect waits for what runs. Only a refresh
+   * without a login behind it may finish, for a while.
+   */
+  close(): Effect.Effect<void> {
+    const phase = this.#phase
+    this.retire()
+    this.#settle(Exit.interrupt())
+    if (phase._tag === "Leaving") Deferred.doneUnsafe(phase.done, Exit.interrupt())
+    const running =
+      phase._tag === "Leaving"
+        ? [phase.fiber, phase.interrupted?.fiber]
+        : phase._tag === "Exchanging"
+          ? [phase.fiber]
+          : []
+    const interrupt = Fiber.interruptAll(running.filter((fiber) => fiber !== undefined))
+    const isPrecious = phase._tag === "Exchanging" && phase.kind === "refresh" && this.provider.login === undefined
+    return isPrecious && phase.fiber !== undefined
+      ? Effect.andThen(atMost(this.#env.policy.shutdownGrace, Fiber.await(phase.fiber)), interrupt)
+      : interrupt
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Rounds: what callers wait for.
+  // -------------------------------------------------------------------------------------------------------------------
+
+  /**
+   * Joins the renewal that callers wait for, or starts one; `after` is the round that a sign-out ended. The actor makes the
+   * attempt as soon as the pauses allow.
+   */
+  #demand(trigger: Trigger, after?: Round): Round {
+    // Nobody waits for a scheduled renewal: only the pauses limit its attempts.
+    const waits = trigger !== "scheduled" && this.#usable() === undefined
+    const patience = waits ? this.#now() + this.#env.policy.acquireTimeout : undefined
+    const round = (this.#round ??= {
+      done: Deferred.makeUnsafe(),
+      trigger,
+      notBefore: after?.notBefore ?? this.#setback?.forCallers ?? -Infinity,
+      patience: after?.patience,
+      nextDelay: after?.nextDelay
+    })
+    round.patience ??= patience
+    this.#changed()
+    return round
+  }
+
+  /**
+   * Waits for a round. After a sign-out the caller still wants a token, so it goes on in a round of its own. A caller who
+   * may wait only for so many milliseconds looks again after that: time has passed, and clocks may have been stepped.
+   */
+  #join(joined: Round, then: (outcome: Outcome) => Get, patience = Infinity): Get {
+    const wait = (round: Round): Get => Effect.flatMap(Deferred.await(round.done), (ending) => onEnd(round, ending))
+    const onEnd = (round: Round, ending: Ending): Get => {
+      if (ending !== "signed-out") return then(ending)
+      return this.#phase === closed ? Effect.interrupt : wait(this.#demand(round.trigger, round))
+    }
+    const waiting: Get =
+      patience === Infinity
+        ? wait(joined)
+        : Effect.flatMap(
+            Effect.timeoutOption(Deferred.await(joined.done), patience),
+            Option.match({ onNone: () => this.#look(1), onSome: (ending) => onEnd(joined, ending) })
+          )
+    if (!this.#env.isHeard) return waiting
+    const start = this.#now()
+    const about = { provider: this.provider.name, identity: this.identity }
+    return Effect.ensuring(
+      waiting,
+      Effect.sync(() => this.#env.tell({ _tag: "Waited", ...about, duration: this.#now() - start }))
+    )
+  }
+
+  /** Serves the held token if it is valid: a failed renewal fails no caller of `get` then. */
+  #serveOr(outcome: Outcome): Get {
+    const held = this.#valid()
+    if (held !== undefined) return held.exit
+    return Exit.isFailure(outcome) ? this.#asExpired(outcome) : Effect.suspend(() => this.#look(1))
+  }
+
+  /** Ends the round. A round that the closing scope ends interrupts its callers. Waking others runs them at once, so this comes last in whatever calls it. */
+  #settle(ending: Ending, event?: TokenEvent) {
+    const round = this.#round
+    this.#round = undefined
+    this.#changed(event)
+    if (round !== undefined) Deferred.doneUnsafe(round.done, Exit.succeed(ending))
+  }
+
+  /**
+   * Notifies the observers, and wakes the actor and whoever waits for a change. It runs them at once, so it comes last in
+   * whatever calls it.
+   */
+  #changed(event?: TokenEvent) {
+    this.#settleQuiet()
+    // Before the callers: one of them may be the last thing that the program waits for.
+    if (event !== undefined) this.#env.tell(event)
+    const changes = this.#changes
+    this.#changes = undefined
+    this.#env.wake(this)
+    if (changes !== undefined) Deferred.doneUnsafe(changes, Exit.void)
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // What the actor does: start what is due, and say when to look again.
+  // -------------------------------------------------------------------------------------------------------------------
+
+  next(): void {
+    this.#settleQuiet()
+    this.wakeAt = Infinity
+    const phase = this.#phase
+    if (phase === closed) return
+    if (phase._tag === "Leaving") {
+      if (phase.fiber === undefined) phase.fiber = this.#env.fork(this.#leave(phase))
+      return
+    }
+    if (phase === idle) {
+      if (this.#round === undefined && this.#untilScheduled() <= 0) this.#demand("scheduled")
+      if (this.#round !== undefined && this.#round.notBefore <= this.#now()) return this.#exchange()
+    }
+    const round = this.#round
+    if (round?.patience !== undefined && round.patience <= this.#now()) {
+      const timeout = new TokenError.ProviderUnavailable({ failure: "timeout" })
+      return this.#settle(this.#setback?.exit ?? Exit.fail(this.#toError(timeout)))
+    }
+    const time = this.#now()
+    const attempt = phase._tag === "Exchanging" ? Infinity : (round?.notBefore ?? time + this.#untilScheduled())
+    // A timer takes a millisecond at least; something due earlier would be asked for again and again.
+    this.wakeAt = Math.max(time + 1, Math.min(attempt, round?.patience ?? Infinity))
+  }
+
+  /** Milliseconds until the schedule wants a renewal by itself; `Infinity` if it does not. */
+  #untilScheduled(): number {
+    const setback = this.#setback
+    if (!this.#isKeptFresh || setback?.bySchedule === false) return Infinity
+    const held = this.#held
+    const time = this.#now()
+    if (held === undefined) return setback === undefined ? Infinity : setback.nearExpiry - time
+    const nearExpiry = setback === undefined ? 0 : setback.nearExpiry - time
+    const left = this.#remaining(held)
+    if (held.doubt === "refused" || left <= held.mandatory) return nearExpiry
+    const early = setback === undefined ? 0 : setback.early - time
+    return Math.max(left - held.advisory, Math.min(early, Math.max(nearExpiry, left - held.mandatory)))
+  }
+
+  /** Starts an attempt. */
+  #exchange() {
+    const phase: Exchanging = { _tag: "Exchanging", kind: "nothing", fiber: undefined }
+    this.#phase = phase
+    phase.fiber = this.#env.fork(this.#attempt(phase))
+    this.#changed()
+  }
+
+  #attempt(phase: Exchanging): Effect.Effect<void> {
+    const { identity, provider } = this
+    const start = this.#now()
+    const about = { provider: provider.name, identity, trigger: this.#round?.trigger ?? "scheduled" }
+    const age = this.#held === undefined ? undefined : this.#wallNow() - this.#held.token.issuedAt
+    const sending = (operation: "login" | "refresh") => {
+      phase.kind = operation
+      const ends = operation === "refresh" && !provider.traits.oldTokenSurvivesRefresh
+      if (!ends || this.#held === undefined || this.#held.doubt === "refused" || this.#phase !== phase) return
+      this.#held.doubt = "replacing"
+      this.#settleQuiet()
+    }
+    const onSuccess = (renewed: Renewed) => {
+      if (this.#phase !== phase) return
+      const { expiresAt, generation } = renewed.token
+      const by = renewed.isAdopted || phase.kind === "nothing" ? "adopted" : phase.kind
+      const duration = this.#now() - start
+      this.#succeed(renewed)
+      const event = { _tag: "Renewed", ...about, by, generation, duration, age, expiresAt } as const
+      this.#settle(Exit.succeed(renewed.token), event)
+    }
+    const onFailure = (cause: Cause.Cause<TokenError.RenewalReason>, delay: number | undefined) => {
+      if (this.#phase !== phase) return
+      const duration = this.#now() - start
+      const { error, exit } = this.#fail(cause)
+      const event = error === undefined ? undefined : ({ _tag: "RenewalFailed", ...about, duration, error } as const)
+      if (this.#putOff(delay)) this.#changed(event)
+      else this.#settle(exit, event)
+    }
+    const isHolding = this.#usable()?.doubt === "none"
+    return this.#env.exchange.renew(this, { isHolding, sending }).pipe(
+      Effect.exit,
+      Effect.flatMap((exit) =>
+        Exit.isSuccess(exit)
+          ? Effect.sync(() => onSuccess(exit.value))
+          : Effect.map(this.#delayAfter(exit.cause), (delay) => onFailure(exit.cause, delay))
+      )
+    )
+  }
+
+  #succeed({ isAdopted, known: { isPrivate }, token }: Renewed) {
+    this.#phase = idle
+    if (this.#round?.trigger === "rejected") this.#rejections = [...this.#rejections, this.#now()]
+    const failures = this.#setback?.failures ?? 0
+    const lifetime = token.expiresAt - token.issuedAt
+    const left = Math.min(token.expiresAt - this.#wallNow(), lifetime)
+    const { advisory, mandatory } = this.#env.windows(lifetime, this.#generation === 0)
+    const deadline = this.#now() + left
+    const exit = Exit.succeed(token)
+    this.#held = { token, exit, deadline, advisory, mandatory, isPrivate, isAdopted, doubt: "none" }
+    this.#generation = Math.max(this.#generation, token.generation)
+    if (this.#longest !== undefined && lifetime > this.#longest) this.#longest = undefined
+    // The schedule would renew a token that is dead on arrival again at once, and for ever.
+    this.#setback = this.#valid() === undefined ? this.#setbackOf(this.#isDeadOnArrival(), failures) : undefined
+  }
+
+  #fail(cause: Cause.Cause<TokenError.RenewalReason>): Setback.Setback {
+    this.#phase = idle
+    if (this.#held?.doubt === "replacing") this.#held.doubt = "none"
+    const exit = Exit.failCause(Cause.map(cause, (reason) => this.#toError(reason)))
+    const setback = this.#setbackOf(exit, this.#setback?.failures ?? 0)
+    this.#setback = setback
+    return setback
+  }
+
+  /** Puts the round off, where its callers wait for another attempt. */
+  #putOff(delay: number | undefined): boolean {
+    const round = this.#round
+    const setback = this.#setback
+    if (round?.patience === undefined || setback?.error === undefined || setback.isFatal) return false
+    if (delay === undefined || this.#usable() !== undefined) return false
+    const asked = setback.error.retryAfter === undefined ? 0 : Duration.toMillis(setback.error.retryAfter)
+    const at = this.#now() + Math.max(delay, asked)
+    if (at >= round.patience) return false
+    round.notBefore = at
+    return true
+  }
+
+  /** Asks the policy's schedule for the delay before another attempt of the same round. */
+  #delayAfter(cause: Cause.Cause<TokenError.RenewalReason>): Effect.Effect<number | undefined> {
+    const round = this.#round
+    const reason = reasonOf(cause)
+    if (round?.patience === undefined || reason === undefined || !reason.isRetryable) return Effect.succeed(undefined)
+    const { policy, random } = this.#env
+    const jitter = (millis: number) => millis * (0.8 + 0.4 * random.nextDoubleUnsafe())
+    const next = round.nextDelay === undefined ? delays(policy.retry, jitter) : Effect.succeed(round.nextDelay)
+    return Effect.flatMap(next, (nextDelay) => {
+      round.nextDelay = nextDelay
+      return nextDelay(this.#now(), reason)
+    })
+  }
+
+  /** The rest of a sign-out: waits for the end of the attempt that ran, then clears the store. */
+  #leave(phase: Leaving): Effect.Effect<void> {
+    const interrupted = phase.interrupted?.fiber
+    return Effect.andThen(
+      interrupted === undefined ? Effect.void : Fiber.interrupt(interrupted),
+      Effect.interruptible(this.#env.exchange.clear(this))
+    ).pipe(
+      Effect.mapError((reason) => this.#toError(reason)),
+      Effect.exit,
+      Effect.map((exit) => {
+        if (this.#phase === phase) this.#phase = idle
+        this.#changed()
+        Deferred.doneUnsafe(phase.done, exit)
+      })
+    )
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // What is known of the token.
+  // -------------------------------------------------------------------------------------------------------------------
+
+  get #isKeptFresh() {
+    return this.#env.policy.whenIdle === "keep-fresh"
   }
 
   #wallNow() {
@@ -91,8 +565,8 @@ export class Engine implements Exchange.Account, Work {
     return monotonic(this.#env.clock)
   }
 
-  #jitter(millis: number) {
-    return millis * (0.8 + 0.4 * this.#env.random.nextDoubleUnsafe())
+  #isPaused(until: number | undefined) {
+    return until !== undefined && this.#now() < until
   }
 
   #remaining(held: Held) {
@@ -100,512 +574,96 @@ export class Engine implements Exchange.Account, Work {
   }
 
   #lasts(held: Held, wanted: number) {
-    return !held.suspect && this.#remaining(held) >= wanted
+    return held.doubt === "none" && this.#remaining(held) >= wanted
   }
 
-  #toError(reason: TokenError.Reason, validUntil?: number) {
-    return new TokenError.TokenError({ provider: this.provider.name, reason, validUntil })
-  }
-
-  // Waking the actor or a deferred runs its waiters at once, so this comes last in whatever calls it.
-  #changed() {
-    const version = this.#version
-    this.#version = undefined
-    this.#env.wake(this)
-    if (version !== undefined) Deferred.doneUnsafe(version, Exit.void)
-  }
-
+  /** The held credential, unless its token has expired. */
   #valid(): Held | undefined {
     const held = this.#held
-    return held !== undefined && !this.#closed && this.#remaining(held) > 0 ? held : undefined
+    return held !== undefined && this.#phase !== closed && this.#remaining(held) > 0 ? held : undefined
   }
 
-  /**
-   * Milliseconds until another attempt may follow a failed one, by how much it is needed: `none` where no token is of
-   * use, `urgent` where one is about to expire, `early` otherwise.
-   */
-  #pause(need: "none" | "urgent" | "early"): number {
-    const blocked = this.#blocked
-    const own = this.#failedAt + (need === "early" ? this.#longPause : this.#shortPause)
-    const until =
-      blocked === undefined
-        ? own
-        : !blocked.fatal
-          ? Math.max(own, blocked.until)
-          : need === "none"
-            ? blocked.until
-            : this.#failedAt + fatalPause
-    return until - this.#now()
-  }
-
-  #blockedBy(): TokenError.TokenError | undefined {
-    return this.#blocked !== undefined && this.#now() < this.#blocked.until ? this.#blocked.error : undefined
-  }
-
-  /** The failure after which it is too early for another attempt. */
-  #coolingFrom(): TokenError.TokenError | undefined {
-    return this.#round === undefined && this.#pause("none") > 0 ? this.#lastFailure : undefined
-  }
-
-  #forgetFailures() {
-    this.#failures = 0
-    this.#failedAt = -Infinity
-    this.#lastFailure = undefined
-    this.#blocked = undefined
-  }
-
-  #hold(token: AccessToken.AccessToken, isPrivate: boolean, isAdopted: boolean) {
-    const lifetime = token.expiresAt - token.issuedAt
-    const left = Math.min(token.expiresAt - this.#wallNow(), lifetime)
-    const { advisory, mandatory } = this.#env.windows(lifetime, this.#generation === 0)
-    const deadline = this.#now() + left
-    const exit = Exit.succeed(token)
-    this.#held = { token, exit, deadline, advisory, mandatory, isPrivate, isAdopted, suspect: false }
-    this.#generation = Math.max(this.#generation, token.generation)
-    if (this.#longest !== undefined && lifetime > this.#longest) this.#longest = undefined
-    this.#forgetFailures()
+  /** The held credential, unless its token has expired or the API refused it. */
+  #usable(): Held | undefined {
+    const held = this.#valid()
+    return held?.doubt === "refused" ? undefined : held
   }
 
   #forget() {
     this.#held = undefined
-    this.#forgetFailures()
+    this.#setback = undefined
     this.#longest = undefined
-    this.#quietUntil = -Infinity
   }
 
-  /** Re-reads both clocks: a stepped wall clock moves the instant up to which `get` need not think. */
+  /** Reads both clocks again: a stepped wall clock moves the instant up to which `get` need not look. */
   #settleQuiet() {
-    const held = this.#held
-    const sure = this.#closed || held === undefined || held.suspect ? undefined : held
-    this.#quietUntil = sure === undefined ? -Infinity : this.#wallNow() + this.#remaining(sure) - sure.advisory
-    this.#quietMonotonic = sure === undefined ? -Infinity : sure.deadline - sure.advisory
+    const held = this.#phase === closed || this.#held?.doubt !== "none" ? undefined : this.#held
+    this.#quietUntil = held === undefined ? -Infinity : this.#wallNow() + this.#remaining(held) - held.advisory
+    this.#quietMonotonic = held === undefined ? -Infinity : held.deadline - held.advisory
   }
 
-  #settle(outcome: Outcome) {
-    const settled = this.#round
-    this.#round = undefined
-    if (this.#held !== undefined) this.#held.suspect = false
-    this.#settleQuiet()
-    this.#changed()
-    if (settled !== undefined) Deferred.doneUnsafe(settled.done, outcome)
+  // -------------------------------------------------------------------------------------------------------------------
+  // Failures.
+  // -------------------------------------------------------------------------------------------------------------------
+
+  #toError(reason: TokenError.Reason): TokenError.TokenError {
+    const validUntil = this.#usable()?.token.expiresAt
+    return new TokenError.TokenError({ provider: this.provider.name, reason, validUntil })
   }
 
-  /** Joins the renewal under way, or starts one. */
-  #demand(trigger: Trigger, at: "now" | "when-due"): Round {
-    // For the schedule nobody waits: its attempts are paced by the cool-down alone.
-    const waits = trigger !== "scheduled" && this.#valid() === undefined
-    const patience = waits ? this.#now() + this.#env.policy.acquireTimeout : undefined
-    let round = this.#round
-    if (round === undefined) {
-      round = {
-        done: Deferred.makeUnsafe(),
-        trigger,
-        notBefore: at === "when-due" ? this.#now() + this.#pause("none") : -Infinity,
-        patience,
-        isVoid: false,
-        nextDelay: undefined
-      }
-      this.#round = round
-    } else {
-      if (at === "now") round.notBefore = -Infinity
-      round.patience ??= patience
-    }
-    // The actor may run now, and settle it.
-    this.#changed()
-    return round
+  #failWith(reason: TokenError.Reason): Exit.Exit<never, TokenError.TokenError> {
+    return Exit.fail(this.#toError(reason))
   }
 
-  /** Milliseconds until the schedule wants a renewal by itself; `Infinity` if it does not. */
-  #untilScheduled(): number {
-    const isForCallers = this.#blocked?.fatal === true && this.provider.traits.locksAccount === true
-    if (!isKeptFresh(this.#env) || isForCallers) return Infinity
-    const held = this.#held
-    if (held === undefined) return this.#failures === 0 ? Infinity : this.#pause("urgent")
-    const left = this.#remaining(held)
-    if (left <= held.mandatory) return this.#pause("urgent")
-    const retry = this.#pause("early")
-    return Math.max(left - held.advisory, this.#blocked === undefined ? Math.min(retry, left - held.mandatory) : retry)
-  }
-
-  // ---------------------------------------------------------------------------------------------------------------
-  // One attempt, made by the actor.
-  // ---------------------------------------------------------------------------------------------------------------
-
-  #coolDown(before = this.#failures) {
-    this.#failures = before + 1
-    this.#failedAt = this.#now()
-    this.#longPause = this.#jitter(this.#env.policy.coolDown)
-    this.#shortPause = this.#jitter(Math.min(10_000, 1_000 * 2 ** before))
-  }
-
-  #succeed(token: AccessToken.AccessToken, isPrivate: boolean, isAdopted: boolean) {
-    const before = this.#failures
-    this.#activity = "idle"
-    if (this.#round?.trigger === "rejected") this.#rejections = [...this.#rejections, this.#now()]
-    this.#hold(token, isPrivate, isAdopted)
-    // Dead on arrival. The schedule would ask again at once, and for ever.
-    if (this.#valid() === undefined) this.#coolDown(before)
-    this.#settle(Exit.succeed(token))
-  }
-
-  /** Books the failure and decides: another attempt of the same round, or its end. */
-  #fail(cause: Cause.Cause<TokenError.RenewalReason>): Effect.Effect<TokenError.TokenError | undefined> {
-    return Effect.gen({ self: this }, function* () {
-      this.#activity = "idle"
-      // Signed out or closed: whoever did it ends the round as well.
-      if (Cause.hasInterruptsOnly(cause) && (this.#closed || this.#leaving !== undefined)) return undefined
-      const reason = reasonOf(cause)
-      const holding = this.#valid()
-      const { policy, random } = this.#env
-      this.#coolDown()
-      if (reason === undefined) {
-        this.#settle(Exit.failCause(Cause.map(cause, (reason) => this.#toError(reason))))
-        return undefined
-      }
-      const error = this.#toError(reason, holding?.token.expiresAt)
-      const now = this.#now()
-      const round = this.#round
-      const retryAfter = error.retryAfter === undefined ? 0 : Duration.toMillis(error.retryAfter)
-      const fatal = !error.isRetryable
-      const until = now + (fatal ? policy.fatalFor * (1 + random.nextDoubleUnsafe()) : retryAfter)
-      this.#lastFailure = error
-      this.#blocked = fatal || until > now ? { until, error, fatal } : undefined
-      if (round?.patience !== undefined && !fatal && holding === undefined) {
-        round.nextDelay ??= yield* delays(policy.retry, (millis) => this.#jitter(millis))
-        const at = now + Math.max((yield* round.nextDelay(now, reason)) ?? Infinity, retryAfter)
-        if (at < round.patience) {
-          round.notBefore = at
-          this.#changed()
-          return error
-        }
-      }
-      this.#settle(Exit.fail(error))
-      return error
+  #setbackOf(exit: Setback.Setback["exit"], failures: number): Setback.Setback {
+    const { policy, random } = this.#env
+    return Setback.make({
+      exit,
+      error: Exit.isFailure(exit) ? reasonOf(exit.cause) : undefined,
+      failures: failures + 1,
+      now: this.#now(),
+      policy,
+      traits: this.provider.traits,
+      random: () => random.nextDoubleUnsafe()
     })
   }
 
-  #attempt() {
-    const { identity, provider } = this
-    const start = this.#now()
-    const about = { provider: provider.name, identity, trigger: this.#round?.trigger ?? "scheduled" }
-    const age = this.#held === undefined ? undefined : this.#wallNow() - this.#held.token.issuedAt
-    let by: "login" | "refresh" | "adopted" = "adopted"
-    this.#activity = "exchanging"
-    this.#changed()
-    const sending = (operation: "login" | "refresh") => {
-      by = operation
-      this.#activity = operation === "refresh" ? "refreshing" : "exchanging"
-      if (operation === "login" || this.#held === undefined || provider.traits.oldTokenSurvivesRefresh) return
-      this.#held.suspect = true
-      this.#settleQuiet()
-    }
-    const valid = this.#valid()
-    return this.#env.exchange.renew(this, { isHolding: valid !== undefined && !valid.suspect, sending }).pipe(
-      Effect.matchCauseEffect({
-        onSuccess: ({ isAdopted, known: { isPrivate }, token }) => {
-          const { expiresAt, generation } = token
-          const duration = this.#now() - start
-          if (isAdopted) by = "adopted"
-          this.#succeed(token, isPrivate, isAdopted)
-          return tell(this.#env.observers, { _tag: "Renewed", ...about, by, generation, duration, age, expiresAt })
-        },
-        onFailure: (cause) => {
-          const duration = this.#now() - start
-          return Effect.flatMap(this.#fail(cause), (error) =>
-            error === undefined
-              ? Effect.void
-              : tell(this.#env.observers, { _tag: "RenewalFailed", ...about, duration, error })
-          )
-        }
-      }),
-      Effect.ensuring(
-        Effect.sync(() => {
-          this.#exchanging = undefined
-          this.#changed()
-        })
-      )
-    )
+  /** Fails from memory. What the error says about the held token may have changed since. */
+  #failAgain({ error, exit }: Setback.Setback): Get {
+    const isCurrent = error === undefined || error.validUntil === this.#usable()?.token.expiresAt
+    return this.#asExpired(isCurrent ? exit : this.#failWith(error.reason))
   }
 
-  // ---------------------------------------------------------------------------------------------------------------
-  // What the actor asks.
-  // ---------------------------------------------------------------------------------------------------------------
-
-  next(): Effect.Effect<unknown> | undefined {
-    this.#settleQuiet()
-    this.wakeAt = Infinity
-    if (this.#closed || this.#leaving !== undefined) return undefined
-    if (this.#round === undefined && this.#untilScheduled() <= 0) this.#demand("scheduled", "now")
-    const round = this.#round
-    if (round !== undefined && this.#exchanging === undefined && round.notBefore <= this.#now()) {
-      // Forked and noted uninterruptibly, and run so: an attempt cut before it began would never say that it ended, and
-      // one that nobody noted would outlive the scope. It may even be over by now, where the actor had to yield.
-      return Effect.uninterruptible(
-        Effect.map(
-          Effect.forkDetach(
-            Effect.suspend(() => this.#attempt()),
-            { uninterruptible: true }
-          ),
-          (fiber) => {
-            if (fiber.pollUnsafe() === undefined) this.#exchanging = fiber
-          }
-        )
-      )
-    }
-    if (round?.patience !== undefined && round.patience <= this.#now()) {
-      const reason = this.#lastFailure?.reason ?? new TokenError.ProviderUnavailable({ failure: "timeout" })
-      this.#settle(Exit.fail(this.#toError(reason)))
-      // The actor was woken again by that.
-      return undefined
-    }
-    const time = this.#now()
-    const wakeUp = Math.min(
-      round === undefined || this.#exchanging !== undefined ? Infinity : round.notBefore - time,
-      round?.patience === undefined ? Infinity : round.patience - time,
-      round === undefined ? this.#untilScheduled() : Infinity
-    )
-    // At least a timer's least: what is due in less would be asked for again and again.
-    this.wakeAt = time + Math.max(1, wakeUp)
-    return undefined
-  }
-
-  /** Whether it can be forgotten without anybody missing more than a token. */
-  get isAtRest() {
-    return this.#round === undefined && this.#activity === "idle" && this.#leaving === undefined
-  }
-
-  /** Ends one at rest. */
-  retire() {
-    this.#closed = true
-    this.#settleQuiet()
-  }
-
-  /** Ends it: who waits is interrupted, and only a refresh without a login behind it may finish, for a while. */
-  close(): Effect.Effect<void> {
-    return Effect.gen({ self: this }, function* () {
-      this.retire()
-      const exchanging = this.#exchanging
-      if (exchanging !== undefined) {
-        const isPrecious = this.#activity === "refreshing" && this.provider.login === undefined
-        if (isPrecious) yield* atMost(this.#env.policy.shutdownGrace, Fiber.await(exchanging))
-        yield* Fiber.interrupt(exchanging)
-      }
-      if (this.#leaving !== undefined) yield* Fiber.interrupt(this.#leaving)
-      this.#settle(Exit.interrupt())
-    })
-  }
-
-  // ---------------------------------------------------------------------------------------------------------------
-  // What callers do: look at the state, signal, wait.
-  // ---------------------------------------------------------------------------------------------------------------
-
-  /**
-   * Waits for a renewal, at most so many milliseconds. `get` looks again afterwards: time has passed and clocks may have
-   * been stepped.
-   */
-  #join(joined: Round, then: (outcome: Outcome) => Get, patience = Infinity): Get {
-    const wait = (joined: Round): Get => {
-      const done = Deferred.await(joined.done)
-      const inTime =
-        patience === Infinity
-          ? done
-          : // Serves the token in hand. A timer may come late, after expiry, and then there is a renewal to wait for.
-            Effect.timeoutOrElse(done, { duration: patience, orElse: () => this.#look(1) })
-      return Effect.flatMap(Effect.exit(inTime), (outcome) =>
-        joined.isVoid && !this.#closed ? wait(this.#demand(joined.trigger, "when-due")) : then(outcome)
-      )
-    }
-    const waiting = wait(joined)
-    if (this.#env.observers.length === 0) return waiting
-    const { identity, provider } = this
-    const start = this.#now()
-    const waited = Effect.suspend(() =>
-      tell(this.#env.observers, { _tag: "Waited", provider: provider.name, identity, duration: this.#now() - start })
-    )
-    return Effect.ensuring(waiting, waited)
-  }
-
-  #expired(error: TokenError.TokenError): TokenError.TokenError {
-    const { reason } = error
-    return this.#held === undefined || reason._tag === "TokenExpired" || reason._tag === "BodyNotRepeatable"
-      ? error
-      : this.#toError(new TokenError.TokenExpired({ expiredAt: this.#held.token.expiresAt, renewal: reason }))
-  }
-
-  /** `get`, where there is something to think about. `tries` bounds a platform that issues tokens already dead. */
-  #look(tries: number): Get {
-    if (this.#closed) return Effect.interrupt
-    const current = this.#valid()
-    if (current === undefined) {
-      const failure = this.#round === undefined ? this.#blockedBy() : undefined
-      const isLong = this.#blocked?.fatal === true || this.#pause("none") >= this.#env.policy.acquireTimeout
-      if (failure !== undefined && isLong) return Effect.fail(this.#expired(failure))
-      return this.#join(this.#demand("demand", "when-due"), (outcome) =>
-        Exit.isFailure(outcome)
-          ? this.#serveOr(outcome)
-          : tries > 1
-            ? Effect.suspend(() => this.#look(tries - 1))
-            : (this.#valid()?.exit ??
-              Effect.fail(
-                this.#toError(new TokenError.MalformedResponse({ problem: "each new token had already expired" }))
-              ))
-      )
-    }
-    if (current.suspect && this.#round !== undefined)
-      return this.#join(this.#round, (outcome) => this.#serveOr(outcome))
-    const left = this.#remaining(current)
-    if (left > current.advisory) return current.exit
-    const urgent = left <= current.mandatory
-    if (this.#round === undefined && this.#pause(urgent ? "urgent" : "early") > 0) return current.exit
-    const renewal = this.#demand("early", "when-due")
-    // Nobody waits for a newer token so long that the one in hand expires.
-    const patience = left - Math.min(1_000, current.mandatory / 10)
-    return urgent && patience > 0 ? this.#join(renewal, (outcome) => this.#serveOr(outcome), patience) : current.exit
-  }
-
-  /** A failed renewal fails nobody while the held token is valid. */
-  #serveOr(outcome: Outcome): Get {
-    const current = this.#valid()
-    if (current !== undefined) return current.exit
-    return Exit.isFailure(outcome)
-      ? Effect.failCause(Cause.map(outcome.cause, (error) => this.#expired(error)))
-      : Effect.suspend(() => this.#look(1))
-  }
-
-  get(): Get {
+  /** Says that the held token has expired, where it has. */
+  #asExpired(outcome: Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>): Get {
     const held = this.#held
-    return held !== undefined &&
-      this.#env.clock.currentTimeMillisUnsafe() < this.#quietUntil &&
-      // Where the schedule has something due, a tick compares the clocks; where it has nothing, nobody does.
-      ((isKeptFresh(this.#env) && this.wakeAt < Infinity) || monotonic(this.#env.clock) < this.#quietMonotonic)
-      ? held.exit
-      : this.#look(3)
+    if (held === undefined || this.#valid() !== undefined) return outcome
+    const { expiresAt } = held.token
+    return Effect.mapError(outcome, (error) =>
+      TokenError.isRenewalReason(error.reason)
+        ? this.#toError(new TokenError.TokenExpired({ expiredAt: expiresAt, renewal: error.reason }))
+        : error
+    )
   }
 
-  renew(): Get {
-    if (this.#closed) return Effect.interrupt
-    const failure = this.#blockedBy()
-    return failure === undefined ? this.#join(this.#demand("renew", "now"), (outcome) => outcome) : Effect.fail(failure)
+  #isClosed() {
+    return this.#failWith(new TokenError.ServiceClosed())
   }
 
-  /** `renew` for a caller who may come often: it waits out a cool-down by failing. */
-  #renewGently(): Get {
-    const failure = this.#coolingFrom()
-    return failure === undefined ? this.renew() : Effect.fail(failure)
+  #isDeadOnArrival() {
+    return this.#failWith(new TokenError.MalformedResponse({ problem: "each new token had already expired" }))
   }
 
-  getValidFor(duration: Duration.Input): Get {
-    return this.#find(Duration.toMillis(Duration.fromInputUnsafe(duration)), 2)
-  }
-
-  #find(wanted: number, tries: number): Get {
-    const current = this.#valid()
-    if (current !== undefined && this.#lasts(current, wanted)) return current.exit
-    if (this.#longest !== undefined && wanted > this.#longest) return this.#tooShort(wanted)
-    return Effect.flatMap(current === undefined ? this.#look(3) : this.#renewGently(), () => {
-      const held = this.#held
-      if (held !== undefined && this.#lasts(held, wanted)) return held.exit
-      // Adopted and no longer young, or signed out meanwhile: one more renewal gives a fresh one.
-      const isOld = held?.isAdopted === true && held.token.expiresAt - held.token.issuedAt >= wanted
-      return tries > 1 && (held === undefined || isOld) ? this.#find(wanted, tries - 1) : this.#tooShort(wanted)
-    })
-  }
-
-  #tooShort(wanted: number): Get {
+  #isTooShort(wanted: number) {
     const held = this.#held
     if (held !== undefined) {
       const lasted = held.isAdopted ? held.token.expiresAt - held.token.issuedAt : this.#remaining(held)
       this.#longest = Math.max(this.#longest ?? 0, lasted)
     }
-    const [requested, available] = [Duration.millis(wanted), Duration.millis(this.#longest ?? 0)]
-    const reason = new TokenError.LifetimeTooShort({ requested, available })
-    return Effect.fail(this.#toError(reason, this.#valid()?.token.expiresAt))
-  }
-
-  reject(token: AccessToken.AccessToken): Get {
-    const current = this.#valid()
-    if (current === undefined || !AccessToken.isSameCredential(current.token, token)) return this.#look(3)
-    const failure = this.#coolingFrom()
-    if (failure !== undefined) return Effect.fail(failure)
-    const time = this.#now()
-    this.#rejections = this.#rejections.filter((at) => time - at < stormWindow)
-    const [first] = this.#rejections
-    if (this.#round === undefined && first !== undefined && this.#rejections.length >= this.#env.policy.stormLimit) {
-      const retryAfter = Duration.millis(first + stormWindow - time)
-      const storm = new TokenError.RenewalStorm({ renewals: this.#rejections.length, retryAfter })
-      return Effect.fail(this.#toError(storm, current.token.expiresAt))
-    }
-    current.suspect = true
-    this.#quietUntil = -Infinity
-    return this.#join(this.#demand("rejected", "now"), (outcome) =>
-      Exit.isSuccess(outcome) ? this.#serveOr(outcome) : outcome
-    )
-  }
-
-  state(): State {
-    const current = this.#valid()
-    const busy = this.#activity !== "idle"
-    const due = this.#untilScheduled()
-    return {
-      phase: this.#closed
-        ? "closed"
-        : current !== undefined
-          ? busy
-            ? "renewing"
-            : "valid"
-          : busy
-            ? "acquiring"
-            : this.#lastFailure !== undefined
-              ? "failed"
-              : "empty",
-      generation: this.#generation,
-      expiresAt: this.#held?.token.expiresAt,
-      renewAt: due === Infinity || this.#closed ? undefined : this.#wallNow() + Math.max(0, due),
-      lastFailure: this.#lastFailure,
-      degraded: this.#held?.isPrivate === true
-    }
-  }
-
-  awaitChange(seen: State): Effect.Effect<State> {
-    const state = this.state()
-    if (differs(state, seen)) return Effect.succeed(state)
-    const changed = Deferred.await((this.#version ??= Deferred.makeUnsafe()))
-    const left = this.#held === undefined ? 0 : this.#remaining(this.#held)
-    // Expiry changes the state as well, and where nothing is scheduled nobody else looks at the this.#env.clock.
-    const wait = left > 0 ? atMost(Math.min(30_000, Math.ceil(left)), changed) : changed
-    return Effect.flatMap(wait, () => this.awaitChange(seen))
-  }
-
-  #leave() {
-    return Effect.gen({ self: this }, function* () {
-      if (this.#exchanging !== undefined) yield* Fiber.interrupt(this.#exchanging)
-      this.#forget()
-      // A round that nobody waits for any more must not log in again.
-      if (this.#round !== undefined) this.#round.isVoid = true
-      this.#settle(Exit.interrupt())
-      const cleared = yield* Effect.exit(this.#env.exchange.clear(this))
-      this.#leaving = undefined
-      this.#changed()
-      return yield* Effect.mapError(cleared, (reason) => this.#toError(reason))
-    })
-  }
-
-  invalidate(): Effect.Effect<void, TokenError.TokenError> {
-    if (this.#closed) return Effect.interrupt
-    this.#forget()
-    return Effect.uninterruptible(
-      Effect.map(
-        this.#leaving === undefined ? Effect.forkDetach(this.#leave()) : Effect.succeed(this.#leaving),
-        (fiber) => {
-          this.#leaving = fiber
-          return fiber
-        }
-      )
-    ).pipe(Effect.flatMap(Fiber.join))
+    const available = Duration.millis(this.#longest ?? 0)
+    return this.#failWith(new TokenError.LifetimeTooShort({ requested: Duration.millis(wanted), available }))
   }
 }
-
-const isKeptFresh = (env: Environment) => env.policy.whenIdle === "keep-fresh"
 
 const differs = (a: State, b: State) =>
   a.phase !== b.phase || a.generation !== b.generation || a.lastFailure !== b.lastFailure || a.degraded !== b.degraded

@@ -1,48 +1,44 @@
-/** A credential in hand, a renewal under way, and when its attempts are made. */
+/** A renewal that somebody waits for, and when its attempts are made. */
 import type * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { AccessToken } from "../AccessToken.ts"
 import type { RenewalPolicy } from "../RenewalPolicy.ts"
 import type * as TokenError from "../TokenError.ts"
 import type { Trigger } from "../TokenEvent.ts"
 
-/** The credential in hand. Windows are milliseconds before expiry. */
-export interface Held {
-  readonly token: AccessToken
-  readonly exit: Exit.Exit<AccessToken>
-  /** Expiry on the monotonic clock. */
-  readonly deadline: number
-  readonly advisory: number
-  readonly mandatory: number
-  /** Got without the store, which did not answer. */
-  readonly isPrivate: boolean
-  /** Taken from the store, where it may have lain for a while. */
-  readonly isAdopted: boolean
-  /** The API refused it, or a refresh under way is killing it: `get` waits for the renewal, while there is one. */
-  suspect: boolean
-}
+/** How a renewal turned out. */
+export type Outcome = Exit.Exit<AccessToken, TokenError.TokenError>
 
-/** A renewal that somebody wants: attempts are made until it is settled. */
+/** How a round ends: with an outcome, or because somebody signed out. */
+export type Ending = Outcome | "signed-out"
+
+/** One renewal, of one attempt or several. Callers wait for its ending. Instants are monotonic. */
 export interface Round {
-  readonly done: Deferred.Deferred<AccessToken, TokenError.TokenError>
+  readonly done: Deferred.Deferred<Ending>
   readonly trigger: Trigger
-  /** No attempt before this monotonic instant. */
+  /** No attempt before this instant. */
   notBefore: number
-  /** Those who wait without a valid token are told by this monotonic instant. */
+  /** Callers without a usable token wait until this instant; `undefined` where nobody is without one. */
   patience: number | undefined
-  /** Somebody signed out: who still waits asks anew. */
-  isVoid: boolean
-  nextDelay: ((now: number, reason: TokenError.RenewalReason) => Effect.Effect<number | undefined>) | undefined
+  /** The delays between attempts; made when the first one fails. */
+  nextDelay: NextDelay | undefined
 }
 
-/** The policy's schedule, one delay at a time; `undefined` when it is over. */
+/** Returns the delay before the next attempt in milliseconds, or `undefined` when the schedule is over. */
+export type NextDelay = (now: number, reason: TokenError.RenewalReason) => Effect.Effect<number | undefined>
+
+/** A schedule of the program's that takes longer to decide than this counts as over. Milliseconds. */
+const decisionTimeout = 1_000
+
+/** Steps through the policy's schedule; without one, three retries after 1 s, 2 s and 4 s. */
 export const delays = (
   schedule: RenewalPolicy["retry"],
   jitter: (millis: number) => number
-): Effect.Effect<NonNullable<Round["nextDelay"]>> => {
+): Effect.Effect<NextDelay> => {
   if (schedule === undefined) {
     let retries = 0
     return Effect.succeed(() => Effect.succeed(retries < 3 ? jitter(1_000 * 2 ** retries++) : undefined))
@@ -50,8 +46,12 @@ export const delays = (
   return Effect.map(
     Schedule.toStep(schedule),
     (step) => (now, reason) =>
-      Effect.map(Effect.exit(step(now, reason)), (exit) =>
-        Exit.isSuccess(exit) ? Duration.toMillis(exit.value[1]) : undefined
+      Effect.interruptible(step(now, reason)).pipe(
+        Effect.timeoutOption(decisionTimeout),
+        Effect.map(Option.map(([, delay]) => Duration.toMillis(delay))),
+        Effect.map(Option.getOrUndefined),
+        // A schedule ends by failing, and one with a bug dies.
+        Effect.catchCause(() => Effect.succeed(undefined))
       )
   )
 }

@@ -1,4 +1,4 @@
-/** An engine, as callers see it. */
+/** The service that callers see, in front of an engine. */
 import * as Effect from "effect/Effect"
 import type * as Duration from "effect/Duration"
 import type { AccessToken } from "../AccessToken.ts"
@@ -6,7 +6,7 @@ import type * as TokenError from "../TokenError.ts"
 import type { Engine } from "./engine.ts"
 import type { State } from "./state.ts"
 
-/** The service that an engine is behind. `use` finds it, or fails; `look` only looks at one. */
+/** Makes the service. `use` finds the engine and runs a call on it, or fails; `look` only looks at one. */
 export const toService = <E extends TokenError.TokenError>(
   use: <A, E1>(f: (engine: Engine) => Effect.Effect<A, E1>) => Effect.Effect<A, E | E1>,
   look: <A>(f: (engine: Engine) => Effect.Effect<A>) => Effect.Effect<A>

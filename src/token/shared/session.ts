@@ -18,6 +18,7 @@ import type { TokenProvider } from "../TokenProvider.ts"
 import { TokenStore } from "../TokenStore.ts"
 import { monotonic } from "./time.ts"
 import * as Exchange from "../internal/exchange.ts"
+import { memoryOf } from "../internal/setback.ts"
 
 /** Other processes that share the store may get in between, with a token for another subject: so often, at most. */
 const patience = 20
@@ -60,7 +61,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* ({
   let cooling: { readonly until: number; readonly reason: TokenError.RenewalReason } | undefined
 
   const cool = (reason: TokenError.RenewalReason) => {
-    const own = reason.isRetryable ? Math.min(10_000, 1_000 * 2 ** failures) : policy.fatalFor
+    const own = reason.isRetryable ? Math.min(10_000, 1_000 * 2 ** failures) : memoryOf(policy, account.provider.traits)
     const asked = "retryAfter" in reason && reason.retryAfter !== undefined ? Duration.toMillis(reason.retryAfter) : 0
     failures += 1
     cooling = { until: monotonic(clock) + Math.max(own, asked), reason }
