@@ -335,33 +335,36 @@ export const layerLazy = <E, R>(redis: Layer.Layer<Redis.Redis, E, R>): Layer.La
     Redis.Redis,
     Effect.map(Effect.context<R | Scope.Scope>(), (context) => {
       const scope = Context.get(context, Scope.Scope)
-      const connect = Effect.gen(function* () {
-        const own = yield* Scope.make()
-        const building = yield* Effect.forkDetach(Layer.buildWithScope(redis, own))
-        // A client closes when its commands are answered, which those of a server that hangs never are: nobody waits for it.
-        const close = Effect.forkDetach(Effect.andThen(Fiber.interrupt(building), Scope.close(own, Exit.void)))
-        const services = yield* Fiber.join(building).pipe(
-          Effect.timeout(connectTimeout),
-          Effect.onError(() => close)
-        )
-        yield* Scope.addFinalizer(scope, Effect.timeoutOption(Effect.flatMap(close, Fiber.await), closeTimeout))
-        return Context.get(services, Redis.Redis)
-      }).pipe(Effect.catchCause((cause) => Effect.fail(new Redis.RedisError({ cause: Cause.squash(cause) }))))
+      const connect = Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function* () {
+          const own = yield* Scope.make()
+          const building = yield* Effect.forkDetach(Layer.buildWithScope(redis, own))
+          // A client closes once its commands have been answered. A server that hangs answers none, so nobody waits for it.
+          const close = Effect.forkDetach(Effect.andThen(Fiber.interrupt(building), Scope.close(own, Exit.void)))
+          const services = yield* restore(Effect.timeout(Fiber.join(building), connectTimeout)).pipe(
+            Effect.onError(() => close)
+          )
+          yield* Scope.addFinalizer(scope, Effect.timeoutOption(Effect.flatMap(close, Fiber.await), closeTimeout))
+          return Context.get(services, Redis.Redis)
+        })
+      ).pipe(Effect.catchCause((cause) => Effect.fail(new Redis.RedisError({ cause: Cause.squash(cause) }))))
+      const fork = Effect.runForkWith(context)
       let connecting: Deferred.Deferred<Redis.Redis["Service"], Redis.RedisError> | undefined
       const connected = Effect.suspend(() => {
         if (connecting !== undefined) return Deferred.await(connecting)
         const made = Deferred.makeUnsafe<Redis.Redis["Service"], Redis.RedisError>()
         connecting = made
-        // Whoever asked first may be gone before it is done; those who come later join. A failure is not kept.
-        return connect.pipe(
-          Effect.onExit((exit) => {
+        // Forked in the same step, for all callers: the one who asked first may be interrupted at any step after this.
+        const fiber = fork(
+          Effect.onExit(Effect.interruptible(connect), (exit) => {
+            // The next caller connects again after a failure.
             if (Exit.isFailure(exit)) connecting = undefined
             return Deferred.done(made, exit)
           }),
-          Effect.provideContext(context),
-          Effect.forkIn(scope),
-          Effect.andThen(Deferred.await(made))
+          { uninterruptible: true }
         )
+        Fiber.runIn(fiber, scope)
+        return Deferred.await(made)
       })
       return Redis.Redis.of({
         send: (command, ...args) => Effect.flatMap(connected, ({ send }) => send(command, ...args)),

@@ -8,6 +8,7 @@ import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import * as Agenda from "../../src/token/internal/agenda.ts"
 import type { Work } from "../../src/token/internal/actor.ts"
+import { yieldingAt } from "../support/yielding.ts"
 import { bare, census, overloaded, reasonOf, settled, wrongKey } from "../guarantees/engine.ts"
 
 const fakes = (count: number, options: FakeProvider.Options = {}) =>
@@ -247,20 +248,6 @@ describe("options that make no sense", () => {
 })
 
 describe("eviction", () => {
-  /** Runs what is ready in order, and makes the fibre that takes this step of all those counted yield. */
-  const yieldingAt = (step: number): Scheduler.Scheduler => {
-    const scheduler = new Scheduler.MixedScheduler()
-    let steps = 0
-    return {
-      executionMode: scheduler.executionMode,
-      makeDispatcher: () => scheduler.makeDispatcher(),
-      shouldYield: (fiber) => {
-        steps += 1
-        return steps === step || scheduler.shouldYield(fiber)
-      }
-    }
-  }
-
   it.effect("at whatever step a caller yields, everybody gets a token and nobody's use is counted for ever", () =>
     Effect.forEach(
       Array.from({ length: 120 }, (_, step) => step),
