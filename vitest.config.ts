@@ -11,8 +11,6 @@ const freshSeed = () => String(Math.floor(Math.random() * 1e9))
 /** Set by `npm run test:long -- --minutes N`: runs a sample, which is another one each time. */
 const minutes = process.env["TEST_MINUTES"] === undefined ? undefined : Number(process.env["TEST_MINUTES"])
 
-const report = process.env["TEST_REPORT"]
-
 /** Tests that are too slow for every change, however small they are made. */
 const longTests = "test/**/*.long.test.ts"
 /** Tests whose size is a multiple of `TEST_SCALE`: small in one suite, large in the other. */
@@ -60,9 +58,7 @@ export default defineConfig({
     // Vitest leaves one core idle by default, and many tests wait for a server or a timer.
     maxWorkers: availableParallelism() + 1,
     sequence: { shuffle: { files: minutes !== undefined, tests: false } },
-    // `TEST_REPORT` names a file for a report that programs read.
-    reporters: report === undefined ? [new SuiteReporter(minutes)] : [new SuiteReporter(minutes), "json"],
-    ...(report === undefined ? {} : { outputFile: { json: report } }),
+    reporters: [new SuiteReporter({ minutes, report: process.env["TEST_REPORT"] })],
     // Logs of a test are shown only if it fails.
     silent: "passed-only"
   }

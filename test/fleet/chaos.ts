@@ -91,6 +91,8 @@ export const chaos = Effect.fnUntraced(
     const encryptionKey = randomBytes(32).toString("base64")
     const running = new Set<Worker>()
     const failures: Array<string> = []
+    /** What processes printed beside their reports. */
+    const logs: Array<string> = []
     const killed = { unsent: 0, unanswered: 0, answered: 0 }
     let [slow, alone] = [0, 0]
     let [started, generations, served, revoked] = [0, 0, 0, 0]
@@ -181,7 +183,7 @@ export const chaos = Effect.fnUntraced(
       const command = ChildProcess.make(
         process.execPath,
         [bundle(script), yield* Schema.encodeEffect(Settings)(settings)],
-        { stderr: "inherit" }
+        { stderr: "pipe" }
       )
       const own = yield* Scope.fork(scope)
       const handle = yield* Scope.provide(command, own)
@@ -194,6 +196,12 @@ export const chaos = Effect.fnUntraced(
         end: Effect.andThen(Stream.run(Stream.empty, handle.stdin), handle.exitCode).pipe(Effect.orDie)
       }
       running.add(worker)
+      yield* handle.stderr.pipe(
+        Stream.decodeText(),
+        Stream.splitLines,
+        Stream.runForEach((line) => Effect.sync(() => void logs.push(`${name}: ${line}`))),
+        Effect.forkIn(own)
+      )
       yield* handle.stdout.pipe(
         Stream.decodeText(),
         Stream.splitLines,
@@ -213,7 +221,7 @@ export const chaos = Effect.fnUntraced(
       duration: patience,
       orElse: () =>
         Effect.die(
-          `not over after ${patience} ms: ${JSON.stringify({ seed: options.seed, generations, killed, failures })}`
+          `not over after ${patience} ms: ${JSON.stringify({ seed: options.seed, generations, killed, failures, logs: logs.slice(-20) })}`
         )
     })
     const endings = yield* Effect.forEach(running, ({ end }) => end, { concurrency: "unbounded" })

@@ -1,4 +1,5 @@
 /** Prints what failed, with the command that runs it again, and a summary. What passes prints nothing. */
+import { writeFileSync } from "node:fs"
 import { relative } from "node:path"
 import { DefaultReporter, type TestCase, type TestModule, type TestModuleState, type Vitest } from "vitest/node"
 
@@ -17,27 +18,48 @@ const replayCommand = (test: TestCase): string => {
   ].join(" ")
 }
 
-export class SuiteReporter extends DefaultReporter {
-  private readonly minutes: number | undefined
+interface Options {
+  /** Cancels what is left of the run after so many minutes. Tests that have not run are no failures then. */
+  readonly minutes: number | undefined
+  /** The file to write the counts to, as `{"passed": 1, "failed": 0}`. */
+  readonly report: string | undefined
+}
 
-  /** With a limit in minutes, it cancels what is left of the run at that time. */
-  constructor(minutes: number | undefined) {
+export class SuiteReporter extends DefaultReporter {
+  private readonly limits: Options
+  private isOver = false
+
+  constructor(options: Options) {
     super()
-    this.minutes = minutes
+    this.limits = options
   }
 
   override onInit(vitest: Vitest): void {
     super.onInit(vitest)
-    if (this.minutes === undefined) return
-    setTimeout(() => void vitest.cancelCurrentRun("keyboard-input"), this.minutes * 60_000).unref()
+    const { minutes } = this.limits
+    if (minutes === undefined) return
+    setTimeout(() => {
+      this.isOver = true
+      void vitest.cancelCurrentRun("keyboard-input")
+    }, minutes * 60_000).unref()
   }
 
   override onTestRunEnd(...args: Parameters<DefaultReporter["onTestRunEnd"]>): void {
     super.onTestRunEnd(...args)
-    const failed = args[0].flatMap((module) => Array.from(module.children.allTests("failed")))
-    if (failed.length === 0) return
-    this.log("Run a failed test again, with the same random inputs:")
-    for (const test of failed.slice(0, 20)) this.log(`  ${replayCommand(test)}`)
+    const [modules, errors] = args
+    const passed = modules.flatMap((module) => Array.from(module.children.allTests("passed")))
+    const failed = modules.flatMap((module) => Array.from(module.children.allTests("failed")))
+    const broken = modules.filter((module) => module.errors().length > 0)
+    const failures = failed.length + broken.length + errors.length
+    if (failed.length > 0) {
+      this.log("Run a failed test again, with the same random inputs:")
+      for (const test of failed.slice(0, 20)) this.log(`  ${replayCommand(test)}`)
+    }
+    if (this.limits.report !== undefined) {
+      writeFileSync(this.limits.report, JSON.stringify({ passed: passed.length, failed: failures }))
+    }
+    // Vitest counts a file that was cancelled as failed.
+    if (this.isOver) process.once("exit", () => (process.exitCode = failures === 0 ? 0 : 1))
   }
 
   protected override printTestModule(module: TestModule): void {
