@@ -77,7 +77,7 @@ const Sharing = Layer.unwrap(
         baseUrl,
         rateLimits: budget,
         rateLimiter,
-        circuitBreaker: (client) => HttpClient.withCircuitBreaker(client, { breaker })
+        transformClient: (client) => HttpClient.withCircuitBreaker(client, { breaker })
       })
     })
     return Layer.unwrap(client).pipe(Layer.provide(Option.isSome(redis) ? throughRedis : throughFiles))

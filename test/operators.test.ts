@@ -50,7 +50,17 @@ const valuesOf = (label: string) => codes(table("label").find(([name]) => codes(
 /** What OTLP makes of the unit that a metric names. */
 const units: Readonly<Record<string, string>> = { seconds: "s" }
 
-/** Everything that can happen to a token, and a request that is sent again. */
+/** A platform's client whose first request is refused for a second. */
+const refusedOnce = ApiVideo.layerClient().pipe(
+  Layer.provide(TokenService.layerTest(["first"])),
+  Layer.provide(
+    RecordingHttpClient.layer((_request, n) =>
+      n === 1 ? RecordingHttpClient.status(429, { "retry-after": "1" }) : RecordingHttpClient.status(200)
+    )
+  )
+)
+
+/** Everything that can happen to a token, and requests that are sent again. */
 const everything = Effect.gen(function* () {
   const fake = FakeProvider.make({ latency: "2 seconds" })
   const kept = yield* TokenService.make({ provider: fake.provider })
@@ -74,6 +84,12 @@ const everything = Effect.gen(function* () {
   yield* fake.configure({ failure: new TokenError.InvalidCredentials({ status: 400 }) })
   yield* passing(Effect.exit(kept.renew))
   yield* client.get("https://api.example/")
+  yield* passing(
+    Effect.provide(
+      ApiVideo.ApiVideo.use((api) => api.get("/videos")),
+      refusedOnce
+    )
+  )
 }).pipe(Effect.scoped, Effect.provide(Layer.merge(Observability.layerMetrics, TokenStore.layerMemory)))
 
 const measured = <A>(reading: Effect.Effect<A>) =>
@@ -300,8 +316,9 @@ describe("examples/observability.ts", () => {
         yield* sandbox.clearFaults
         yield* until(200, /valid/)
 
-        // A replay.
+        // A replay, and a wait.
         yield* sandbox.revokeAccessTokens
+        yield* sandbox.inject({ on: "api", kind: { _tag: "RateLimited", retryAfter: 0.01 } })
         assert.deepInclude(yield* get(`${url}/titles`), { status: 200, text: "[]" })
         const { text, type } = yield* get(`${url}/metrics`)
         assert.strictEqual(type, "text/plain; version=0.0.4; charset=utf-8")

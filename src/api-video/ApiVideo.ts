@@ -47,7 +47,7 @@ import { makeExchange, type Refusal, single, wrongServer } from "../platform/sha
 import * as Client from "../platform/shared/client.ts"
 import { pathOf } from "../platform/shared/http.ts"
 import * as Layers from "../platform/shared/layers.ts"
-import { inMemory } from "../platform/shared/limiter.ts"
+import { Lanes } from "../platform/shared/limiter.ts"
 import { originOf } from "../platform/shared/origin.ts"
 import { layerAnswers, type Operations } from "./internal/testing.ts"
 import { Secret } from "../token/shared/schema.ts"
@@ -380,7 +380,8 @@ const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <R>(
   authenticated: (
     server: Server
   ) => Effect.Effect<(self: ApiVideo["Service"]) => ApiVideo["Service"], TokenError.TokenError, R>,
-  making = makeServer(options)
+  making = makeServer(options),
+  lanes?: Lanes
 ) {
   const server = yield* making
   const perMinute = options.rateLimits ?? documentedLimits[options.environment ?? "production"]
@@ -392,7 +393,8 @@ const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <R>(
       redactUrl: ApiVideoError.redactUrl,
       fromResponse: ApiVideoError.fromResponse,
       Error: ApiVideoError.ApiVideoError,
-      limits: perMinute && {
+      rateLimited: ApiVideoError.rateLimited,
+      limits: {
         perMinute,
         classOf: (request) =>
           isUpload(request) ? "uploads" : request.method === "GET" || request.method === "HEAD" ? "reads" : "writes",
@@ -400,7 +402,8 @@ const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <R>(
       }
     },
     options,
-    yield* authenticated(server)
+    yield* authenticated(server),
+    lanes
   )
 })
 
@@ -485,14 +488,15 @@ export const layerKeys = (
       const tokens = yield* TokenServiceMap
       const server = yield* makeServer(options)
       const providerOf = yield* providers(options)
-      const shared = { ...options, rateLimiter: options.rateLimiter ?? (yield* inMemory) }
+      // Keys are asked for again and again, and their limits outlive each client.
+      const lanes = new Lanes(server.name, options.rateLimiter)
       const client = Effect.fnUntraced(function* (apiKey: Redacted.Redacted) {
         const provider = providerOf(apiKey)
         const identity = yield* provider.identity.pipe(withProvider(server.name))
         const service = yield* tokens.get({ ...provider, identity: Effect.succeed(identity) })
         // Each account has its own limits.
         const account = Effect.succeed({ ...server, host: identity })
-        return yield* makeClient(shared, bearer, account).pipe(
+        return yield* makeClient(options, bearer, account, lanes).pipe(
           Effect.provideService(TokenService.TokenService, service),
           Effect.provide(context)
         )
@@ -556,6 +560,7 @@ type Configurable =
   | "eager"
   | "rateLimits"
   | "rateLimitRetries"
+  | "rateLimitMaxWait"
 
 /**
  * Options of {@link layerConfig}. Most may be a `Config`. The key must be one, and is read again at each login.
@@ -601,6 +606,7 @@ export const layerConfig = (
       eager: Configuration.read("eager", options.eager),
       rateLimits: Configuration.read("rateLimits", options.rateLimits),
       rateLimitRetries: Configuration.read("rateLimitRetries", options.rateLimitRetries),
+      rateLimitMaxWait: Configuration.read("rateLimitMaxWait", options.rateLimitMaxWait),
       apiKey: Configuration.readLater("apiKey", options.apiKey, "an API key from https://dashboard.api.video")
     }).pipe(
       withProvider("api.video"),
@@ -668,6 +674,11 @@ export const layerTest = (
       )
     )
   return layerAnswers(operations, respond !== undefined).pipe(
-    Layer.provideMerge(Layers.layerTest(layerClient({ rateLimits: false }), { tokens, respond: respond ?? unanswered }))
+    Layer.provideMerge(
+      Layers.layerTest(layerClient({ rateLimits: false, rateLimitRetries: 0 }), {
+        tokens,
+        respond: respond ?? unanswered
+      })
+    )
   )
 }

@@ -9,13 +9,12 @@ import type * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
-import type * as RateLimiter from "effect/persistence/RateLimiter"
 import type * as TokenError from "../token/TokenError.ts"
 import type * as ApiVideoError from "./ApiVideoError.ts"
 
 /**
  * Everything that a request can fail with: a response from 400 up, a token that cannot be obtained, a connection that
- * breaks, and the stores of a shared limiter or circuit breaker.
+ * breaks, and an open circuit breaker.
  *
  * @category errors
  * @since 0.1.0
@@ -24,7 +23,6 @@ export type ClientError =
   | ApiVideoError.ApiVideoError
   | TokenError.TokenError
   | HttpClientError.HttpClientError
-  | RateLimiter.RateLimiterError
   | CircuitBreaker.CircuitBreakerError
 
 /**

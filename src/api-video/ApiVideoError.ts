@@ -199,6 +199,23 @@ export class UnexpectedStatus extends Schema.TaggedError<UnexpectedStatus>()("Un
   }
 }
 
+/**
+ * A redirect, which the client does not follow, so nothing was done. Not retryable. `location` is where it leads, without
+ * query and credentials.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Redirected extends Schema.TaggedError<Redirected>()("Redirected", {
+  ...fields,
+  location: Schema.optional(Schema.String)
+}) {
+  readonly isRetryable = false
+  override get message() {
+    return ApiError.describeRedirect(this)
+  }
+}
+
 const issueFields = {
   /** The typed operation, such as `Videos.list`. */
   operation: Schema.String,
@@ -274,6 +291,7 @@ export const Reason = Schema.Union([
   RateLimited,
   ServerError,
   UnexpectedStatus,
+  Redirected,
   InvalidInput,
   MalformedResponse
 ])
@@ -342,7 +360,26 @@ export const retryAfterOf: (response: HttpClientResponse.HttpClientResponse) => 
   Http.retryAfterOf
 
 /**
- * Decodes a response with a status of 400 or more. Never fails: if the body cannot be read, the problem is empty.
+ * Makes the error of a request that the client did not send, because it would have to wait longer than
+ * `rateLimitMaxWait`: `RateLimited`, with status 429.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const rateLimited = (
+  request: HttpClientRequest.HttpClientRequest,
+  told: { readonly retryAfter: Duration.Duration; readonly limit: number }
+): ApiVideoError =>
+  new ApiVideoError({
+    reason: new RateLimited({
+      ...ApiError.unsent(request, hiding),
+      problem: { title: ApiError.limitReached(told.limit) },
+      ...told
+    })
+  })
+
+/**
+ * Decodes a redirect, or a response with a status of 400 or more. Never fails: if the body cannot be read, the problem is empty.
  *
  * @category decoding
  * @since 0.1.0
@@ -353,13 +390,15 @@ export const fromResponse = (response: HttpClientResponse.HttpClientResponse): E
     const read = ApiError.readAnswer(response, content, hiding)
     const answer = { ...read.answer, problem: toProblem(read.body, read.scrub) }
     const reason =
-      status === 429
-        ? new RateLimited({ ...answer, ...Http.limitsOf(response) })
-        : status >= 500
-          ? new ServerError({ ...answer, retryAfter: retryAfterOf(response) })
-          : status === 401
-            ? new Unauthorized({ ...answer, credential: credentialOf(response.request) })
-            : new (reasonOf(status))(answer)
+      status < 400
+        ? new Redirected({ ...answer, location: ApiError.locationOf(response, hiding, read.scrub) })
+        : status === 429
+          ? new RateLimited({ ...answer, ...Http.refusalOf(response) })
+          : status >= 500
+            ? new ServerError({ ...answer, retryAfter: retryAfterOf(response) })
+            : status === 401
+              ? new Unauthorized({ ...answer, credential: credentialOf(response.request) })
+              : new (reasonOf(status))(answer)
     return new ApiVideoError({ reason })
   })
 

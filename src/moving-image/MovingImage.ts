@@ -45,7 +45,6 @@ import * as UrlParams from "effect/http/UrlParams"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
-import type * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -56,7 +55,7 @@ import { makeExchange, type Refusal, single, wrongServer } from "../platform/sha
 import * as Client from "../platform/shared/client.ts"
 import { pathOf } from "../platform/shared/http.ts"
 import * as Layers from "../platform/shared/layers.ts"
-import { inMemory } from "../platform/shared/limiter.ts"
+import { Lanes } from "../platform/shared/limiter.ts"
 import { originOf } from "../platform/shared/origin.ts"
 import { stretched } from "../platform/shared/password.ts"
 import { Secret } from "../token/shared/schema.ts"
@@ -72,7 +71,7 @@ import * as TokenService from "../token/TokenService.ts"
 import { TokenServiceMap } from "../token/TokenServiceMap.ts"
 
 /**
- * The errors of a request: a response with a status of 400 or more, no token, a broken connection, or a failing rate limiter or
+ * The errors of a request: a redirect or a response with a status of 400 or more, no token, a broken connection, or an open
  * circuit breaker that you provided.
  *
  * @category errors
@@ -82,7 +81,6 @@ export type ClientError =
   | MovingImageError.MovingImageError
   | TokenError.TokenError
   | HttpClientError.HttpClientError
-  | RateLimiter.RateLimiterError
   | CircuitBreaker.CircuitBreakerError
 
 /**
@@ -537,7 +535,7 @@ export const layerClient = (
     Effect.flatMap(makeServer(options), (server) => makeClient(server, options))
   )
 
-const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server, options: ClientOptions) {
+const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server, options: ClientOptions, lanes?: Lanes) {
   const { rateLimit = 100 } = options
   const origin = originOf(server.baseUrl)
   const isOwn = (request: HttpClientRequest.HttpClientRequest) => originOf(request.url) === origin
@@ -550,14 +548,12 @@ const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server, 
       isGood: ({ request, status }) => status === 404 && request.method === "DELETE" && isOwn(request),
       fromResponse: MovingImageError.fromResponse,
       Error: MovingImageError.MovingImageError,
-      limits: rateLimit !== false && {
-        perMinute: { requests: rateLimit },
-        classOf: () => "requests",
-        resetAfter: "retry-after"
-      }
+      rateLimited: MovingImageError.rateLimited,
+      limits: { perMinute: rateLimit !== false && { requests: rateLimit }, classOf: () => "requests" }
     },
     options,
-    yield* Client.bearer(server, { anonymous: isAboutPassword, read: (status) => ({ status }) })
+    yield* Client.bearer(server, { anonymous: isAboutPassword, read: (status) => ({ status }) }),
+    lanes
   )
 })
 
@@ -645,7 +641,8 @@ export const layerSession = (
         yield* Layers.logIn({ provider: server.name, login: videoManagers, policy: options.policy })
       }
 
-      const shared = { ...options, rateLimiter: options.rateLimiter ?? (yield* inMemory) }
+      // All VideoManagers share the limit of the account.
+      const lanes = new Lanes(server.name, options.rateLimiter)
       const client = Effect.fnUntraced(function* (videoManager: number) {
         const id = yield* named(checkId(videoManager))
         const service = yield* tokens.get({
@@ -654,7 +651,7 @@ export const layerSession = (
           login: session.derive(id),
           traits: { ...traits, renewWith: "login" }
         })
-        return yield* makeClient(server, shared).pipe(
+        return yield* makeClient(server, options, lanes).pipe(
           Effect.provideService(TokenService.TokenService, service),
           Effect.provide(context)
         )
@@ -683,7 +680,7 @@ export const layer = (options: Options): Layer.Layer<MovingImage, TokenError.Tok
  */
 export type ConfigOptions = Layers.FromConfig<
   Options,
-  "baseUrl" | "videoManager" | "policy" | "eager" | "rateLimit" | "rateLimitRetries",
+  "baseUrl" | "videoManager" | "policy" | "eager" | "rateLimit" | "rateLimitRetries" | "rateLimitMaxWait",
   "username" | "password"
 >
 
@@ -710,6 +707,7 @@ export const layerConfig = (
       eager: Configuration.read("eager", options.eager),
       rateLimit: Configuration.read("rateLimit", options.rateLimit),
       rateLimitRetries: Configuration.read("rateLimitRetries", options.rateLimitRetries),
+      rateLimitMaxWait: Configuration.read("rateLimitMaxWait", options.rateLimitMaxWait),
       username: Configuration.readLater("username", options.username, "the name of a VideoManager Pro user"),
       password: Configuration.readLater("password", options.password, "that user's password")
     }).pipe(
@@ -741,4 +739,4 @@ export const layerConfig = (
 export const layerTest = (
   options: Layers.TestOptions
 ): Layer.Layer<MovingImage | TokenService.TestCalls, TokenError.TokenError> =>
-  Layers.layerTest(layerClient({ rateLimit: false }), options)
+  Layers.layerTest(layerClient({ rateLimit: false, rateLimitRetries: 0 }), options)

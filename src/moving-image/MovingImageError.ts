@@ -190,6 +190,23 @@ export class UnexpectedStatus extends Schema.TaggedError<UnexpectedStatus>()("Un
 }
 
 /**
+ * A redirect, which the client does not follow, so nothing was done. Not retryable. `location` is where it leads, without
+ * query and credentials.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Redirected extends Schema.TaggedError<Redirected>()("Redirected", {
+  ...fields,
+  location: Schema.optional(Schema.String)
+}) {
+  readonly isRetryable = false
+  override get message() {
+    return ApiError.describeRedirect(this)
+  }
+}
+
+/**
  * Every reason of a {@link MovingImageError}.
  *
  * @category reasons
@@ -203,7 +220,8 @@ export const Reason = /* @__PURE__ */ Schema.Union([
   UnsupportedMediaType,
   RateLimited,
   ServerError,
-  UnexpectedStatus
+  UnexpectedStatus,
+  Redirected
 ])
 
 /** @since 0.1.0 */
@@ -263,7 +281,26 @@ const codeOf = (body: ApiError.Body): Code | undefined =>
     .find(isCode)
 
 /**
- * Decodes a response with a status of 400 or more. Never fails: if the body cannot be read, `code` and `detail` are missing.
+ * Makes the error of a request that the client did not send, because it would have to wait longer than
+ * `rateLimitMaxWait`: `RateLimited`, with status 429.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const rateLimited = (
+  request: HttpClientRequest.HttpClientRequest,
+  told: { readonly retryAfter: Duration.Duration; readonly limit: number }
+): MovingImageError =>
+  new MovingImageError({
+    reason: new RateLimited({
+      ...ApiError.unsent(request, hiding),
+      detail: ApiError.limitReached(told.limit),
+      ...told
+    })
+  })
+
+/**
+ * Decodes a redirect, or a response with a status of 400 or more. Never fails: if the body cannot be read, `code` and `detail` are missing.
  *
  * @category decoding
  * @since 0.1.0
@@ -277,13 +314,15 @@ export const fromResponse = (response: HttpClientResponse.HttpClientResponse): E
     const detail = isSecret ? undefined : ApiError.textOf(body, "message", scrub)
     const problem = { ...answer, code: codeOf(body), detail }
     const reason =
-      status === 429
-        ? new RateLimited({ ...problem, ...Http.limitsOf(response) })
-        : status >= 500
-          ? new ServerError({ ...problem, retryAfter: Http.retryAfterOf(response) })
-          : status === 401
-            ? new Unauthorized({ ...problem, credential: credentialOf(response.request) })
-            : new (reasonOf(status))(problem)
+      status < 400
+        ? new Redirected({ ...problem, location: ApiError.locationOf(response, hiding, scrub) })
+        : status === 429
+          ? new RateLimited({ ...problem, ...Http.refusalOf(response) })
+          : status >= 500
+            ? new ServerError({ ...problem, retryAfter: Http.retryAfterOf(response) })
+            : status === 401
+              ? new Unauthorized({ ...problem, credential: credentialOf(response.request) })
+              : new (reasonOf(status))(problem)
     return new MovingImageError({ reason })
   })
 

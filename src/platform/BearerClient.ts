@@ -228,7 +228,6 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
               return Effect.andThen(renewed(token, validity), failure(reason))
             }
             return Effect.flatMap(renewed(token, validity), (fresh) => {
-              if (budget !== undefined) budget.replays += 1
               return Effect.andThen(
                 tell(options.observers ?? observersOf(context), { _tag: "Replayed" }),
                 send(request, fresh, validity, giveUp)

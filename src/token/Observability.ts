@@ -47,6 +47,12 @@ const log = (event: TokenEvent): Effect.Effect<void> => {
         Effect.annotateLogs({ provider, identity, trigger, reason: error.reason._tag })
       )
     }
+    case "Throttled": {
+      const { class: name, duration, provider, reason } = event
+      return Effect.logDebug(`a request waits ${Math.ceil(duration)} ms`).pipe(
+        Effect.annotateLogs({ provider, class: name, reason })
+      )
+    }
     case "Replayed":
       return Effect.logDebug("a request was sent again with a newer token after a 401")
     case "Waited":
@@ -130,8 +136,21 @@ export const replays = Metric.counter("token_replays_total", {
 })
 
 /**
- * Updates {@link renewals}, {@link exchangeDuration}, {@link callerWait}, {@link ageAtRenewal}, {@link secondsToExpiry}
- * and {@link replays}.
+ * Expected wait of each request that had to wait before it was sent, in seconds, by `provider`, `class` (`reads`, `writes`,
+ * `uploads`, `requests`, `other`) and `reason` (`limit`, `refused`, `retry`). Its count is the number of such waits.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const throttleWait = Metric.histogram("client_throttle_wait_seconds", {
+  description: "Time that a request waits before it is sent",
+  attributes: unit,
+  boundaries
+})
+
+/**
+ * Updates {@link renewals}, {@link exchangeDuration}, {@link callerWait}, {@link ageAtRenewal}, {@link secondsToExpiry},
+ * {@link replays} and {@link throttleWait}.
  *
  * @category layers
  * @since 0.1.0
@@ -169,5 +188,9 @@ const measure = (event: TokenEvent): Effect.Effect<void> => {
       return Metric.update(Metric.withAttributes(callerWait, { provider: event.provider }), event.duration / 1000)
     case "Replayed":
       return Metric.update(replays, 1)
+    case "Throttled": {
+      const { class: name, duration, provider, reason } = event
+      return Metric.update(Metric.withAttributes(throttleWait, { provider, class: name, reason }), duration / 1000)
+    }
   }
 }

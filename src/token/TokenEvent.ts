@@ -24,6 +24,18 @@ import type { TokenError } from "./TokenError.ts"
 export type Trigger = "demand" | "scheduled" | "early" | "rejected" | "renew"
 
 /**
+ * Why a request waits before it is sent.
+ *
+ * - `limit`: the requests that its class may send in this minute have been sent
+ * - `refused`: the server answered 429
+ * - `retry`: a pause before a request is sent again after a transient failure
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ThrottleReason = "limit" | "refused" | "retry"
+
+/**
  * One event. `identity` is a hash that names the credential. Durations and ages are in milliseconds.
  *
  * - `Renewed`: a new credential arrived by `login` or `refresh`, or was `adopted` from the store. `age` is the age of the
@@ -31,6 +43,8 @@ export type Trigger = "demand" | "scheduled" | "early" | "rejected" | "renew"
  * - `RenewalFailed`: one attempt failed
  * - `Waited`: a caller had to wait for a token
  * - `Replayed`: the client sent a request again after a 401
+ * - `Throttled`: a request begins to wait. `class` is the platform's class of requests that it belongs to, or `other` for a
+ *   request to another server, and `duration` the expected wait
  *
  * @category models
  * @since 0.1.0
@@ -57,6 +71,13 @@ export type TokenEvent =
     }
   | { readonly _tag: "Waited"; readonly provider: string; readonly identity: string; readonly duration: number }
   | { readonly _tag: "Replayed" }
+  | {
+      readonly _tag: "Throttled"
+      readonly provider: string
+      readonly class: string
+      readonly reason: ThrottleReason
+      readonly duration: number
+    }
 
 /**
  * Hears the events of every service and client built beneath it.

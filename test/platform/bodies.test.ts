@@ -2,8 +2,8 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, FileSystem, Layer, Schedule, type Scope, Stream } from "effect"
-import { FetchHttpClient, HttpBody, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { Context, Duration, Effect, FileSystem, Layer, Schedule, type Scope, Stream } from "effect"
+import { FetchHttpClient, HttpBody, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { ApiVideo, MovingImage, RequestBody, TokenService } from "effect-video-auth"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { listen } from "../support/listen.ts"
@@ -64,12 +64,20 @@ const platforms = {
     Layer.effect(
       ApiUnderTest,
       ApiVideo.ApiVideo.useSync(({ execute }) => ({ execute, path: "/videos/vi1/source" }))
-    ).pipe(Layer.provide(ApiVideo.layerClient({ baseUrl, retry: Schedule.recurs(2) }))),
+    ).pipe(
+      Layer.provide(
+        ApiVideo.layerClient({ baseUrl, retry: Schedule.recurs(2), transformClient: HttpClient.followRedirects() })
+      )
+    ),
   movingimage: (baseUrl: string) =>
     Layer.effect(
       ApiUnderTest,
       MovingImage.MovingImage.useSync(({ execute }) => ({ execute, path: "/v1/vms/1/videos" }))
-    ).pipe(Layer.provide(MovingImage.layerClient({ baseUrl, retry: Schedule.recurs(2) })))
+    ).pipe(
+      Layer.provide(
+        MovingImage.layerClient({ baseUrl, retry: Schedule.recurs(2), transformClient: HttpClient.followRedirects() })
+      )
+    )
 }
 
 class ApiUnderTest extends Context.Service<ApiUnderTest, Api>()("test/ApiUnderTest") {}
@@ -177,6 +185,26 @@ describe("a body that can be read only once is sent once:", () => {
         })
       )
 
+      everywhere(
+        `${name}, 429 ${when}`,
+        [{ status: 429, headers: { "x-ratelimit-retry-after": "1" }, isEarly }],
+        ({ requests }) =>
+          Effect.gen(function* () {
+            const error = yield* Effect.flip(send("POST", yield* makeBody))
+            assert.match(tagOf(error), /RateLimited$/)
+            assert.deepStrictEqual("retryAfter" in error ? error.retryAfter : undefined, Duration.seconds(1))
+            assert.strictEqual(requests(), 1)
+          })
+      )
+
+      everywhere(`${name}, 307 ${when}`, [{ status: 307, headers: { location: "/" }, isEarly }], ({ requests }) =>
+        Effect.gen(function* () {
+          const error = yield* Effect.flip(send("POST", yield* makeBody))
+          assert.strictEqual(tagOf(error), "TokenError: BodyNotRepeatable")
+          assert.strictEqual(requests(), 1)
+        })
+      )
+
       everywhere(`${name}, 503 to a PUT ${when}`, [{ status: 503, isEarly }], ({ requests }) =>
         Effect.gen(function* () {
           const error = yield* Effect.flip(send("PUT", yield* makeBody))
@@ -211,6 +239,23 @@ describe("a body that can be read again is sent again, and whole:", () => {
         })
       )
 
+      everywhere(
+        `${name}, 429 ${when}`,
+        [{ status: 429, headers: { "x-ratelimit-retry-after": "0.02" }, isEarly }],
+        ({ arrived }) =>
+          Effect.gen(function* () {
+            assert.strictEqual((yield* send("POST", yield* makeBody)).status, 201)
+            assert.deepStrictEqual(arrived.at(-1), { token: "Bearer first", complete: size })
+          })
+      )
+
+      everywhere(`${name}, 307 ${when}`, [{ status: 307, headers: { location: "/" }, isEarly }], ({ arrived }) =>
+        Effect.gen(function* () {
+          assert.strictEqual((yield* send("POST", yield* makeBody)).status, 201)
+          assert.deepStrictEqual(arrived.at(-1), { token: "Bearer first", complete: size })
+        })
+      )
+
       everywhere(`${name}, 503 ${when}, under a retry of the program`, [{ status: 503, isEarly }], ({ arrived }) =>
         Effect.gen(function* () {
           const body = yield* makeBody
@@ -242,5 +287,39 @@ describe("a stream that declares another length than it has", () => {
         assert.isTrue(arrived.every(({ complete }) => complete === undefined))
       })
     )
+  }
+})
+
+describe("a redirect that nobody follows is never a success", () => {
+  const plain = {
+    "api.video": (baseUrl: string) =>
+      ApiVideo.ApiVideo.useSync(({ execute }) => ({ execute, path: "/videos/vi1" })).pipe(
+        Effect.provide(ApiVideo.layerClient({ baseUrl }))
+      ),
+    movingimage: (baseUrl: string) =>
+      MovingImage.MovingImage.useSync(({ execute }) => ({ execute, path: "/v1/vms/1/videos/a" })).pipe(
+        Effect.provide(MovingImage.layerClient({ baseUrl }))
+      )
+  }
+  for (const [transport, http] of Object.entries(transports)) {
+    for (const [platform, connect] of Object.entries(plain)) {
+      for (const method of ["GET", "DELETE", "POST"] as const) {
+        it.live(`${method} (${platform}, ${transport})`, () =>
+          Effect.gen(function* () {
+            for (const status of [301, 302, 303, 307, 308]) {
+              const { requests, url } = yield* serve([{ status, headers: { location: "/elsewhere?token=secret" } }])
+              const { execute, path } = yield* connect(url)
+              const sending: Effect.Effect<unknown, ApiVideo.ClientError | MovingImage.ClientError> = execute(
+                HttpClientRequest.make(method)(path)
+              )
+              const error = yield* Effect.flip(sending)
+              assert.match(tagOf(error), /: Redirected$/)
+              assert.include(error.message, `${status}: the server redirects to ${url}/elsewhere. `)
+              assert.strictEqual(requests(), 1)
+            }
+          }).pipe(Effect.provide(Layer.provideMerge(tokens, http)))
+        )
+      }
+    }
   }
 })

@@ -65,10 +65,7 @@ const exchange = <A>(
       return failWith(new ApiVideoError.InvalidInput({ operation: route.name, issues: made.failure }))
     const answer = stubOf(client)?.(route, given)
     if (answer !== undefined) return Effect.flatMap(answer, fromJson)
-    return Effect.flatMap(client.execute(made.success), (response) =>
-      // A redirect that was not followed means that nothing was done.
-      response.status < 300 ? fromResponse(response) : Effect.flatMap(ApiVideoError.fromResponse(response), Effect.fail)
-    )
+    return Effect.flatMap(client.execute(made.success), fromResponse)
   }).pipe(Effect.withSpan(route.name))
 
 /** A call that returns what the response says. */

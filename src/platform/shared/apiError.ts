@@ -36,6 +36,18 @@ export const describe = (answer: Answer, why: string | undefined, advice: string
 export const tryAgain = (retryAfter: Duration.Duration | undefined): string =>
   `Try again ${retryAfter === undefined ? "later" : `in ${Math.ceil(Duration.toSeconds(retryAfter))} s`}`
 
+/** The message of a redirect. */
+export const describeRedirect = (answer: Answer & { readonly location?: string | undefined }): string =>
+  describe(
+    answer,
+    answer.location === undefined ? "the server redirects" : `the server redirects to ${answer.location}`,
+    "Correct the URL, or follow redirects with transformClient"
+  )
+
+/** Why a request was not sent. */
+export const limitReached = (limit: number): string =>
+  `not sent, because the limit of ${limit} requests a minute is reached`
+
 /** Where the credentials of requests are, beyond the header. */
 export interface Hiding {
   /** In a URL, every one of them. */
@@ -121,7 +133,7 @@ export const readAnswer = (
   hiding: Hiding
 ): { readonly answer: Answer; readonly body: Body; readonly scrub: (text: string) => string } => {
   const { method, url } = request
-  const path = redactUrl(URL.canParse(url) ? new URL(url).pathname : url, hiding)
+  const path = pathOf(url, hiding)
   const secrets = secretsOf(request, hiding)
   return {
     answer: { method, path, status, ...(content._tag === "Unread" && { unread: content.problem }) },
@@ -139,4 +151,26 @@ export interface Body {
 export const textOf = (body: Body, member: string, scrub: (text: string) => string): string | undefined => {
   const value = body[member]
   return typeof value === "string" && value !== "" ? scrub(value).replace(/\p{Cc}+/gu, " ") : undefined
+}
+
+/** Describes a request that was not sent. */
+export const unsent = ({ method, url }: HttpClientRequest.HttpClientRequest, hiding: Hiding): Answer => ({
+  method,
+  path: pathOf(url, hiding),
+  status: 429
+})
+
+const pathOf = (url: string, hiding: Hiding): string =>
+  redactUrl(URL.canParse(url) ? new URL(url).pathname : url, hiding)
+
+/** Where a redirect leads, without query and credentials. */
+export const locationOf = (
+  { headers, request }: HttpClientResponse.HttpClientResponse,
+  hiding: Hiding,
+  scrub: (text: string) => string
+): string | undefined => {
+  const { location = "" } = headers
+  if (location === "" || !URL.canParse(location, request.url)) return undefined
+  const { origin, pathname, protocol } = new URL(location, request.url)
+  return /^https?:$/.test(protocol) ? scrub(redactUrl(`${origin}${pathname}`, hiding)) : undefined
 }

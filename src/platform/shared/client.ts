@@ -1,6 +1,6 @@
 /**
- * The client of a platform: what is composed around the credential. Timeouts, typed errors, retries; rate limits are
- * `limiter.ts`.
+ * The client of a platform: everything around the credential. Rate limits are in `limiter.ts`, retries in `retry.ts`, and
+ * what one call may cost in `budget.ts`.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -13,18 +13,17 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
-import type * as RateLimiter from "effect/persistence/RateLimiter"
-import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
+import type * as Schedule from "effect/Schedule"
 import * as BearerClient from "../BearerClient.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import { TokenService } from "../../token/TokenService.ts"
 import { credentialsOf, scrubbed } from "./apiError.ts"
 import { readError } from "./body.ts"
 import { reportOf } from "./cause.ts"
-import { discreet, failureOf, isStatusCodeError } from "./http.ts"
-import { limited, type LimiterOptions, type Limits, minute } from "./limiter.ts"
-import { isRepeatable } from "./repeat.ts"
+import { discreet, isStatusCodeError } from "./http.ts"
+import { CallBudget, patienceOf } from "./budget.ts"
+import { Lanes, limited, type LimiterOptions, type Limits, type RateLimited, waitObserver } from "./limiter.ts"
+import { defaultRetry, type Failure, isBrokenOff, retried } from "./retry.ts"
 import { observersOf } from "../../token/shared/observers.ts"
 import { originOf } from "./origin.ts"
 import type { Server } from "./server.ts"
@@ -35,7 +34,6 @@ export type ClientError<E> =
   | E
   | TokenError.TokenError
   | HttpClientError.HttpClientError
-  | RateLimiter.RateLimiterError
   | CircuitBreaker.CircuitBreakerError
 
 export type Client<E> = HttpClient.HttpClient.With<ClientError<E>>
@@ -43,15 +41,16 @@ export type Client<E> = HttpClient.HttpClient.With<ClientError<E>>
 /** How a client behaves around the token, whatever the platform. */
 export interface ClientOptions<E> extends LimiterOptions {
   /**
-   * A circuit breaker to go through: `(client) => HttpClient.withCircuitBreaker(client, { breaker })`. It sees a request
-   * after the limiter has let it pass and before it is retried.
-   * @default none
+   * Composes something into the client, between the rate limit and the typed errors, where it sees every attempt and every
+   * response: `HttpClient.followRedirects()`, or a circuit breaker, as in
+   * `(client) => HttpClient.withCircuitBreaker(client, { breaker })`.
+   * @default nothing
    */
-  readonly circuitBreaker?: ((client: Client<E>) => Client<E>) | undefined
+  readonly transformClient?: ((client: Client<E>) => Client<E>) | undefined
   /**
-   * Delays before a request goes again: idempotent methods after a transient failure (timeouts, 408, 5xx, a broken
-   * connection), any method if the connection was never made. `Retry-After` lengthens them; where it asks for more than
-   * a minute the error comes at once. `false` switches it off.
+   * Delays before a failed request is sent again: idempotent methods after a transient failure (timeouts, 408, 5xx, a broken
+   * connection), any method if no connection was made. `Retry-After` lengthens them, up to `rateLimitMaxWait`; if it asks
+   * for more, the request fails at once. `false` switches retries off.
    * @default two retries after 200 ms and 400 ms, jittered
    */
   readonly retry?: Schedule.Schedule<unknown, ClientError<E>> | false | undefined
@@ -67,7 +66,7 @@ interface ApiError {
 /** What a client has to know of a platform. */
 export interface Api<E extends ApiError> {
   readonly server: Server
-  readonly limits: Limits | false
+  readonly limits: Limits
   readonly isUpload: (request: HttpClientRequest.HttpClientRequest) => boolean
   /** The last touch to a request, whose URL is whole. */
   readonly prepare: (
@@ -78,10 +77,15 @@ export interface Api<E extends ApiError> {
   readonly redactUrl: (url: string) => string
   /** Answers from 400 up that are good ones all the same. */
   readonly isGood?: (response: HttpClientResponse.HttpClientResponse) => boolean
+  /** Makes the error of a response that is a redirect or has a status from 400 up. */
   readonly fromResponse: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<E>
+  /** Makes the error of a request that the client's own limiter does not send. */
+  readonly rateLimited: RateLimited<E>
   /** The class of what `fromResponse` gives. */
   readonly Error: new (...args: never) => E
 }
+
+const minute = Duration.minutes(1)
 
 /** How long an attempt may wait for the head of its answer; unset, the client's own idea of it. */
 export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = /* @__PURE__ */ Context.Reference(
@@ -98,6 +102,8 @@ const timed =
   (self: Client<E>): Client<E> =>
     HttpClient.transform(self, (effect, request) =>
       Effect.withFiber((fiber) => {
+        const budget = fiber.getRef(CallBudget)
+        if (budget !== undefined) budget.requests += 1
         const duration = fiber.getRef(RequestTimeout) ?? (isUpload(request) ? Duration.infinity : minute)
         return Effect.timeoutOrElse(effect, {
           duration,
@@ -132,10 +138,6 @@ const concealed =
       return url === request.url ? attempt : Effect.provideService(attempt, HttpClient.TracerDisabledWhen, () => true)
     })
 
-/** There was no answer. */
-const isBrokenOff = (error: unknown): error is HttpClientError.HttpClientError =>
-  HttpClientError.isHttpClientError(error) && !error.response
-
 /** Paths are relative to the base URL; of an absolute URL only the origin matters, which the credential's guard checks. */
 const based =
   <E extends ApiError>({ prepare, server }: Api<E>) =>
@@ -149,58 +151,55 @@ const based =
     })
   }
 
-/** From 400 up an answer is an error, unless the platform means something else by it. */
+/** Any status from 300 up but 304, and the 0 by which a browser hides a redirect. */
+const isFailure = (status: number): boolean => (status >= 300 && status !== 304) || status === 0
+
+/**
+ * Turns responses into errors, unless the platform means success by them. A DELETE that is answered by 404 has succeeded, if
+ * an earlier attempt of the same call may have deleted it.
+ */
 const typed =
   <E extends ApiError>({ fromResponse, isGood }: Api<E>) =>
   (self: Client<E>): Client<E> =>
     HttpClient.transformResponse(
       self,
-      Effect.flatMap((response) =>
-        response.status < 400 || isGood?.(response) ? Effect.succeed(response) : Effect.flip(fromResponse(response))
-      )
+      Effect.flatMap((response) => {
+        const { status } = response
+        if (!isFailure(status) || isGood?.(response)) return Effect.succeed(response)
+        return Effect.withFiber((fiber) =>
+          status === 404 && response.request.method === "DELETE" && fiber.getRef(CallBudget)?.mayBeDeleted === true
+            ? Effect.succeed(response)
+            : Effect.flip(fromResponse(response))
+        )
+      })
     )
 
-const isIdempotent = ({ method }: HttpClientRequest.HttpClientRequest) => /^(GET|HEAD|OPTIONS|PUT|DELETE)$/.test(method)
+/** What a retry has to know of an error. */
+const failureOfCall =
+  <E extends ApiError>(api: Api<E>) =>
+  (error: ClientError<E>): Failure =>
+    error instanceof api.Error
+      ? { isTransient: error.isRetryable && error.reason._tag !== "RateLimited", retryAfter: error.retryAfter }
+      : { isTransient: isBrokenOff(error), retryAfter: undefined }
 
-const defaultRetry = Schedule.exponential("200 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 2 }))
-
-const retried =
-  <E extends ApiError>(api: Api<E>, { retry = defaultRetry }: ClientOptions<E>) =>
-  (self: Client<E>): Client<E> => {
-    if (retry === false) return self
-    const waitOf = (error: ClientError<E>) =>
-      (error instanceof api.Error ? error.retryAfter : undefined) ?? Duration.zero
-    // A 429 is the limiter's to send again. A server that asks for more is not waited for: the error says how long.
-    const isTransient = (error: ClientError<E>) =>
-      isBrokenOff(error) ||
-      (error instanceof api.Error &&
-        error.isRetryable &&
-        error.reason._tag !== "RateLimited" &&
-        !Duration.isGreaterThan(waitOf(error), minute))
-    /** Whether a request may go again after an error: never where it may have been carried out once already. */
-    const mayRetry = (request: HttpClientRequest.HttpClientRequest, error: ClientError<E>): Effect.Effect<boolean> =>
-      (isIdempotent(request) && isTransient(error)) || (isBrokenOff(error) && failureOf(error) === "connect")
-        ? isRepeatable(request)
-        : Effect.succeed(false)
-    const patient = Schedule.modifyDelay(retry, ({ duration, input }) =>
-      Effect.succeed(Duration.max(duration, waitOf(input)))
-    )
-    return HttpClient.transform(self, (effect, request) =>
-      Effect.retry(effect, { schedule: patient, while: (error) => mayRetry(request, error) })
-    )
-  }
-
-/** Base, then the credential, then limiter, breaker, typed errors and retry: each attempt gets a token valid then. */
+/**
+ * Makes the client: base URL, then the credential, the rate limit, `transformClient`, typed errors and retries. Each
+ * attempt gets a token that is valid then. `lanes` are those of several clients that share limits.
+ */
 export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E extends ApiError>(
   api: Api<E>,
   options: ClientOptions<E>,
-  authenticated: (self: Client<E>) => Client<E>
-): Effect.fn.Return<Client<E>, never, HttpClient.HttpClient | Scope.Scope> {
-  const { circuitBreaker = identity } = options
+  authenticated: (self: Client<E>) => Client<E>,
+  lanes: Lanes = new Lanes(api.server.name, options.rateLimiter)
+): Effect.fn.Return<Client<E>, never, HttpClient.HttpClient> {
+  const { retry = defaultRetry, transformClient = identity } = options
+  const patience = patienceOf(options)
+  const { limits, rateLimited, server } = api
+  const onWait = waitObserver(server, limits, observersOf(yield* Effect.context()))
   const base: Client<E> = HttpClient.transformResponse(
     yield* HttpClient.HttpClient,
     (effect): Effect.Effect<HttpClientResponse.HttpClientResponse, ClientError<E>> =>
-      // Of a status, the client inside may have made an error already.
+      // The client inside may have turned a status into an error.
       Effect.catchIf(effect, isStatusCodeError, ({ reason }) => Effect.succeed(reason.response))
   )
   return base.pipe(
@@ -209,10 +208,10 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E extends ApiEr
     concealed(api),
     based(api),
     authenticated,
-    yield* limited<ClientError<E>>(api.server, api.limits, options),
-    circuitBreaker,
+    limited<ClientError<E>>({ server, limits, lanes, patience, onWait, rateLimited }),
+    transformClient,
     typed(api),
-    retried(api, options)
+    retried<ClientError<E>>({ schedule: retry, patience, onWait, read: failureOfCall(api) })
   )
 })
 

@@ -96,7 +96,7 @@ export const pathOf = (request: HttpClientRequest.HttpClientRequest): string => 
  * A header of whole or fractional numbers, such as a count or seconds; `undefined` where it is absent, empty or no number.
  * Blanks around it are gone by then.
  */
-const numberOf = (value: string | undefined): number | undefined => {
+export const numberOf = (value: string | undefined): number | undefined => {
   const parsed = Number(value || undefined)
   return parsed >= 0 && parsed < Infinity ? parsed : undefined
 }
@@ -132,6 +132,12 @@ export const retryAfterOf = ({
   const reset = status === 429 ? headers["x-ratelimit-retry-after"] : undefined
   const seconds = numberOf(retryAfter) ?? secondsUntil(retryAfter, headers) ?? numberOf(reset)
   return seconds === undefined ? undefined : Duration.seconds(Math.min(seconds, 3600))
+}
+
+/** What a 429 of an API says. If it does not say how long to wait, its window is over after a minute. */
+export const refusalOf = (response: HttpClientResponse.HttpClientResponse) => {
+  const { retryAfter = Duration.minutes(1), ...limits } = limitsOf(response)
+  return { retryAfter, ...limits }
 }
 
 /** What a 429 says of the limit that it is about. */

@@ -1,113 +1,277 @@
-/** The rate limits of a platform's client: requests per minute, by class of request. */
-import * as Context from "effect/Context"
+/**
+ * The rate limit of a platform's client. It sends no more requests a minute than the server allows, by class, and repeats
+ * requests that the server has refused with a 429.
+ *
+ * Each process counts its requests in a window for each class (`rateWindow.ts`), behind a queue (`lane.ts`). If the program
+ * provides a limiter that several processes share, that counts as well (`sharedLimit.ts`).
+ */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
-import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Layer from "effect/Layer"
-import * as RateLimiter from "effect/persistence/RateLimiter"
-import type * as Scope from "effect/Scope"
+import type * as RateLimiter from "effect/persistence/RateLimiter"
+import { tell } from "../../token/shared/observers.ts"
+import { monotonic } from "../../token/shared/time.ts"
+import type { Observer, ThrottleReason } from "../../token/TokenEvent.ts"
 import { drain } from "./body.ts"
-import { retryAfterOf } from "./http.ts"
-import { originOf } from "./origin.ts"
+import { type Budget, CallBudget, makeBudget, type Patience, type PatienceOptions } from "./budget.ts"
+import { numberOf, refusalOf } from "./http.ts"
+import { isPlace, Lane } from "./lane.ts"
+import { hasOrigin, originOf } from "./origin.ts"
+import { memoryMillis, type Place, type Report } from "./rateWindow.ts"
+import { isRepeatable } from "./repeat.ts"
 import type { Server } from "./server.ts"
+import { SharedLimit } from "./sharedLimit.ts"
 
 /** How a client limits itself, whatever the platform. */
-export interface LimiterOptions {
-  /** A limiter to share, as one on Redis for a fleet. @default one in memory */
+export interface LimiterOptions extends PatienceOptions {
+  /**
+   * A limiter to share with other processes, such as Effect's on Redis. If it fails, a warning is logged and this process
+   * limits its requests on its own.
+   * @default none: this process counts on its own
+   */
   readonly rateLimiter?: RateLimiter.RateLimiter | undefined
-  /** How often a request that got 429 waits and goes again. @default 3 */
-  readonly rateLimitRetries?: number | undefined
 }
 
-/** What a platform counts apart, a minute each. */
+/** What a platform counts, per minute. */
 export interface Limits {
-  /** Requests per minute, by name of their class. */
-  readonly perMinute: Readonly<Record<string, number>>
-  /** The class of a request to the platform; one to another server is not counted. */
+  /** Requests per minute, by class; `false` counts nothing. */
+  readonly perMinute: Readonly<Record<string, number>> | false
+  /** The class of a request to the platform. Requests to other servers are not counted. */
   readonly classOf: (request: HttpClientRequest.HttpClientRequest) => string
-  /** Header with the seconds until the minute resets. */
-  readonly resetAfter: string
+  /** Header with the seconds until the server's window ends, if successful responses have one. */
+  readonly resetAfter?: string | undefined
 }
 
-export const minute = Duration.minutes(1)
+/** The windows and queues of any number of accounts. Those that nobody uses for a while are forgotten. */
+export class Lanes {
+  readonly shared: SharedLimit | undefined
+  readonly #lanes = new Map<string, Lane>()
+  #sweptAt = Number.NEGATIVE_INFINITY
 
-/**
- * A header that says when the minute resets is on every answer. Effect's limiter takes it for the window itself, and would
- * let a whole minute's requests through in what is left of one: so the window is ours.
- */
-const pinWindow = (limiter: RateLimiter.RateLimiter): RateLimiter.RateLimiter => ({
-  ...limiter,
-  consume: (options) => limiter.consume({ ...options, window: minute }),
-  adaptiveConsume: (options) => limiter.adaptiveConsume({ ...options, fallbackWindow: minute })
-})
-
-/**
- * Tells the limiter how long to wait. It throws a 429 away when it sends the request again: one that was read has given
- * its connection back. One that does not say in seconds how long to wait would go again at once: it waits for a minute,
- * after which there is room. Some servers write an instant where seconds belong, and no request would ever go again: of
- * an answer that is no 429, what is no number up to an hour is a minute.
- */
-const tell = (resetAfter: string) => (response: HttpClientResponse.HttpClientResponse) => {
-  const { headers, status } = response
-  const told = () => {
-    const seconds = Math.ceil(Duration.toSeconds(retryAfterOf(response) ?? minute))
-    return Object.defineProperty(response, "headers", {
-      value: Headers.set(headers, resetAfter, String(seconds))
-    })
+  constructor(platform: string, rateLimiter?: RateLimiter.RateLimiter) {
+    this.shared = rateLimiter && new SharedLimit(platform, rateLimiter)
   }
-  return status === 429
-    ? Effect.map(drain(response), told)
-    : Effect.succeed(Number(headers[resetAfter] ?? 0) <= 3600 ? response : told())
+
+  /** The lane of an account's class of requests. `limit` counts until the server says something else. */
+  get(key: string, limit: number, now: number): Lane {
+    if (now - this.#sweptAt > memoryMillis) this.#forget(now)
+    const known = this.#lanes.get(key)
+    if (known !== undefined) return known
+    const lane = new Lane(limit)
+    this.#lanes.set(key, lane)
+    return lane
+  }
+
+  get size(): number {
+    return this.#lanes.size
+  }
+
+  #forget(now: number): void {
+    this.#sweptAt = now
+    for (const [key, lane] of this.#lanes) {
+      if (lane.isForgotten(now)) this.#lanes.delete(key)
+    }
+  }
 }
 
-/** A limiter of this process' own. */
-export const inMemory: Effect.Effect<RateLimiter.RateLimiter, never, Scope.Scope> = /* @__PURE__ */ Effect.map(
-  /* @__PURE__ */ Layer.build(/* @__PURE__ */ Layer.provide(RateLimiter.layer, RateLimiter.layerStoreMemory)),
-  (context) => Context.get(context, RateLimiter.RateLimiter)
-)
+/** Tells the observers that a request waits, and why. */
+export type OnWait = (
+  request: HttpClientRequest.HttpClientRequest,
+  reason: ThrottleReason,
+  millis: number
+) => Effect.Effect<unknown>
 
-/** Makes what holds requests back. */
-export const limited = Effect.fnUntraced(function* <E>(
-  server: Server,
-  limits: Limits | false,
-  options: LimiterOptions
-): Effect.fn.Return<
-  (
-    self: HttpClient.HttpClient.With<E | RateLimiter.RateLimiterError>
-  ) => HttpClient.HttpClient.With<E | RateLimiter.RateLimiterError>,
-  never,
-  Scope.Scope
-> {
-  if (limits === false) return identity
-  const limiter = pinWindow(options.rateLimiter ?? (yield* inMemory))
-  const { classOf, perMinute, resetAfter } = limits
-  const origin = originOf(server.baseUrl)
-  return (self) => {
-    const careful = HttpClient.transformResponse(self, Effect.flatMap(tell(resetAfter)))
-    const classes = new Map(
-      Object.entries(perMinute).map(([name, limit]) => [
-        name,
-        HttpClient.withRateLimiter(careful, {
-          limiter,
-          key: `${server.platform}:${server.host}:${name}`,
-          limit,
-          window: minute,
-          times: options.rateLimitRetries ?? 3,
-          responseHeaders: { reset: resetAfter, resetAfter, retryAfter: resetAfter }
+export const waitObserver =
+  (server: Server, { classOf }: Limits, observers: ReadonlyArray<Observer>): OnWait =>
+  (request, reason, duration) =>
+    observers.length === 0
+      ? Effect.void
+      : tell(observers, {
+          _tag: "Throttled",
+          provider: server.name,
+          class: hasOrigin(request.url, originOf(server.baseUrl)) ? classOf(request) : "other",
+          reason,
+          duration
         })
-      ])
-    )
+
+/** Makes the error of a request that was not sent, because it would have to wait too long. */
+export type RateLimited<E> = (
+  request: HttpClientRequest.HttpClientRequest,
+  told: { readonly retryAfter: Duration.Duration; readonly limit: number }
+) => E
+
+const reportOf = (response: HttpClientResponse.HttpClientResponse, resetAfter: string | undefined): Report => {
+  const { headers } = response
+  const seconds = resetAfter === undefined ? undefined : numberOf(headers[resetAfter])
+  return {
+    limit: numberOf(headers["x-ratelimit-limit"]),
+    remaining: numberOf(headers["x-ratelimit-remaining"]),
+    resetAfter: seconds === undefined ? undefined : seconds * 1_000
+  }
+}
+
+/** What the limiter of one client is made of. */
+export interface Limiter<E> {
+  readonly server: Server
+  readonly limits: Limits
+  readonly lanes: Lanes
+  readonly patience: Patience
+  readonly onWait: OnWait
+  readonly rateLimited: RateLimited<E>
+}
+
+/** Makes a client wait for the rate limit, and repeat requests that were refused with a 429. */
+export const limited =
+  <E>({ lanes, limits, onWait, patience, rateLimited, server }: Limiter<E>) =>
+  <E1, R>(self: HttpClient.HttpClient.With<E | E1, R>): HttpClient.HttpClient.With<E | E1, R> => {
+    type Result = Effect.Effect<HttpClientResponse.HttpClientResponse, E | E1, R>
+    const { longestWait } = patience
+    const origin = originOf(server.baseUrl)
+
+    /** One request on its way through the limiter, as often as it is sent. */
+    class Passage {
+      readonly request: HttpClientRequest.HttpClientRequest
+      readonly clock: Clock.Clock
+      readonly budget: Budget
+      readonly key: string
+      readonly lane: Lane | undefined
+      readonly send: Result
+
+      constructor(request: HttpClientRequest.HttpClientRequest, clock: Clock.Clock, budget: Budget | undefined) {
+        const name = limits.classOf(request)
+        const limit = limits.perMinute === false ? undefined : limits.perMinute[name]
+        this.request = request
+        this.clock = clock
+        this.budget = budget ?? makeBudget(patience, this.now())
+        this.key = `${server.platform}:${server.host}:${name}`
+        this.lane = limit === undefined ? undefined : lanes.get(this.key, limit, this.now())
+        this.send = self.postprocess(Effect.succeed(request))
+      }
+
+      now(): number {
+        return monotonic(this.clock)
+      }
+
+      /** Sends the request as soon as there is a place. `refusal` is the 429 that it got before. */
+      enter(lane: Lane, reason: ThrottleReason, refusal?: HttpClientResponse.HttpClientResponse): Result {
+        const now = this.now()
+        const turn = { isRepeated: refusal !== undefined, until: Math.min(now + longestWait, this.budget.until) }
+        const wait = lane.wait(now, turn)
+        if (wait === 0) return this.take(lane, lane.window.take(now), refusal)
+        if (now + wait > turn.until) return this.giveUp(lane, wait, refusal)
+        return Effect.andThen(
+          onWait(this.request, reason, wait),
+          Effect.uninterruptibleMask((restore) =>
+            Effect.flatMap(
+              lane.queue(turn, () => this.now(), restore),
+              (admission): Result => {
+                if (!isPlace(admission)) return restore(this.giveUp(lane, admission.tooLong, refusal))
+                let isTaken = false
+                const taken = Effect.suspend(() => {
+                  isTaken = true
+                  return this.take(lane, admission, refusal)
+                })
+                return Effect.ensuring(
+                  restore(taken),
+                  Effect.sync(() => {
+                    if (!isTaken) this.giveBack(lane, admission)
+                  })
+                )
+              }
+            )
+          )
+        )
+      }
+
+      /** Has a place in this process, and takes one of the shared limiter. */
+      take(lane: Lane, place: Place, refusal: HttpClientResponse.HttpClientResponse | undefined): Result {
+        if (lanes.shared === undefined) return this.attempt(lane, place)
+        return Effect.flatMap(lanes.shared.take(this.key, lane.window.limit, this.clock), (wait) => {
+          if (wait === 0) return this.attempt(lane, place)
+          lane.window.giveBack(place)
+          lane.window.hold(this.now(), wait, longestWait)
+          return this.enter(lane, "limit", refusal)
+        })
+      }
+
+      giveBack(lane: Lane, place: Place): void {
+        lane.window.giveBack(place)
+        lane.signal()
+      }
+
+      giveUp(lane: Lane, wait: number, refusal: HttpClientResponse.HttpClientResponse | undefined): Result {
+        return refusal === undefined
+          ? Effect.fail(
+              rateLimited(this.request, { retryAfter: Duration.millis(Math.ceil(wait)), limit: lane.window.limit })
+            )
+          : Effect.succeed(refusal)
+      }
+
+      attempt(lane: Lane, place: Place): Result {
+        const sentBefore = this.budget.requests
+        return Effect.matchEffect(this.send, {
+          onFailure: (error) => {
+            if (this.budget.requests === sentBefore) this.giveBack(lane, place)
+            return Effect.fail(error)
+          },
+          onSuccess: (response) => {
+            const now = this.now()
+            const report = reportOf(response, limits.resetAfter)
+            if (response.status === 429) {
+              const wait = Duration.toMillis(refusalOf(response).retryAfter)
+              lane.window.refused(place, now, wait, longestWait, report)
+              return this.repeat(response, wait, () => this.enter(lane, "refused", response))
+            }
+            // A 401 was repeated inside, without a place.
+            const repeated = this.budget.requests - sentBefore - 1
+            if (repeated > 0) lane.window.add(repeated)
+            lane.window.answered(place, now, report)
+            lane.signal()
+            return Effect.succeed(response)
+          }
+        })
+      }
+
+      /** Sends without counting. */
+      attemptUncounted(): Result {
+        return Effect.flatMap(this.send, (response) => {
+          if (response.status !== 429) return Effect.succeed(response)
+          const wait = Duration.toMillis(refusalOf(response).retryAfter)
+          return this.repeat(response, wait, () =>
+            Effect.andThen(
+              onWait(this.request, "refused", wait),
+              Effect.andThen(Effect.sleep(wait), this.attemptUncounted())
+            )
+          )
+        })
+      }
+
+      /** Repeats a request after a 429, if it may be repeated and the wait is not too long. */
+      repeat(response: HttpClientResponse.HttpClientResponse, wait: number, again: () => Result): Result {
+        const { budget } = this
+        if (budget.refusals <= 0 || wait > longestWait || this.now() + wait > budget.until) {
+          return Effect.succeed(response)
+        }
+        return Effect.flatMap(isRepeatable(this.request), (isRepeatable): Result => {
+          if (!isRepeatable) return Effect.succeed(response)
+          budget.refusals -= 1
+          // An unread response would keep its connection.
+          return Effect.andThen(drain(response), Effect.suspend(again))
+        })
+      }
+    }
+
     return HttpClient.makeWith(
-      Effect.flatMap((request) => {
-        // What another server says of its limits is not about this one.
-        const limited = originOf(request.url) === origin ? classes.get(classOf(request)) : undefined
-        return (limited ?? self).postprocess(Effect.succeed(request))
+      Effect.flatMap((request: HttpClientRequest.HttpClientRequest): Result => {
+        if (!hasOrigin(request.url, origin)) return self.postprocess(Effect.succeed(request))
+        return Effect.withFiber((fiber) => {
+          const passage = new Passage(request, fiber.getRef(Clock.Clock), fiber.getRef(CallBudget))
+          return passage.lane === undefined ? passage.attemptUncounted() : passage.enter(passage.lane, "limit")
+        })
       }),
       self.preprocess
     )
   }
-})

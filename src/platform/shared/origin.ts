@@ -25,3 +25,8 @@ export const isSecureOrigin = (url: string): boolean => {
     protocol === "https:" || hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname)
   )
 }
+
+/** Whether a URL has this origin, which is written as `originOf` does. */
+export const hasOrigin = (url: string, origin: string): boolean =>
+  // Most URLs begin with the origin and a slash, after which nothing can change the origin.
+  (url.startsWith(origin) && url[origin.length] === "/") || originOf(url) === origin
