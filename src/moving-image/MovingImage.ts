@@ -647,7 +647,8 @@ export const layerSession = (
         const id = yield* named(checkId(videoManager))
         const service = yield* tokens.get({
           name: server.name,
-          identity: Effect.succeed(`${name}:${id}`),
+          // Not the identity of a client that logs in for this VideoManager alone: that one keeps a refresh token of its own.
+          identity: Effect.succeed(`${name}:session:${id}`),
           login: session.derive(id),
           traits: { ...traits, renewWith: "login" }
         })

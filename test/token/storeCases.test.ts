@@ -3,7 +3,7 @@
  * backend.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Exit, Fiber, Schedule, Scope } from "effect"
+import { Clock, Duration, Effect, Exit, type Fiber, Schedule, Scope } from "effect"
 import { RenewalPolicy, TokenError, TokenService, TokenStore } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { TestClock } from "effect/testing"
@@ -97,17 +97,17 @@ describe("S1: a lost reply of the store", () => {
     Effect.gen(function* () {
       const fake = FakeProvider.make()
       const random = numbers([...seed].reduce((sum, char) => (sum * 31 + char.charCodeAt(0)) | 0, 1))
-      let lost = 0
+      const lost = { count: 0 }
       const backend = faulty(yield* begun(fake), (operation, call) =>
         Effect.flatMap(call, (reply) => {
           const isLost = random() < 0.45
-          if (isLost) lost += 1
+          if (isLost) lost.count += 1
           return isLost ? unavailable(operation) : Effect.succeed(reply)
         })
       )
       const service = yield* start({ backend, fake, hasLogin: false })
       let renewals = 0
-      while (lost < 200) {
+      while (lost.count < 200) {
         const exit = yield* Effect.exit(within(yield* Effect.forkChild(service.renew), "30 seconds"))
         if (Exit.isSuccess(exit)) renewals += 1
         else assert.notInclude(String(exit.cause), "sign-in required")
