@@ -174,15 +174,25 @@ guarantee("guarantee 5: closing the scope", platforms, ({ startIn }) => {
     })
   )
 
-  it.effect("a sign-out that waits for the store is interrupted", () =>
+  it.effect("a sign-out: its callers are interrupted at once, and the store's call is finished first", () =>
     Effect.gen(function* () {
       const memory = yield* TokenStore.makeMemory
+      const store: TokenStore.Backend = {
+        ...memory,
+        clear: (identity, epoch) => Effect.delay(memory.clear(identity, epoch), "2 seconds")
+      }
       const scope = yield* Scope.make()
-      const { service } = yield* startIn(scope, { store: { ...memory, clear: () => Effect.never } })
+      const { alive, count } = census()
+      const { service } = yield* count(startIn(scope, { store }))
       const waiter = yield* Effect.forkChild(Effect.exit(service.invalidate))
       yield* settled
-      assert.isTrue(yield* closeAtOnce(scope))
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* settled
       assert.isTrue(isInterrupted(yield* Fiber.join(waiter)))
+      assert.isUndefined(closing.pollUnsafe())
+      yield* TestClock.adjust("2 seconds")
+      assert.isDefined(closing.pollUnsafe())
+      assert.strictEqual(yield* alive, 0)
     })
   )
 
