@@ -6,28 +6,22 @@
  * `production`, or what `APIVIDEO_BASE_URL` names. Steps that need a server to fail are skipped then.
  */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
-import { Clock, Config, Console, Effect, Layer, Option, Redacted, Schedule, Schema, Stream } from "effect"
-import { HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
-import { ApiVideo, RenewalPolicy, TokenService } from "effect-video-auth"
+import { Clock, Config, Console, Effect, Layer, Option, Redacted, Schedule, Stream } from "effect"
+import { HttpClient } from "effect/http"
+import { RenewalPolicy, TokenService } from "effect-video-auth"
+import { ApiVideo, Videos } from "effect-video-auth/api-video"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import { styleText } from "node:util"
 
 // What every program does: compose requests. None of them asks for a token, looks at a 401 or has a secret.
 
-const Video = Schema.Struct({ videoId: Schema.String, title: Schema.String })
-const Videos = Schema.Struct({ data: Schema.Array(Video), pagination: Schema.Struct({ itemsTotal: Schema.Int }) })
-
-const listVideos = Effect.gen(function* () {
-  const api = yield* ApiVideo.ApiVideo
-  return yield* Effect.flatMap(api.get("/videos"), HttpClientResponse.schemaBodyJson(Videos))
-})
-
-const atOnce = (count: number) => Effect.replicateEffect(listVideos, count, { concurrency: "unbounded", discard: true })
+const atOnce = (count: number) =>
+  Effect.replicateEffect(Videos.list(), count, { concurrency: "unbounded", discard: true })
 
 // The story: each step does something and returns the sentence that tells it.
 
 type Sandbox = ApiVideoSandbox.ApiVideoSandbox["Service"]
-type Failure = ApiVideo.ClientError | Schema.SchemaError
+type Failure = ApiVideo.ClientError
 type Telling = Effect.fn.Return<string, Failure, ApiVideo.ApiVideo | TokenService.TokenService>
 
 interface Step {
@@ -52,16 +46,12 @@ const steps: ReadonlyArray<Step> = [
   }),
 
   onLoopback("Three writes", function* () {
-    const api = yield* ApiVideo.ApiVideo
-    for (const title of ["Trailer", "Interview", "Credits"]) {
-      const request = HttpClientRequest.post("/videos").pipe(HttpClientRequest.bodyJsonUnsafe({ title }))
-      yield* Effect.flatMap(api.execute(request), HttpClientResponse.schemaBodyJson(Video))
-    }
+    for (const title of ["Trailer", "Interview", "Credits"]) yield* Videos.create({ title })
     return "POST /videos, with #1"
   }),
 
   anywhere("One read", function* () {
-    const { data, pagination } = yield* listVideos
+    const { data, pagination } = yield* Videos.list()
     const titles = data.slice(0, 3).map(({ title }) => `, "${title}"`)
     return `GET /videos, decoded by a schema: ${pagination.itemsTotal} videos${titles.join("")}`
   }),
@@ -97,7 +87,7 @@ const steps: ReadonlyArray<Step> = [
     const tokens = yield* TokenService.TokenService
     yield* sandbox.revokeRefreshTokens
     yield* sandbox.revokeAccessTokens
-    yield* listVideos
+    yield* Videos.list()
     return `the refresh token is void as well: a login got #${(yield* tokens.state).generation}, the request its answer`
   }),
 
@@ -129,7 +119,7 @@ const steps: ReadonlyArray<Step> = [
         // No request in the last second before expiry, because it could arrive too late.
         const left = expiresAt - (yield* Clock.currentTimeMillis)
         if (left < 1_000) yield* Effect.sleep(Math.max(0, left + 10))
-        yield* listVideos
+        yield* Videos.list()
         answers += 1
         yield* Effect.sleep("200 millis")
       }
@@ -145,7 +135,7 @@ const steps: ReadonlyArray<Step> = [
     // An attempt that began during the outage may still fail.
     const soon = Schedule.spaced("200 millis").pipe(Schedule.upTo({ times: 50 }))
     const { generation } = yield* Effect.retry(tokens.renew, soon)
-    yield* listVideos
+    yield* Videos.list()
     return `a login got #${generation}, and requests have answers again; nothing was restarted`
   })
 ]

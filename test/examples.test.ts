@@ -11,7 +11,9 @@ const videos = "videos: [ 'Trailer', 'Interview', 'Credits' ]"
 
 /** All that each prints. */
 const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
+  "analytics.ts": ["FR     80 ████████████████████", "DE     42 ███████████", "US     20 █████", "all   142"],
   "basic.ts": [videos],
+  "captions.ts": ["en: English, the default", "fr: Français"],
   "customers.ts": [
     "Mallory: InvalidCredentials",
     "Ann: 20 requests with bearer #1",
@@ -42,6 +44,12 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
   "fetch.ts": [videos],
   "http-api.ts": ["found: Trailer", "NotFound: /videos/vi0"],
   "key-rotation.ts": [videos, videos, "2 logins, 1 request sent again"],
+  "live-stream.ts": [
+    "server: rtmp://broadcast.api.video/s, key: <redacted:streamKey>",
+    "the key itself has 36 characters",
+    "watch: https://embed.api.video/live/li4pqNqGUkhKfWcBGpZVLRY5",
+    "nobody streams yet"
+  ],
   "long-upload.ts": [
     "uploaded 16 MiB",
     "/videos: bearer #1",
@@ -70,6 +78,11 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
     "BadRequest: pageSize: This parameter is out of the allowed range of values.",
     "NotFound: /videos/vi0",
     "TokenExpired: InvalidCredentials, no use to try again"
+  ],
+  "videos.ts": [
+    "videos: [ 'Trailer', 'Interview', 'Credits', 'Lecture 1' ]",
+    "metadata: [ { key: 'Author', value: 'John Doe' } ]",
+    "GET /videos/vi…: 404: The requested resource was not found (videoId). Check the id, the path and the environment."
   ],
   "workload.ts": [
     "my-service authenticates with the first projected token",
