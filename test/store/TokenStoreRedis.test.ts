@@ -14,6 +14,8 @@ import { lease, put, token, tokenStoreContract } from "../support/tokenStoreCont
 /** A client warns of each connection that it lost. */
 const quietly = <A, E, R>(layer: Layer.Layer<A, E, R>) => Layer.provide(layer, Logger.layer([]))
 
+type Sender = <A>(command: string, ...args: ReadonlyArray<string>) => Effect.Effect<A>
+
 /** Prefixes of a test's own, on a server that others use as well; nothing is left there. */
 const client = Effect.fnUntraced(function* (url: string) {
   const services = yield* Layer.build(NodeRedis.layer({ url }))
@@ -73,6 +75,100 @@ await redis.describe("on Redis", (url) => {
       )
     }
   })
+
+  /** A user with the given rules, on a server that others use as well. */
+  const userOf = Effect.fnUntraced(function* (prefix: string, send: Sender, ...rules: ReadonlyArray<string>) {
+    const name = `effect-video-auth-test-${randomUUID()}`
+    yield* Effect.acquireRelease(
+      send(
+        "ACL",
+        "SETUSER",
+        name,
+        "on",
+        ">secret",
+        "resetkeys",
+        `~${prefix}*`,
+        "resetchannels",
+        `&${prefix}*`,
+        "-@all",
+        "+client",
+        "+hello",
+        "+ping",
+        ...rules
+      ),
+      () => send("ACL", "DELUSER", name)
+    )
+    const own = new URL(url)
+    own.username = name
+    own.password = "secret"
+    const services = yield* Layer.build(NodeRedis.layer({ url: own.href }))
+    return yield* Effect.provideContext(Effect.orDie(TokenStoreRedis.make({ encryption: keyed(1), prefix })), services)
+  })
+
+  it.live("redis: a user with the documented rights can do everything", () =>
+    Effect.gen(function* () {
+      const { prefix, send } = yield* client(url)
+      const rights = ["+evalsha", "+script|load", "+time", "+hmget", "+hset", "+hdel", "+hincrby", "+publish"]
+      const backend = yield* userOf(prefix, send, ...rights)
+      yield* put(backend, token(1))
+      yield* lease(backend, "a")
+      assert.isTrue(yield* backend.sending("one", { attempt: "a", version: 1, kind: "refresh", marks: true }))
+      assert.isTrue(yield* backend.beat("one", "a"))
+      yield* backend.release("one", { attempt: "a", unused: true })
+      yield* backend.clear("one", 0)
+    })
+  )
+
+  for (const [missing, operation, rights] of [
+    ["to run scripts", "read", []],
+    ["to write", "claim", ["+evalsha", "+script|load", "+time", "+hmget"]]
+  ] as const) {
+    it.live(`redis: a user without the right ${missing} is reported as ${operation}: NOPERM`, () =>
+      Effect.gen(function* () {
+        const { prefix, send } = yield* client(url)
+        const backend = yield* userOf(prefix, send, ...rights)
+        const warnings: Array<string> = []
+        const logger = Logger.make(({ message }) => void warnings.push(String(message)))
+        const service = yield* Effect.provide(
+          startProcess({ open: Effect.succeed(backend) }, FakeProvider.make()),
+          Logger.layer([logger])
+        )
+        yield* Effect.provide(service.get, Logger.layer([logger]))
+        assert.match(warnings.join("\n"), new RegExp(`^the token store failed \\(${operation}: NOPERM\\)`))
+        assert.lengthOf(warnings, 1)
+      })
+    )
+  }
+
+  it.live("redis: a refresh token is not sent if too few replicas have its mark", () =>
+    Effect.gen(function* () {
+      const { open } = yield* client(url)
+      const backend = yield* open({ replicas: 99 })
+      yield* put(backend, token(1))
+      yield* lease(backend, "a")
+      const mark = { attempt: "a", version: 1, kind: "refresh", marks: true } as const
+      const reason = yield* Effect.flip(backend.sending("one", mark))
+      assert.deepInclude(reason, { _tag: "StoreUnavailable", operation: "sending", problem: "TooFewReplicas" })
+      assert.isTrue(yield* backend.sending("one", { ...mark, kind: "login", marks: false }))
+    })
+  )
+
+  for (const replicas of [-1, 0.5, Number.NaN]) {
+    it.effect(`redis: ${replicas} replicas are refused`, () =>
+      Effect.gen(function* () {
+        const redis = yield* Redis.make({
+          send: () => Effect.die("not used"),
+          subscribe: () => Effect.never,
+          connect: Effect.never
+        })
+        const refused = yield* TokenStoreRedis.make({ encryption: keyed(1), replicas }).pipe(
+          Effect.provideService(Redis.Redis, redis),
+          Effect.flip
+        )
+        assert.deepInclude(refused, { _tag: "ConfigurationInvalid", option: "replicas" })
+      })
+    )
+  }
 
   it.live("redis: scripts are loaded again after the server has forgotten them", () =>
     Effect.gen(function* () {

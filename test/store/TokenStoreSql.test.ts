@@ -142,6 +142,47 @@ await postgres.describe("on PostgreSQL", (url) => {
     )
   }
 
+  it.live("sql: a role with the documented rights can do everything", () =>
+    Effect.gen(function* () {
+      const { schema, sql } = yield* database(url)
+      const role = `${schema}_user`
+      yield* Effect.acquireRelease(sql.unsafe(`create role ${role} login`), () =>
+        Effect.orDie(Effect.andThen(sql.unsafe(`drop owned by ${role}`), sql.unsafe(`drop role ${role}`)))
+      )
+      yield* sql.unsafe(`grant usage on schema ${schema} to ${role}`)
+      yield* sql.unsafe(`grant select, insert, update on ${schema}.tokens to ${role}`)
+      const own = new URL(url)
+      own.username = role
+      const backend = yield* Effect.provideContext(
+        TokenStoreSql.make({ encryption: keyed(1), table: `${schema}.tokens` }),
+        yield* connect(own.href)
+      )
+      yield* put(backend, token(1))
+      yield* lease(backend, "a")
+      assert.isTrue(yield* backend.sending("one", { attempt: "a", version: 1, kind: "refresh", marks: true }))
+      assert.isTrue(yield* backend.beat("one", "a"))
+      yield* backend.release("one", { attempt: "a", unused: true })
+      yield* backend.clear("one", 0)
+    })
+  )
+
+  it.live("sql: a process that waits only reads", () =>
+    Effect.gen(function* () {
+      const { open, schema } = yield* database(url)
+      yield* put(yield* open(), token(1))
+      const readOnly = new URL(url)
+      readOnly.searchParams.set("options", "-c default_transaction_read_only=on")
+      const backend = yield* Effect.provideContext(
+        TokenStoreSql.make({ encryption: keyed(1), table: `${schema}.tokens` }),
+        yield* connect(readOnly.href.replaceAll("+", "%20"))
+      )
+      const { revision, version } = yield* backend.read("one")
+      assert.strictEqual(version, 1)
+      const reason = yield* Effect.flip(backend.claim("one", { attempt: "a", revision }))
+      assert.deepInclude(reason, { _tag: "StoreUnavailable", operation: "claim", problem: "25006" })
+    })
+  )
+
   it.live("sql: the migration needs no right to create tables once the table exists", () =>
     Effect.gen(function* () {
       const { schema, sql } = yield* database(url)
