@@ -5,6 +5,7 @@ const engine = "src/token/internal/engine.ts"
 const actor = "src/token/internal/actor.ts"
 const agenda = "src/token/internal/agenda.ts"
 const setback = "src/token/internal/setback.ts"
+const storm = "src/token/internal/storm.ts"
 const observers = "src/token/shared/observers.ts"
 const map = "src/token/TokenServiceMap.ts"
 
@@ -211,8 +212,8 @@ export const ofEngine: ReadonlyArray<Mutant> = [
   {
     breaks: 7,
     name: "no storm breaker",
-    file: engine,
-    edits: [["this.#rejections.length >= this.#env.policy.stormLimit", "this.#rejections.length === Infinity"]],
+    file: storm,
+    edits: [["recent.length < limit", "recent.length < Infinity"]],
     tests: guarantee("rejected-tokens")
   },
   // 8. The scheduler is suspend-safe, never gives up, ends with its scope.

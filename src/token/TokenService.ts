@@ -36,14 +36,14 @@ export type { State }
  * | --- | --- |
  * | `get` | Returns a token that is valid now. Waits if no valid token is held (for at most 4 attempts or 20 s), close to expiry, and while a rejected token is being replaced. If that renewal fails, serves the held token as long as it has not expired |
  * | `getValidFor` | Returns a token that lasts that long, for a long upload, and renews it once if needed. Fails with `LifetimeTooShort` if even a new token doesn't last that long |
- * | `renew` | Renews now, or joins the exchange in flight. Fails if the exchange fails |
- * | `reject` | Reports that the API refused this token. Returns a newer token if there is one already, and otherwise renews |
+ * | `renew` | Renews now, or joins the exchange in flight. Fails if the exchange fails, and again for 1 s to 10 s after that |
+ * | `reject` | Reports that the API refused this token. Returns a newer token if there is one already. Otherwise renews, and waits as long as `get` does without a token |
  * | `state` | Returns the {@link State} |
  * | `awaitChange` | Returns the next state that differs from the given one; at once if it differs already |
  * | `invalidate` | Signs out: forgets the credential here and in the store. The next `get` logs in again |
  *
  * Interrupting a caller loses nothing, because the exchange goes on for the others. Closing the scope interrupts the callers
- * that wait.
+ * that wait; a later call fails with `ServiceClosed`.
  *
  * @category services
  * @since 0.1.0

@@ -7,7 +7,7 @@ import { describe, it } from "@effect/vitest"
 import { Effect, Layer, Random, Scheduler } from "effect"
 import { TestClock } from "effect/testing"
 import * as SplitClock from "effect-video-auth/testing/SplitClock"
-import { checks, ends } from "../support/random.ts"
+import { checks, ends, scaled } from "../support/random.ts"
 import { run } from "./model.ts"
 import { Program } from "./program.ts"
 import { ShufflingScheduler } from "./scheduler.ts"
@@ -31,6 +31,7 @@ describe("the model", () => {
     "holds",
     { program: Program },
     ({ program }) => holds(program),
-    checks(500, { size: 30, maxShrinks: 1_000 })
+    // Each program has an end of its own, so this only leaves time for many of them.
+    { ...checks(500, { size: 30, maxShrinks: 1_000 }), timeout: 300_000 + scaled(500) * 200 }
   )
 })

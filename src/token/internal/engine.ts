@@ -53,9 +53,7 @@ import type { Held } from "./held.ts"
 import { delays, type Ending, type Outcome, type Round } from "./round.ts"
 import * as Setback from "./setback.ts"
 import type { State } from "./state.ts"
-
-/** Renewals caused by rejections are counted over this window. Milliseconds. */
-const stormWindow = 30_000
+import * as Storm from "./storm.ts"
 
 /** Bounds a `get` at a platform that issues tokens already expired. */
 const looks = 3
@@ -87,6 +85,7 @@ type Phase = Idle | Exchanging | Leaving | Closed
 
 const idle: Idle = { _tag: "Idle" }
 const closed: Closed = { _tag: "Closed" }
+const noRejections: Storm.Rejections = []
 
 /** What callers of an engine get. */
 type Get = Effect.Effect<AccessToken.AccessToken, TokenError.TokenError>
@@ -113,8 +112,7 @@ export class Engine implements Exchange.Account, Work {
   /** Until these instants, on the wall clock and on the monotonic clock, `get` serves the held token without a look. */
   #quietUntil = -Infinity
   #quietMonotonic = -Infinity
-  /** Monotonic instants of the renewals that rejections caused. */
-  #rejections: ReadonlyArray<number> = []
+  #rejections: Storm.Rejections = noRejections
   /** A fresh token lasts no longer than this many milliseconds, which was too short for a caller. */
   #longest: number | undefined
   /** Completed by the next change of the state, where somebody waits for it. */
@@ -171,11 +169,8 @@ export class Engine implements Exchange.Account, Work {
 
   /** `get` without a valid token. */
   #acquire(tries: number): Get {
-    const setback = this.#setback
-    if (this.#round === undefined && setback !== undefined) {
-      const pause = setback.forCallers - this.#now()
-      if (pause > 0 && (setback.isFatal || pause >= this.#env.policy.acquireTimeout)) return this.#failAgain(setback)
-    }
+    const remembered = this.#remembered()
+    if (remembered !== undefined) return remembered
     return this.#join(this.#demand("demand"), (outcome) => {
       if (Exit.isFailure(outcome)) return this.#serveOr(outcome)
       return tries > 1 ? Effect.suspend(() => this.#look(tries - 1)) : (this.#valid()?.exit ?? this.#isDeadOnArrival())
@@ -210,22 +205,15 @@ export class Engine implements Exchange.Account, Work {
   reject(token: AccessToken.AccessToken): Get {
     const held = this.#valid()
     if (held === undefined || !AccessToken.isSameCredential(held.token, token)) return this.#look(looks)
-    const time = this.#now()
-    this.#rejections = this.#rejections.filter((at) => time - at < stormWindow)
-    const [first] = this.#rejections
-    if (this.#round === undefined && first !== undefined && this.#rejections.length >= this.#env.policy.stormLimit) {
-      const retryAfter = Duration.millis(first + stormWindow - time)
-      const reason = new TokenError.RenewalStorm({ renewals: this.#rejections.length, retryAfter })
+    const storm = Storm.breaker(this.#rejections, this.#env.policy.stormLimit, this.#now())
+    if (this.#round === undefined && storm !== undefined) {
       // Without `validUntil`: the API has just refused the token.
-      return Effect.fail(new TokenError.TokenError({ provider: this.provider.name, reason }))
+      return Effect.fail(new TokenError.TokenError({ provider: this.provider.name, reason: storm }))
     }
     held.doubt = "refused"
     this.#settleQuiet()
-    const setback = this.#setback
-    if (this.#round === undefined && setback !== undefined) {
-      const pause = setback.forCallers - time
-      if (pause > 0 && (setback.isFatal || pause >= this.#env.policy.acquireTimeout)) return this.#failAgain(setback)
-    }
+    const remembered = this.#remembered()
+    if (remembered !== undefined) return remembered
     return this.#join(this.#demand("rejected"), (outcome) =>
       Exit.isSuccess(outcome) ? this.#serveOr(outcome) : outcome
     )
@@ -482,7 +470,7 @@ export class Engine implements Exchange.Account, Work {
 
   #succeed({ isAdopted, known: { isPrivate }, token }: Renewed) {
     this.#phase = idle
-    if (this.#round?.trigger === "rejected") this.#rejections = [...this.#rejections, this.#now()]
+    if (this.#round?.trigger === "rejected") this.#rejections = Storm.add(this.#rejections, this.#now())
     const failures = this.#setback?.failures ?? 0
     const lifetime = token.expiresAt - token.issuedAt
     const left = Math.min(token.expiresAt - this.#wallNow(), lifetime)
@@ -626,6 +614,15 @@ export class Engine implements Exchange.Account, Work {
       traits: this.provider.traits,
       random: () => random.nextDoubleUnsafe()
     })
+  }
+
+  /** The failure that callers get at once, because no retry can help or because they may not wait for the next attempt. */
+  #remembered(): Get | undefined {
+    const setback = this.#setback
+    if (this.#round !== undefined || setback === undefined) return undefined
+    const pause = setback.forCallers - this.#now()
+    const isKnown = pause > 0 && (setback.isFatal || pause >= this.#env.policy.acquireTimeout)
+    return isKnown ? this.#failAgain(setback) : undefined
   }
 
   /** Fails from memory. What the error says about the held token may have changed since. */
