@@ -40,3 +40,17 @@ export const Report = Schema.fromJsonString(
   ])
 )
 export type Report = typeof Report.Type
+
+/** The argument of `crowdWorker.ts`. */
+export const Crowd = Schema.fromJsonString(
+  Schema.Struct({ store: Store, baseUrl: Schema.String, services: Schema.Int })
+)
+
+/** The output of `crowdWorker.ts`. */
+export const CrowdReport = Schema.fromJsonString(
+  Schema.Struct({
+    tokens: Schema.Array(Schema.String),
+    failures: Schema.Array(Schema.String),
+    degraded: Schema.Int
+  })
+)
