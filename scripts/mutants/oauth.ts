@@ -85,7 +85,7 @@ export const ofOAuth: ReadonlyArray<Mutant> = [
     breaks: "sign-in",
     name: "a sign-in leaves the credential that was there",
     file: signIn,
-    edits: [["arriving === undefined ? forget : replace(arriving)", "forget"]],
+    edits: [["arriving === undefined ? forget : storeArrived(arriving)", "forget"]],
     tests: of("signIn")
   },
   {

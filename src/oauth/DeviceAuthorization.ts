@@ -174,7 +174,7 @@ const isSignedOut = ({ reason }: TokenError.TokenError) =>
 
 const make = Effect.fnUntraced(function* (options: Options) {
   const client = yield* makeClient(options)
-  const { put, service } = yield* SignIn.make(Grants.session(client, options.session), options)
+  const { replaceWith, service } = yield* SignIn.make(Grants.session(client, options.session), options)
   const named = withProvider(client.server.name)
   const begin = Effect.gen(function* () {
     const authorization = yield* withRequestTimeout(authorize(client))
@@ -188,7 +188,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
   })
   // A device code is good for one token, so a token that has arrived is stored even if the caller stops waiting.
   const signIn = Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(named(Effect.flatMap(restore(begin), (authorization) => poll(client, authorization))), put)
+    Effect.flatMap(named(Effect.flatMap(restore(begin), (authorization) => poll(client, authorization))), replaceWith)
   )
   const resume = Effect.catchIf(Effect.asVoid(service.get), isSignedOut, () => signIn)
   const claims = Effect.map(service.get, claimsOf)

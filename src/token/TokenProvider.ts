@@ -26,7 +26,10 @@ export interface Traits {
   readonly rotatesRefreshToken: boolean
   /** Whether a login ends the refresh tokens of earlier logins with the same credential. */
   readonly loginSupersedesRefresh: boolean
-  /** Whether the previous access token stays valid after a refresh. If not, `get` waits for a refresh in flight. */
+  /**
+   * Whether the previous access token stays valid after a renewal: after a refresh, or after a login where `renewWith` is
+   * `login`. If not, `get` waits for a renewal in flight.
+   */
   readonly oldTokenSurvivesRefresh: boolean
   /**
    * Whether repeated refusals lock the account. After one refusal the schedule stops, and only a caller starts another attempt.

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Effect, Fiber, Layer, Redacted, Schema } from "effect"
 import { KeyValueStore } from "effect/persistence"
 import { TestClock } from "effect/testing"
-import { AuthorizationCode, DeviceAuthorization, OAuth2, TokenError } from "effect-video-auth"
+import { AuthorizationCode, DeviceAuthorization, OAuth2, TokenError, TokenService } from "effect-video-auth"
 import { json } from "effect-video-auth/testing/RecordingHttpClient"
 import { inspect } from "node:util"
 import * as Server from "./server.ts"
@@ -68,6 +68,20 @@ describe("error_description and error_uri", () => {
       const server = Server.make(() => json(400, answer))
       const reason = yield* reasonOf(server, { keepErrorDescription: true })
       assert.deepStrictEqual(yield* kept(reason), ["x".repeat(1_000), undefined])
+    })
+  )
+
+  it.effect("of a refused refresh token are kept where a person has to sign in", () =>
+    Effect.gen(function* () {
+      const provider = OAuth2.refreshToken({
+        ...Server.client,
+        refreshToken: Server.credential(1),
+        keepErrorDescription: true
+      })
+      const context = yield* refusing("invalid_grant").run(Layer.build(OAuth2.layerToken(provider, { eager: false })))
+      const { reason } = yield* Effect.flip(Context.get(context, TokenService.TokenService).get)
+      assert.strictEqual(reason._tag, "InteractionRequired")
+      assert.deepStrictEqual(yield* kept(reason), [description, uri])
     })
   )
 

@@ -1,6 +1,6 @@
 /**
- * A token service whose credential somebody can put there: a person who signs in. To the service it is a sign-out after
- * which there is another credential in the store, so no renewal is half way through it and nobody is told of a failure.
+ * A token service whose credential can be replaced: a person signs in. The service treats this as a sign-out after which the
+ * store contains another credential, so no renewal is in flight meanwhile, and no caller gets a failure.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -22,15 +22,15 @@ import { withProvider } from "../../token/shared/failures.ts"
 
 export interface SignIn {
   readonly service: TokenService.TokenService["Service"]
-  /** Puts a token in place of whatever credential there is. */
-  readonly put: (token: AccessToken.AccessToken) => Effect.Effect<void, TokenError.TokenError>
+  /** Replaces the credential, if there is one. */
+  readonly replaceWith: (token: AccessToken.AccessToken) => Effect.Effect<void, TokenError.TokenError>
 }
 
-/** Neither a revocation, nor whoever renews what it is about, is waited for longer: it is forgotten anyway. */
-const patience = Duration.seconds(5)
+/** How long a sign-out waits for the store and for the revocation. After that the credential is forgotten anyway. */
+const revocationTimeout = Duration.seconds(5)
 
-/** A credential of which no more than the refresh token is known, and nothing in a store: those have a generation. */
-const seeded = (refreshToken: Redacted.Redacted) =>
+/** A credential of which only the refresh token is known. It comes from no store, so its generation is 0. */
+const fromRefreshToken = (refreshToken: Redacted.Redacted) =>
   new AccessToken.AccessToken({
     accessToken: Redacted.make(""),
     refreshToken,
@@ -40,15 +40,15 @@ const seeded = (refreshToken: Redacted.Redacted) =>
     generation: 0
   })
 
-/** Stands for the seed until it is read, which is when it is sent. */
-const unread = seeded(Redacted.make(""))
+/** Stands for the seed, which is read just before it is sent. */
+const unreadSeed = fromRefreshToken(Redacted.make(""))
 
 export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   provider: OAuth2.Provider,
   options: OAuth2.TokenOptions
 ): Effect.fn.Return<SignIn, TokenError.TokenError, Scope.Scope> {
   const named = withProvider(provider.name)
-  // Where refusals lock the account, one is remembered for longer.
+  // If refusals lock the account, a refusal is remembered for longer.
   const policy =
     provider.traits.locksAccount === true ? { fatalFor: "5 minutes" as const, ...options.policy } : options.policy
   const identity = yield* named(provider.identity)
@@ -64,21 +64,21 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   const revoke = (token: AccessToken.AccessToken) =>
     provider.revoke(token).pipe(
       Effect.timeoutOrElse({
-        duration: patience,
+        duration: revocationTimeout,
         orElse: () => Effect.fail(new TokenError.ProviderUnavailable({ failure: "timeout" }))
       }),
-      Effect.catch(({ message }) => Effect.logWarning(`${provider.name}: a token was not revoked: ${message}`))
+      Effect.catch(({ message }) => Effect.logWarning(`${provider.name}: a token was not revoked. ${message}`))
     )
 
   const forget = Effect.gen(function* () {
     seed = undefined
-    const looking = Effect.timeoutOption(store.current(identity), patience)
+    const looking = Effect.timeoutOption(store.current(identity), revocationTimeout)
     const held = revokes ? Option.flatten(yield* Effect.orElseSucceed(looking, Option.none)) : Option.none()
     yield* store.clear(identity)
     if (Option.isSome(held)) yield* revoke(held.value)
   })
 
-  const replace = (token: AccessToken.AccessToken) =>
+  const storeArrived = (token: AccessToken.AccessToken) =>
     Effect.map(store.replace(identity, token), () => {
       arriving = undefined
       seed = undefined
@@ -92,8 +92,8 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
       refresh &&
       ((current) =>
         Effect.updateService(
-          current === unread && seed !== undefined
-            ? Effect.flatMap(withPreparationTimeout(seed), (token) => refresh(seeded(token)))
+          current === unreadSeed && seed !== undefined
+            ? Effect.flatMap(withPreparationTimeout(seed), (token) => refresh(fromRefreshToken(token)))
             : refresh(current),
           PreparationTimeout,
           (usual) => Math.min(usual, exchangeTimeout / 2)
@@ -101,7 +101,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   }
 
   if (options.revoke === "close") {
-    // Added before the service's own, it runs after it: nobody renews any more.
+    // Finalizers run in reverse order: this one runs when the service has closed and renews nothing any more.
     yield* Scope.addFinalizer(yield* Effect.scope, Effect.exit(forget))
   }
   const service = yield* TokenService.make({ provider: renewable, policy }).pipe(
@@ -109,25 +109,25 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
       TokenStore.TokenStore,
       TokenStore.TokenStore.of({
         ...store,
-        // A session that was never begun begins with its seed.
+        // A session that has not started yet starts with its seed.
         renew: (identity, renewal) =>
-          store.renew(identity, seed === undefined ? renewal : { ...renewal, seed: unread }),
-        clear: () => Effect.suspend(() => (arriving === undefined ? forget : replace(arriving)))
+          store.renew(identity, seed === undefined ? renewal : { ...renewal, seed: unreadSeed }),
+        clear: () => Effect.suspend(() => (arriving === undefined ? forget : storeArrived(arriving)))
       })
     )
   )
 
-  const turn = Semaphore.makeUnsafe(1)
-  /** Until it is there: a sign-out under way may have been asked before it arrived. */
+  const oneAtATime = Semaphore.makeUnsafe(1)
+  /** Signs out until the arrived token is stored: a sign-out in flight may have begun before the token arrived. */
   const placed: Effect.Effect<void, TokenError.TokenError> = Effect.suspend(() =>
     arriving === undefined ? Effect.void : Effect.andThen(service.invalidate, placed)
   )
   return {
     service,
-    put: (token) =>
-      // An answer in hand is put in its place, whoever asked for it.
+    replaceWith: (token) =>
+      // A token that has arrived is stored even if the caller stops waiting.
       Effect.uninterruptible(
-        turn.withPermits(1)(
+        oneAtATime.withPermits(1)(
           Effect.suspend(() => {
             arriving = token
             return Effect.ensuring(

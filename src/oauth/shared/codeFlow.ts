@@ -85,7 +85,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (client: Client,
   const store = KeyValueStore.toSchemaStore(yield* KeyValueStore.KeyValueStore, Pending)
   const stored = <A, E>(effect: Effect.Effect<A, E>) =>
     Effect.mapError(effect, () => new TokenError.StoreUnavailable({ operation: "keep a sign-in that was started" }))
-  const { put, service } = yield* SignIn.make(Grants.session(client, options.session), options)
+  const { replaceWith, service } = yield* SignIn.make(Grants.session(client, options.session), options)
   const oneAtATime = Semaphore.makeUnsafe(1)
 
   /** Removes a started sign-in from the store and returns it, so that it can be finished only once. */
@@ -175,7 +175,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (client: Client,
     })
     // A code is good for once, so the sign-in is completed even if the caller stops waiting.
     const token = yield* Effect.uninterruptible(
-      Effect.flatMap(named(stamped(withRequestTimeout(exchange))), ({ token }) => Effect.as(put(token), token))
+      Effect.flatMap(named(stamped(withRequestTimeout(exchange))), ({ token }) => Effect.as(replaceWith(token), token))
     )
     return { claims: claimsOf(token), returnTo: Option.fromUndefinedOr(returnTo) }
   })

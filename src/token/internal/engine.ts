@@ -435,8 +435,10 @@ export class Engine implements Exchange.Account, Work {
     const age = this.#held === undefined ? undefined : this.#wallNow() - this.#held.token.issuedAt
     const sending = (operation: "login" | "refresh") => {
       phase.kind = operation
-      const ends = operation === "refresh" && !provider.traits.oldTokenSurvivesRefresh
-      if (!ends || this.#held === undefined || this.#held.doubt === "refused" || this.#phase !== phase) return
+      const { oldTokenSurvivesRefresh, renewWith } = provider.traits
+      const isRenewal = operation === "refresh" || renewWith === "login"
+      const endsHeld = isRenewal && !oldTokenSurvivesRefresh
+      if (!endsHeld || this.#held === undefined || this.#held.doubt === "refused" || this.#phase !== phase) return
       this.#held.doubt = "replacing"
       this.#settleQuiet()
     }

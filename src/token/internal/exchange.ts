@@ -222,9 +222,14 @@ const noteSent = (account: Account, sent: AccessToken.AccessToken, isSent: boole
 const withoutLogin = (refused: TokenError.RenewalReason | undefined, rotates: boolean): TokenError.RenewalReason => {
   if (refused === undefined) return new TokenError.InteractionRequired({})
   if (!mayHaveConsumed(refused)) return refused
-  return !rotates && isInconclusive(refused)
-    ? refused
-    : new TokenError.InteractionRequired({ status: "status" in refused ? refused.status : undefined })
+  if (!rotates && isInconclusive(refused)) return refused
+  return new TokenError.InteractionRequired({
+    status: "status" in refused ? refused.status : undefined,
+    ...(refused._tag === "RefreshTokenRejected" && {
+      errorDescription: refused.errorDescription,
+      errorUri: refused.errorUri
+    })
+  })
 }
 
 /** RFC 6749 §6: a response without a refresh token leaves the old one in force. */
