@@ -318,7 +318,7 @@ describe("examples/observability.ts", () => {
 
         // A replay, and a wait.
         yield* sandbox.revokeAccessTokens
-        yield* sandbox.inject({ on: "api", kind: { _tag: "RateLimited", retryAfter: 0.01 } })
+        yield* sandbox.inject({ on: "api", kind: { _tag: "RateLimited", retryAfter: 1 } })
         assert.deepInclude(yield* get(`${url}/titles`), { status: 200, text: "[]" })
         const { text, type } = yield* get(`${url}/metrics`)
         assert.strictEqual(type, "text/plain; version=0.0.4; charset=utf-8")
