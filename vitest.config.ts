@@ -17,9 +17,10 @@ const longTests = "test/**/*.long.test.ts"
 const sizedTests = [
   "test/{examples,quickstart}.test.ts",
   "test/{fuzz,model,soak}/**/*.test.ts",
-  "test/api-video/keys.test.ts",
+  "test/api-video/{keys,schemas}.test.ts",
   "test/fleet/simulation.test.ts",
-  "test/moving-image/session.test.ts"
+  "test/moving-image/{identities,session}.test.ts",
+  "test/platform/limiter.model.test.ts"
 ]
 
 export default defineConfig({
