@@ -15,6 +15,7 @@ import {
 } from "effect"
 import { RenewalPolicy, TokenError, TokenEvent, TokenService, TokenStore } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
+import { SplitClock, layer as splitClock } from "effect-video-auth/testing/SplitClock"
 import { TestClock } from "effect/testing"
 import {
   bare,
@@ -192,6 +193,22 @@ describe("getValidFor", () => {
       assert.strictEqual(bare(yield* service.getValidFor("50 minutes")), "access-1")
       assert.include(yield* ledger, { logins: 0, refreshes: 1 })
     })
+  )
+
+  it.effect("a token that aged while the machine slept is renewed once more, and shows nothing about fresh ones", () =>
+    Effect.gen(function* () {
+      const clock = yield* SplitClock
+      const { ledger, service } = yield* start({ policy: onDemand, latency: "1 second" })
+      const fiber = yield* Effect.forkChild(service.getValidFor("50 minutes"))
+      yield* settled
+      yield* clock.suspend("30 minutes")
+      yield* clock.stepMonotonic("30 minutes")
+      yield* TestClock.adjust("1 second")
+      yield* settled
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(bare(yield* Fiber.join(fiber)), "access-2")
+      assert.include(yield* ledger, { logins: 1, refreshes: 1 })
+    }).pipe(Effect.provide(splitClock))
   )
 
   it.effect("fails with the renewal's reason while the held token is valid, and asks no more often than get may", () =>

@@ -196,9 +196,9 @@ export class Engine implements Exchange.Account, Work {
     return Effect.flatMap(current === undefined ? this.#look(looks) : this.renew(), () => {
       const held = this.#held
       if (held !== undefined && this.#lasts(held, wanted)) return held.exit
-      // Another process got it a while ago, or somebody signed out meanwhile: one more renewal gives a fresh one.
-      const isOld = held?.isAdopted === true && held.token.expiresAt - held.token.issuedAt >= wanted
-      return tries > 1 && (held === undefined || isOld) ? this.#find(wanted, tries - 1) : this.#isTooShort(wanted)
+      // It was not fresh when it came, or somebody signed out meanwhile: one more renewal gives a fresh one.
+      const isPromising = held === undefined || this.#freshFor(held) >= wanted
+      return tries > 1 && isPromising ? this.#find(wanted, tries - 1) : this.#isTooShort(wanted)
     })
   }
 
@@ -567,6 +567,16 @@ export class Engine implements Exchange.Account, Work {
     return held.doubt === "none" && this.#remaining(held) >= wanted
   }
 
+  /**
+   * How long a fresh token lasts, as the held one shows. A token was not fresh when it came from the store, or when its
+   * exchange took longer than it may, because the machine slept: such a token shows only its lifetime.
+   */
+  #freshFor(held: Held) {
+    const lifetime = held.token.expiresAt - held.token.issuedAt
+    const left = this.#remaining(held)
+    return held.isAdopted || lifetime - left > this.#env.policy.exchangeTimeout ? lifetime : left
+  }
+
   /** The held credential, unless its token has expired. */
   #valid(): Held | undefined {
     const held = this.#held
@@ -655,10 +665,7 @@ export class Engine implements Exchange.Account, Work {
 
   #isTooShort(wanted: number) {
     const held = this.#held
-    if (held !== undefined) {
-      const lasted = held.isAdopted ? held.token.expiresAt - held.token.issuedAt : this.#remaining(held)
-      this.#longest = Math.max(this.#longest ?? 0, lasted)
-    }
+    if (held !== undefined) this.#longest = Math.max(this.#longest ?? 0, this.#freshFor(held))
     const available = Duration.millis(this.#longest ?? 0)
     return this.#failWith(new TokenError.LifetimeTooShort({ requested: Duration.millis(wanted), available }))
   }
