@@ -92,7 +92,7 @@ describe.concurrent("npm run sandbox", () => {
   )
 
   for (const { args, page, program, shows } of [
-    { page: "README.md", args: [], program: (text: string) => text, shows: /"?pagination"?/ },
+    { page: "README.md", args: [], program: (text: string) => text, shows: /\d+ videos/ },
     {
       page: "docs/movingimage.md",
       args: ["--platform", "movingimage"],
