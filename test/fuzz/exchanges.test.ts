@@ -11,6 +11,9 @@ import {
   ends,
   Headers,
   inPlaceOf,
+  intercepting,
+  isForeign,
+  Page,
   tampering,
   times,
   toHeaders,
@@ -64,6 +67,34 @@ for (const platform of onWires) {
         times(150)
       )
     }
+
+    it.live.prop(
+      "takes a page of something in between for what it is, whatever its size, type and encoding",
+      {
+        page: Page,
+        status: Schema.Literals([400, 401, 403, 404, 405, 413, 418, 451, 499]),
+        operation: Schema.Literals(["login", "refresh"])
+      },
+      ({ operation, page, status }) =>
+        Effect.gen(function* () {
+          const { provider: fake } = FakeProvider.make(platform.fake)
+          const provider = yield* platform.provider(fake, intercepting(status, page))
+          const exchange =
+            operation === "login" ? provider.login! : provider.refresh!(credential({ refreshToken: "e.e30.refresh-0" }))
+          const reason = yield* Effect.flip(ends(exchange))
+          yield* assertReason(reason)
+          const locks = provider.traits.locksAccount === true && operation === "login"
+          if (!locks && platform.name !== "movingimage" && isForeign(page)) {
+            assert.deepInclude(reason, { _tag: "ProviderUnavailable", status, fromPlatform: false })
+          }
+          if (locks) {
+            // Either it is remembered as a refusal, or the next attempt waits.
+            const wait = "retryAfter" in reason ? reason.retryAfter : undefined
+            assert.isTrue(!reason.isRetryable || (wait !== undefined && Duration.toSeconds(wait) >= 30), reason.message)
+          }
+        }),
+      times(100)
+    )
 
     it.live.prop(
       "asks for a wait that ends, if for any",

@@ -13,6 +13,8 @@ import {
   ends,
   Headers,
   inPlaceOf,
+  intercepting,
+  Page,
   tampering,
   times,
   toHeaders,
@@ -204,6 +206,24 @@ for (const client of clients) {
           for (const error of failuresIn(exits)) yield* assertFailure(error)
         }),
       times(100)
+    )
+
+    it.live.prop(
+      "says what it did not read of a page of something in between",
+      { which: Index, status: Schema.Literals([400, 403, 404, 413, 429, 502, 503]), page: Page },
+      ({ page, status, which }) =>
+        Effect.gen(function* () {
+          const { exits } = yield* perform(client, [requestAt(which)], intercepting(status, page))
+          for (const error of failuresIn(exits)) {
+            yield* assertFailure(error)
+            if (error._tag !== "ApiVideoError" && error._tag !== "MovingImageError") continue
+            assert.notMatch("unread" in error.reason ? (error.reason.unread ?? "") : "", /credential/)
+            const isCompressed = page.kind === "gzip" || page.kind === "br" || page.kind === "deflate"
+            if (page.size > 65_536 && !isCompressed) assert.include(error.message, "larger than 64 KiB")
+            if (page.size > 99 && isCompressed) assert.include(error.message, `encoded (${page.kind})`)
+          }
+        }),
+      times(40)
     )
 
     it.live.prop(

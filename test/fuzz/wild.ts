@@ -3,6 +3,7 @@ import { assert } from "@effect/vitest"
 import { Cause, Effect, Exit, Schema } from "effect"
 import { TokenError } from "effect-video-auth"
 import { inspect } from "node:util"
+import { brotliCompressSync, constants, deflateSync, gzipSync } from "node:zlib"
 import type { Answer, Tamper } from "../guarantees/wire.ts"
 import { checks } from "../support/random.ts"
 
@@ -171,6 +172,51 @@ export const toHeaders = (headers: typeof Headers.Type): Readonly<Record<string,
   Object.fromEntries(headers.map(({ name, value }) => [name, value]))
 
 const status = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+
+/** What firewalls, proxies and gateways put in the place of a response, some of it large or encoded. */
+export const Page = Schema.Struct({
+  kind: Schema.Literals(["html", "text", "gateway", "problem", "gzip", "br", "deflate", "mislabelled"]),
+  type: Schema.Literals(["text/html", "text/plain", "application/json", "application/problem+json; charset=utf-8", ""]),
+  /** Of its text, in characters: around the limits of what is read. */
+  size: Schema.Literals([0, 1, 100, 65_000, 65_536, 66_000, 200_000])
+})
+
+const compress = {
+  gzip: gzipSync,
+  // The best compression of Brotli takes a second.
+  br: (text: string) => brotliCompressSync(text, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } }),
+  deflate: deflateSync
+}
+
+const pageOf = ({ kind, size, type }: typeof Page.Type): Pick<Answer, "headers" | "body"> => {
+  const headers = type === "" ? {} : { "content-type": type }
+  const text = "credential-9 ".repeat(Math.ceil(size / 13)).slice(0, size)
+  switch (kind) {
+    case "html":
+      return { headers, body: `<!doctype html><title>Blocked</title>${text}` }
+    case "text":
+      return { headers, body: text }
+    case "gateway":
+      return { headers, body: JSON.stringify({ code: 403, msg: text }) }
+    case "problem":
+      return { headers, body: JSON.stringify({ title: text, message: text, error: text }) }
+    case "mislabelled":
+      return { headers: { ...headers, "content-encoding": "credential-9" }, body: text }
+    case "gzip":
+    case "br":
+    case "deflate": {
+      const body = Uint8Array.from(compress[kind](JSON.stringify({ title: text })))
+      return { headers: { ...headers, "content-encoding": kind }, body }
+    }
+  }
+}
+
+/** Whether a page is the word of nobody but something in between. */
+export const isForeign = ({ kind, size }: typeof Page.Type): boolean =>
+  kind === "html" || kind === "gateway" || (size > 0 && kind !== "problem")
+
+/** The answer of something in between. */
+export const intercepting = (status: number, page: typeof Page.Type) => (): Answer => ({ status, ...pageOf(page) })
 
 /** What becomes of an answer on its way. */
 export const Wildness = Schema.Struct({
