@@ -14,7 +14,8 @@ import { enough, once, repeat, type Respond, serve, transports } from "../test/s
 const json = { "content-type": "application/json" }
 const bomb = gzipSync(Buffer.alloc(1024 * 1024 * 1024, "["))
 const title = JSON.stringify({ title: "a".repeat(50_000_000) })
-const problems = JSON.stringify({ problems: Array(1_000_000).fill({ title: "wrong", name: "a" }) })
+const manyProblems = (length: number) => Array.from({ length }, () => ({ title: "wrong", name: "a" }))
+const problems = JSON.stringify({ problems: manyProblems(1_000_000) })
 
 /** Bodies by name: of a token response (200) or of an error. */
 const bodies = (status: number): Readonly<Record<string, Respond>> => ({
@@ -24,11 +25,7 @@ const bodies = (status: number): Readonly<Record<string, Respond>> => ({
   "1 GB of gzip": once(status, { ...json, "content-encoding": "gzip" }, bomb),
   "a text of 50 MB": once(status, json, title),
   "a million problems": once(status, json, problems),
-  "64 KiB of problems": once(
-    status,
-    json,
-    JSON.stringify({ problems: Array(1_900).fill({ title: "wrong", name: "a" }) })
-  ),
+  "64 KiB of problems": once(status, json, JSON.stringify({ problems: manyProblems(1_900) })),
   "999 KiB of text": once(status, json, JSON.stringify({ access_token: 1, title: "a".repeat(999 * 1024) }))
 })
 
