@@ -207,11 +207,11 @@ const accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
  */
 export const tokenExchange = (
   options: Omit<GrantOptions, "grantType"> & {
-    /** The token of whom the new one is for, or an effect that reads the current one. */
+    /** The token of the subject that the new token is for, or an effect that reads the current one. */
     readonly subjectToken: SecretSource
     /** @default "urn:ietf:params:oauth:token-type:access_token" */
     readonly subjectTokenType?: string | undefined
-    /** The token of who acts for the subject, or an effect that reads the current one. */
+    /** The token of the party that acts for the subject, or an effect that reads the current one. */
     readonly actorToken?: SecretSource | undefined
     /** @default "urn:ietf:params:oauth:token-type:access_token" */
     readonly actorTokenType?: string | undefined

@@ -164,12 +164,14 @@ describe("authorization code", () => {
   for (const method of methods)
     test(`with PKCE, state, nonce and iss signs somebody in, to a client by ${method}`, (provider) =>
       Effect.gen(function* () {
-        const { person, tokens } = yield* signedIn(provider, codeLayer(provider, method))
+        const { flow, person, tokens } = yield* signedIn(provider, codeLayer(provider, method))
         assert.strictEqual(Option.getOrThrow(person.claims).sub, "anna")
         assert.deepStrictEqual(person.returnTo, Option.some("/videos"))
         assert.strictEqual(yield* whoami(provider, tokens), 200)
         yield* tokens.renew
         assert.strictEqual(yield* whoami(provider, tokens), 200)
+        // The refresh has an ID token as well.
+        assert.strictEqual(Option.getOrThrow(yield* flow.claims).sub, "anna")
         const { tokenRequests } = yield* provider.ledger
         assert.deepStrictEqual(
           tokenRequests.map(({ authentication, grantType, status }) => [grantType, authentication, status]),
@@ -320,10 +322,11 @@ describe.concurrent("device authorization", () => {
       const context = yield* Layer.build(
         device(provider, ({ userCode }) => Effect.orDie(provider.approveDevice(userCode)))
       )
-      const { resume } = Context.get(context, DeviceAuthorization.DeviceAuthorization)
+      const { claims, resume } = Context.get(context, DeviceAuthorization.DeviceAuthorization)
       const tokens = Context.get(context, TokenService.TokenService)
       yield* resume
       yield* resume
+      assert.strictEqual(Option.getOrThrow(yield* claims).sub, "anna")
       assert.strictEqual(yield* whoami(provider, tokens), 200)
       assert.strictEqual((yield* provider.ledger).deviceAuthorizations.length, 1)
     }))

@@ -61,7 +61,7 @@ interface TokenRequest {
   readonly operation: Operation
   readonly compose: Request<unknown>["compose"]
   readonly refusal: Refusal
-  /** Who signed in, according to the response. */
+  /** Reads from the response which person signed in. */
   readonly claims?: (
     body: unknown,
     metadata: oauth.AuthorizationServer

@@ -101,7 +101,7 @@ export interface SigningKey {
 export type ClientAuthentication =
   /** A public client, which sends its client id and proves nothing. */
   | { readonly method: "none" }
-  /** No client id is sent, because the grant itself says who asks (RFC 7523 §2.1). */
+  /** Sends no client id, because the grant itself names the caller (RFC 7523 §2.1). */
   | { readonly method: "anonymous" }
   | {
       readonly method: "client_secret_basic"
@@ -313,7 +313,7 @@ export interface StartOptions {
  * @since 0.1.0
  */
 export interface SignedIn {
-  /** Who signed in, if the scope contains `openid`. */
+  /** The claims of the ID token, if the scope contains `openid`. */
   readonly claims: Option.Option<Claims>
   readonly returnTo: Option.Option<string>
 }
