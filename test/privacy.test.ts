@@ -88,14 +88,14 @@ const test = (name: string, scenario: Scenario) =>
   )
 
 const program = (stage: Stage, policy: RenewalPolicy.Options = {}) =>
-  ApiVideo.layerClient({ baseUrl: stage.url, rateLimits: false, retry: Schedule.recurs(1) }).pipe(
+  ApiVideo.layerClient({ baseUrl: stage.url, rateLimits: false, rateLimitRetries: 0, retry: Schedule.recurs(1) }).pipe(
     Layer.provideMerge(ApiVideo.layerToken({ baseUrl: stage.url, apiKey, policy: { ...hasty, ...policy } }))
   )
 
 const starts = <A, E, R>(layer: Layer.Layer<A, E, R>) => Effect.asVoid(Layer.build(layer))
 
 const basic = (stage: Stage) =>
-  ApiVideo.layerBasic({ baseUrl: stage.url, apiKey, rateLimits: false, retry: Schedule.recurs(1) })
+  ApiVideo.layerBasic({ baseUrl: stage.url, apiKey, rateLimits: false, rateLimitRetries: 0, retry: Schedule.recurs(1) })
 
 /** One request of each kind. */
 const everyRequest = (play: Play, patience: Duration.Input = "10 seconds") =>
@@ -188,7 +188,7 @@ describe("no secret is written down where the server repeats all of the request 
           }).pipe(Effect.provide(repeating))
           yield* everyRequest(play).pipe(
             Effect.provide(
-              ApiVideo.layerClient({ baseUrl: url, rateLimits: false, retry: false }).pipe(
+              ApiVideo.layerClient({ baseUrl: url, rateLimits: false, rateLimitRetries: 0, retry: false }).pipe(
                 Layer.provide(repeating),
                 Layer.provide(ApiVideo.layerToken({ baseUrl: url, apiKey, policy: hasty }))
               )
