@@ -57,7 +57,6 @@ export const make = Effect.fnUntraced(function* (scheduler: ShufflingScheduler) 
 
   const trace: Array<string> = []
   const note = (what: string) => {
-    if (process.env["MODEL_TRACE"] !== undefined) console.error(`${timer()} ${what}`)
     trace.push(`${(timer() / 1000).toFixed(3)} ${what}`)
   }
   let violation: string | undefined
