@@ -2,11 +2,11 @@
 import type { Mutant } from "./mutant.ts"
 
 const exchange = "src/token/internal/exchange.ts"
-const store = "src/token/TokenStore.ts"
+const row = "src/token/shared/storeRow.ts"
+const rules = "src/token/internal/storeRules.ts"
+const protocol = "src/token/internal/storeProtocol.ts"
 const client = "src/platform/BearerClient.ts"
 
-/** Only a program that nobody thought of notices. */
-const model = ["test/model"]
 const guarantee = (name: string) => [`test/guarantees/${name}.test.ts`]
 
 export const ofGuarantees: ReadonlyArray<Mutant> = [
@@ -14,15 +14,8 @@ export const ofGuarantees: ReadonlyArray<Mutant> = [
   {
     breaks: 1,
     name: "the lease is not exclusive",
-    file: store,
-    edits: [["if (lease !== undefined && now() < lease.until)", "if (lease !== undefined && false)"]],
-    tests: model
-  },
-  {
-    breaks: 1,
-    name: "no fence on commit",
-    file: store,
-    edits: [["if (!holds(record, { owner, fence })) return false", ""]],
+    file: row,
+    edits: [["row.revision === revision\n      ? changed", "row.revision > -1\n      ? changed"]],
     tests: ["test/token/TokenStore.test.ts"]
   },
   // 2. `get` never returns a token that has expired.
@@ -36,59 +29,61 @@ export const ofGuarantees: ReadonlyArray<Mutant> = [
   // 4. A rotating refresh token is sent at most once.
   {
     breaks: 4,
-    name: "the refresh token is kept after an ambiguous answer",
+    name: "the store's mark does not keep others from sending",
+    file: row,
+    edits: [
+      ["return sent === undefined || sent.attempt === attempt\n", 'return sent === undefined || sent.attempt !== ""\n']
+    ],
+    tests: ["test/model/store/protocol.test.ts"]
+  },
+  {
+    breaks: 4,
+    name: "a marked refresh token is sent",
+    file: rules,
+    edits: [["rotates && (sent !== undefined || isSetBack)", "rotates && isSetBack"]],
+    tests: guarantee("refresh-token-once")
+  },
+  {
+    breaks: 4,
+    name: "a mark is always taken back",
+    file: protocol,
+    edits: [["if (marks) unused = false", "if (marks) unused = true"]],
+    tests: guarantee("refresh-token-once")
+  },
+  {
+    breaks: 4,
+    name: "a refresh token whose commit was asked for is sent from here as well",
+    file: protocol,
+    edits: [["own !== undefined && !own.isAsked && !(", "own !== undefined && !("]],
+    tests: guarantee("refresh-token-once")
+  },
+  {
+    breaks: 4,
+    name: "the refresh token is kept after an ambiguous response",
     file: exchange,
     edits: [
-      ["if (neverSent(refused) || over", 'if (refused._tag === "AmbiguousExchange" || neverSent(refused) || over']
+      [
+        '  wasNeverSent(reason) ||\n  (reason._tag === "RateLimited" && reason',
+        '  wasNeverSent(reason) ||\n  reason._tag === "AmbiguousExchange" ||\n  (reason._tag === "RateLimited" && reason'
+      ]
     ],
     tests: guarantee("refresh-token-once")
   },
   {
     breaks: 4,
-    name: "the refresh token is kept after a 503",
+    name: "the refresh token is kept after any 5xx",
     file: exchange,
+    edits: [["reason.status === 503 && ", ""]],
+    tests: guarantee("refresh-token-once")
+  },
+  {
+    breaks: 4,
+    name: "a late response is thrown away",
+    file: row,
     edits: [
-      ["lease.spent = traits.rotatesRefreshToken && login !== undefined && !neverSent(refused)", "lease.spent = false"]
+      ["  return row.version === version\n", "  return row.version === version && row.lease?.attempt === attempt\n"]
     ],
-    tests: guarantee("refresh-token-once")
-  },
-  {
-    breaks: 4,
-    name: "the refresh token is marked after it was sent",
-    file: exchange,
-    edits: [
-      ['lease.spent = true\n      sending("refresh")', 'sending("refresh")'],
-      ["let answer = yield* once\n", "let answer = yield* once\n      lease.spent = true\n"]
-    ],
-    tests: model
-  },
-  {
-    breaks: 4,
-    name: "the refresh token of a dead holder is sent again",
-    file: store,
-    edits: [["generation, spent: orphaned }", "generation, spent: false }"]],
-    tests: guarantee("refresh-token-once")
-  },
-  {
-    breaks: 4,
-    name: "without a store nobody remembers what was sent",
-    file: exchange,
-    edits: [["spent = Exit.isFailure(exit) && lease.spent", "spent = false"]],
-    tests: guarantee("refresh-token-once")
-  },
-  {
-    breaks: 4,
-    name: "a refresh token that never left is dropped",
-    file: exchange,
-    edits: [["if (neverSent(refused) || over", "if (over"]],
-    tests: guarantee("refresh-token-once")
-  },
-  {
-    breaks: 4,
-    name: "a session ends with an answer that is not about its refresh token",
-    file: exchange,
-    edits: [["(login === undefined && !consuming.test(refused._tag))", "false"]],
-    tests: guarantee("refresh-token-once")
+    tests: ["test/token/storeCases.test.ts"]
   },
   // 10. Nothing but a 401 of ours, about our token, renews.
   {

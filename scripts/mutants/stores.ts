@@ -12,30 +12,9 @@ const of = (name: string) => [`test/store/${name}.test.ts`]
 export const ofStores: ReadonlyArray<Mutant> = [
   {
     breaks: "store",
-    name: "files: the lease is not exclusive",
-    file,
-    edits: [["if (remaining > 0 && !isDead) return undefined", ""]],
-    tests: of("TokenStoreFile")
-  },
-  {
-    breaks: "store",
-    name: "files: no fence on commit",
-    file,
-    edits: [["number === fence && state.lease?.owner === owner", "state.lease?.owner === owner"]],
-    tests: of("TokenStoreFile")
-  },
-  {
-    breaks: "store",
-    name: "files: who lost the race has won as well",
+    name: "files: a process that lost the race has won as well",
     file,
     edits: [["if (!linked) continue", ""]],
-    tests: of("TokenStoreFile")
-  },
-  {
-    breaks: "store",
-    name: "files: a holder gives no sign of life",
-    file,
-    edits: [["Effect.delay(lapse / 3)", "Effect.delay(lapse * 30)"]],
     tests: of("TokenStoreFile")
   },
   {
@@ -49,89 +28,58 @@ export const ofStores: ReadonlyArray<Mutant> = [
     breaks: "store",
     name: "Redis: the lease is not exclusive",
     file: redis,
-    edits: [["if is['owner'] and now < free then", "if false then"]],
+    edits: [["if (is['revision'] or '0') ~= ARGV[3] then return 0 end\n", ""]],
     tests: of("TokenStoreRedis")
   },
   {
     breaks: "store",
-    name: "Redis: no fence on commit",
+    name: "Redis: a commit ignores the version",
     file: redis,
-    edits: [["is['owner'] == ARGV[1] and is['fence'] == ARGV[2]", "is['owner'] == ARGV[1]"]],
-    tests: of("TokenStoreRedis")
-  },
-  {
-    breaks: "store",
-    name: "Redis: who asked too long ago gets the lease",
-    file: redis,
-    edits: [["if notAfter and now > notAfter then", "if false then"]],
-    tests: of("TokenStoreRedis")
-  },
-  {
-    breaks: "store",
-    name: "Redis: a dead holder left nothing behind",
-    file: redis,
-    edits: [["(is['spent'] == '1' or is['owner']) and 1 or 0", "is['spent'] == '1' and 1 or 0"]],
+    edits: [["if version ~= ARGV[3] then return 0 end\nwrite(free)", "write(free)"]],
     tests: of("TokenStoreRedis")
   },
   {
     breaks: "store",
     name: "SQL: the lease is not exclusive",
     file: sql,
-    edits: [["\n    and (t.owner is null or t.lease_until <= clock_timestamp())", ""]],
-    tests: of("TokenStoreSql")
-  },
-  {
-    breaks: "store",
-    name: "SQL: no fence on commit",
-    file: sql,
     edits: [
-      [
-        "spent = false, owner = null, lease_until = null\n  where identity = ${identity} and owner = ${owner} and fence = ${fence}::bigint",
-        "spent = false, owner = null, lease_until = null\n  where identity = ${identity} and owner = ${owner} and ${fence}::bigint > 0"
-      ]
+      ["where identity = ${identity} and revision = ${revision}::bigint and", "where identity = ${identity} and"]
     ],
     tests: of("TokenStoreSql")
   },
   {
     breaks: "store",
-    name: "SQL: a dead holder left nothing behind",
+    name: "SQL: a commit ignores the version",
     file: sql,
-    edits: [["orphaned = t.spent or t.owner is not null", "orphaned = t.spent"]],
+    edits: [["where t.version = ${version}::bigint\n", "where t.version >= 0\n"]],
     tests: of("TokenStoreSql")
   },
   {
     breaks: "store",
-    name: "SQL: it writes in the transaction of whoever asks",
+    name: "SQL: it writes in the transaction of the caller",
     file: sql,
     edits: [["      Context.omit(sql.transactionService)\n", "      (context) => context\n"]],
     tests: of("TokenStoreSql")
   },
   {
     breaks: "store",
-    name: "a refresh token that the store may have is sent from here as well",
-    file: "src/token/TokenStore.ts",
-    edits: [["let spent = true", "let spent = false"]],
-    tests: of("TokenStore")
-  },
-  {
-    breaks: "store",
-    name: "records mean the clock of who wrote them",
+    name: "records mean the clock of their writer",
     file: backend,
-    edits: [["token.generation === generation ? shifted(token, shift)", "token.generation === generation ? token"]],
+    edits: [["const local = shifted(token, Math.floor(asked - row.now))", "const local = token"]],
     tests: of("TokenStoreRedis")
   },
   {
     breaks: "store",
-    name: "a store that hangs is waited for",
+    name: "a call that hangs is waited for",
     file: backend,
-    edits: [["duration: callTimeout,", "duration: 1e9,"]],
-    tests: of("TokenStoreRedis")
+    edits: [["clock, callTimeout, () =>", "clock, 1e9, () =>"]],
+    tests: of("TokenStoreFile")
   },
   {
     breaks: "encryption",
     name: "an earlier record in the place of a later one is read",
     file: backend,
-    edits: [["(token.generation === generation ?", "(token.generation > 0 ?"]],
+    edits: [["(token.generation === row.version ?", "(token.generation > 0 ?"]],
     tests: of("TokenStoreRedis")
   },
   {
