@@ -83,7 +83,7 @@ export const ofGuarantees: ReadonlyArray<Mutant> = [
     edits: [
       ["  return row.version === version\n", "  return row.version === version && row.lease?.attempt === attempt\n"]
     ],
-    tests: ["test/token/storeCases.test.ts"]
+    tests: ["test/token/TokenStore.test.ts"]
   },
   // 10. Nothing but a 401 of ours, about our token, renews.
   {
