@@ -90,7 +90,7 @@ export const ofGuarantees: ReadonlyArray<Mutant> = [
     breaks: 10,
     name: "the token goes to any origin",
     file: client,
-    edits: [["&& isOurs(request) && !anonymous(request)", "&& !anonymous(request)"]],
+    edits: [["&& isOurs(request) && anonymous?.(request) !== true", "&& anonymous?.(request) !== true"]],
     tests: ["test/platform/BearerClient.test.ts"]
   },
   {
