@@ -231,15 +231,18 @@ const measure = async (program: Program) => {
   }
 }
 
-/** Programs, and the bytes that each may add. */
+/**
+ * Programs, and the bytes that each may add. These limits only notice accidents. The aim for a token is 15 KB and for a
+ * client 28 KB: the protocol of the stores, which is in every bundle, and the limits on reading responses exceed it.
+ */
 const programs: ReadonlyArray<readonly [name: string, program: Program, budget: number]> = [
-  ["token", token(apiVideo), 15_000],
-  ["client", client(apiVideo), 28_000],
+  ["token", token(apiVideo), 28_000],
+  ["client", client(apiVideo), 35_500],
   ["firstOperation", operations(["Videos"], 'Videos.get("vi1")'), 5_000],
   ["allOperations", operations(groups, `Effect.all([${functions}])`), 12_000],
-  ["movingImageToken", token(movingImage), 16_000],
-  ["movingImageClient", client(movingImage), 29_000],
-  ["clientCredentials", clientCredentials, 28_000]
+  ["movingImageToken", token(movingImage), 29_000],
+  ["movingImageClient", client(movingImage), 35_500],
+  ["clientCredentials", clientCredentials, 37_500]
 ]
 
 const report: Record<string, object> = {}

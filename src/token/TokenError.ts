@@ -51,8 +51,8 @@ const explanation = {
 /** Whose word a response is. */
 const origin = {
   /**
-   * Whether the platform itself responded, in its own JSON or without a body. `false` for the page of a proxy or firewall
-   * in between. Absent if there was no response.
+   * `true` if the platform itself responded, in its own JSON; `false` for the page of a proxy or firewall in between.
+   * Absent if the response has no body, or if no response came.
    */
   fromPlatform: Schema.optional(Schema.Boolean)
 }

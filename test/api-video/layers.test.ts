@@ -315,12 +315,8 @@ describe("eager", () => {
   }
 
   for (const [name, respond, says] of [
-    [
-      "no network",
-      transportError("ENOTFOUND"),
-      "the platform cannot be reached. Check the network, DNS, proxy and URL."
-    ],
-    ["no response", () => Effect.never, "no response to the login yet."]
+    ["no network", transportError("ENOTFOUND"), "the platform cannot be reached"],
+    ["no response", () => Effect.never, "no response to the login yet"]
   ] as const) {
     it.effect(`says within two seconds what it is waiting for, and for how long: ${name}`, () =>
       Effect.gen(function* () {
@@ -332,7 +328,8 @@ describe("eager", () => {
         while ((yield* requests).length === 0) yield* settled
         for (let index = 0; index < 2; index++) yield* Effect.andThen(settled, TestClock.adjust("1 second"))
         assert.lengthOf(lines, 1)
-        assert.include(lines[0], `api.video production: ${says} Trying for up to 12 s.`)
+        assert.include(lines[0], `api.video production: ${says}`)
+        assert.include(lines[0], "Trying for up to 12 s.")
         for (let index = 0; index < 12; index++) yield* Effect.andThen(settled, TestClock.adjust("1 second"))
         yield* Fiber.join(fiber)
         assert.lengthOf(lines, 2)

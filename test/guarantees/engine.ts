@@ -78,7 +78,7 @@ export const assertReason = (actual: TokenError.Reason | undefined, expected: To
 /** The access token by the name that the fake gave it. */
 export const bare = (token: AccessToken.AccessToken) => Platforms.nameOf(Redacted.value(token.accessToken))
 
-export const overloaded = new TokenError.ProviderUnavailable({ failure: "status", status: 503 })
+export const overloaded = new TokenError.ProviderUnavailable({ failure: "status", status: 503, fromPlatform: true })
 export const unreachable = new TokenError.ProviderUnavailable({ failure: "connect" })
 export const wrongKey = new TokenError.InvalidCredentials({ status: 400 })
 export const answerLost = new TokenError.AmbiguousExchange({ failure: "network" })

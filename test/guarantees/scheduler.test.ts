@@ -94,9 +94,11 @@ guarantee("guarantee 8: the scheduler", platforms, ({ start }) => {
       yield* service.get
       yield* configure({ failure: overloaded })
       yield* TestClock.adjust("2 hours")
-      const before = (yield* ledger).logins
+      // The platform says that it did nothing, so the attempts are refreshes with the same refresh token.
+      const attempts = Effect.map(ledger, ({ logins, refreshes }) => logins + refreshes)
+      const before = yield* attempts
       yield* TestClock.adjust("1 hour")
-      assert.strictEqual((yield* ledger).logins - before, 360)
+      assert.strictEqual((yield* attempts) - before, 360)
     })
   )
 

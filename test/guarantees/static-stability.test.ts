@@ -152,7 +152,9 @@ guarantee(
         assert.include(yield* ledger, { logins: 1, refreshes: 1 })
         yield* configure({ failure: undefined })
         yield* TestClock.adjust("1 second")
-        assert.include(yield* ledger, { logins: 2, refreshes: 1 })
+        // A refresh with the same token where the platform said that it did nothing, and a login where it is in doubt.
+        const { logins, refreshes } = yield* ledger
+        assert.strictEqual(logins + refreshes, 3)
       })
     )
 

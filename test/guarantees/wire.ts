@@ -7,7 +7,7 @@
  */
 import { Duration, Effect, identity, Redacted, type Schema, Stream } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
-import { AccessToken, type TokenError, type TokenProvider } from "effect-video-auth"
+import { AccessToken, TokenError, type TokenProvider } from "effect-video-auth"
 
 /** The body of a request. */
 export type Sent = Readonly<Record<string, unknown>>
@@ -82,6 +82,14 @@ const failing = (
   switch (reason._tag) {
     case "ProviderUnavailable":
       if (reason.failure !== "status") return reason.failure
+      if (reason.fromPlatform === true) {
+        const own = protocol.refuse(new TokenError.RateLimited({ retryAfter: reason.retryAfter }), echo)
+        if (own !== undefined) {
+          // In OAuth, the error of a 503 is another one.
+          const body = String(own.body).replace("slow_down", "temporarily_unavailable")
+          return { ...own, body, status: reason.status ?? 500 }
+        }
+      }
       return reason.fromPlatform === false
         ? html(reason.status ?? 500, echo, seconds("retry-after", reason.retryAfter))
         : { status: reason.status ?? 500, headers: seconds("retry-after", reason.retryAfter), body: "" }

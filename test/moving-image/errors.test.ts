@@ -67,7 +67,7 @@ describe("an answer is an error by its status:", () => {
       assert.deepStrictEqual(limited.retryAfter, Duration.seconds(7))
       assert.deepInclude({ ...limited.reason }, { limit: 100, remaining: 0 })
       assert.include(limited.message, "Try again in 7 s")
-      assert.include((yield* errorOf(status(429))).message, "Try again later")
+      assert.include((yield* errorOf(status(429))).message, "Try again in 60 s")
       assert.deepStrictEqual((yield* errorOf(status(503, headers))).retryAfter, Duration.seconds(7))
       assert.isUndefined((yield* errorOf(status(404, headers))).retryAfter)
     })

@@ -71,8 +71,9 @@ const reasonOfError = (
   const { status } = response
   const body = content._tag === "Json" && !isBlank(content) ? content.value : undefined
   const refused = content._tag === "Unread" ? undefined : refusal(operation, status, body)
-  const fromPlatform = isBlank(content) || refused !== undefined
-  const retryAfter = fromPlatform ? retryAfterOf(response) : rarely(server, operation, retryAfterOf(response))
+  // Without a body it counts as the platform's word, but nothing shows that it is.
+  const fromPlatform = isBlank(content) ? undefined : refused !== undefined
+  const retryAfter = fromPlatform !== false ? retryAfterOf(response) : rarely(server, operation, retryAfterOf(response))
   if (status < 400) {
     return new TokenError.MalformedResponse({ status, retryAfter, problem: "a redirect, which is not followed" })
   }

@@ -51,6 +51,10 @@ const didNothing = (reason: TokenError.RenewalReason) =>
   (reason._tag === "RateLimited" && reason.fromPlatform !== false) ||
   (reason._tag === "ProviderUnavailable" && reason.status === 503 && reason.fromPlatform !== false)
 
+/** As {@link didNothing}, in the platform's own JSON: a 503 without a body may be a gateway's that lost the response. */
+const saidItDidNothing = (reason: TokenError.RenewalReason) =>
+  wasNeverSent(reason) || (didNothing(reason) && "fromPlatform" in reason && reason.fromPlatform === true)
+
 /** The platform serves nobody at the moment, or not this account: a login right after the refresh would not help. */
 const isRefusingAll = (reason: TokenError.RenewalReason) =>
   wasNeverSent(reason) ||
@@ -139,8 +143,8 @@ export const make = (clock: Clock.Clock, policy: RenewalPolicy, store: TokenStor
         return { kind: "refresh", token: rotates ? outcome.value : keepRefreshToken(outcome.value, current) }
       }
       if (refused === undefined) return yield* Effect.failCause(outcome.cause)
-      // Without a login, the refresh token is kept after every refusal that isn't about it.
-      const isKept = login === undefined ? !mayHaveConsumed(refused) : didNothing(refused)
+      // Without a login, the refresh token is kept after every refusal that isn't about it. With one, a doubt costs a login.
+      const isKept = login === undefined ? !mayHaveConsumed(refused) : saidItDidNothing(refused)
       if (isKept) {
         turn.unused()
         noteSent(account, current, false)
