@@ -44,8 +44,7 @@ const makesOneLogin = (place: Effect.Effect<Store, never, Scope.Scope>) => {
       )
       assert.include(yield* ledger, { logins: 1, refreshes: 0 })
     }).pipe(
-      Effect.provide(ApiVideoSandbox.layer({ rateLimits: ApiVideoSandbox.noRateLimits })),
-      Effect.provide(NodeServices.layer),
+      Effect.provide([ApiVideoSandbox.layer({ rateLimits: ApiVideoSandbox.noRateLimits }), NodeServices.layer]),
       Effect.scoped
     )
   )

@@ -418,8 +418,12 @@ describe("a limiter that processes share", () => {
             assert.strictEqual(state.consumed, consumed + 1)
           })
           yield* run.pipe(
-            Effect.provide(client(limiter, network)),
-            Effect.provide(Logger.layer([Logger.make(({ message }) => void warnings.push(String(message)))]))
+            Effect.provide(
+              Layer.provideMerge(
+                client(limiter, network),
+                Logger.layer([Logger.make(({ message }) => void warnings.push(String(message)))])
+              )
+            )
           )
           assert.lengthOf(warnings, 1)
           assert.match(warnings[0] ?? "", /shared rate limiter failed/)
