@@ -20,7 +20,7 @@ const unavailable = (failure: TokenError.Failure, more: { readonly retryAfter?: 
 const after = (exchange: Exchange, reason: TokenError.RenewalReason): Exchange =>
   Effect.flatMap(exchange, () => failing(reason))
 
-/** What may become of an exchange, likely or not. `sends`: the request leaves this machine. */
+/** What may become of an exchange, likely or not. `sends`: the refresh token may have been used. */
 interface Fate {
   readonly weight: number
   readonly isOutage?: boolean
@@ -39,9 +39,11 @@ const fates: ReadonlyArray<Fate> = [
   { weight: 4, befalls: (exchange) => after(exchange, unavailable("network")) },
   { weight: 3, isOutage: true, befalls: () => failing(unavailable("status")) },
   { weight: 2, befalls: (exchange) => after(exchange, unavailable("status", { retryAfter: Duration.minutes(2) })) },
+  // The platform itself says that it did nothing, so the refresh token may be sent again.
   {
     weight: 3,
     isOutage: true,
+    sends: false,
     befalls: () => failing(new TokenError.RateLimited({ retryAfter: Duration.seconds(90) }))
   },
   { weight: 3, befalls: (exchange) => after(exchange, new TokenError.MalformedResponse({ problem: "HTML" })) },
