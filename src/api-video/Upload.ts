@@ -60,7 +60,6 @@ export interface UploadOptions extends Partial<Omit<VideoCreation, "source">> {
  * - `Started`: the file can be uploaded, and nothing was sent yet. `total` is `undefined` for a stream
  * - `Progress`: `sent` bytes were taken by the transport; `rate` is in bytes per second. Every 250 ms where the transport
  *   shows it, once per part for `Blob`s and bytes
- * - `Waiting`: a rate limit or `Retry-After` delays a request until `until`, in milliseconds since the epoch
  * - `Retrying`: a part failed because of `message`, and is sent again after `delay`
  * - `Resumed`: the server has `received` bytes of an earlier attempt, which are not sent again
  * - `Completed`: the video
@@ -77,7 +76,6 @@ export type UploadEvent =
       readonly rate: number | undefined
       readonly timeLeft: number | undefined
     }
-  | { readonly _tag: "Waiting"; readonly until: number }
   | { readonly _tag: "Retrying"; readonly message: string; readonly delay: Duration.Duration }
   | { readonly _tag: "Resumed"; readonly received: number; readonly total: number }
   | { readonly _tag: "Completed"; readonly video: Video }

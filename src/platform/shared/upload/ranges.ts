@@ -14,30 +14,6 @@ export interface Cut {
   readonly smallest: number
 }
 
-/**
- * Cuts what was not received into parts. Every part has `chunkSize` bytes, except where a shorter one fills a gap, or a
- * longer one avoids a remainder below `smallest`.
- */
-export const missing = ({ chunkSize, smallest, total }: Cut, received: ReadonlyArray<Range>): ReadonlyArray<Range> => {
-  const parts: Array<Range> = []
-  let at = 0
-  const fillUpTo = (end: number) => {
-    while (at < end) {
-      const left = end - at
-      const isWhole = left <= chunkSize || (end !== total && left - chunkSize < smallest)
-      const to = isWhole ? end : at + chunkSize
-      parts.push({ from: at, to })
-      at = to
-    }
-  }
-  for (const { from, to } of received.toSorted((a, b) => a.from - b.from)) {
-    fillUpTo(Math.min(from, total))
-    at = Math.max(at, to)
-  }
-  fillUpTo(total)
-  return parts
-}
-
 /** The parts of `wanted` that `received` does not cover completely. */
 export const notReceived = (wanted: Range, received: ReadonlyArray<Range>): ReadonlyArray<Range> => {
   const gaps: Array<Range> = []
@@ -49,6 +25,24 @@ export const notReceived = (wanted: Range, received: ReadonlyArray<Range>): Read
   }
   if (at < wanted.to) gaps.push({ from: at, to: wanted.to })
   return gaps
+}
+
+/**
+ * Cuts what was not received into parts. Every part has `chunkSize` bytes, except where a shorter one fills a gap, or a
+ * longer one avoids a remainder below `smallest`.
+ */
+export const missing = ({ chunkSize, smallest, total }: Cut, received: ReadonlyArray<Range>): ReadonlyArray<Range> => {
+  const parts: Array<Range> = []
+  for (const { from, to: end } of notReceived({ from: 0, to: total }, received)) {
+    for (let at = from; at < end;) {
+      const left = end - at
+      const isWhole = left <= chunkSize || (end !== total && left - chunkSize < smallest)
+      const to = isWhole ? end : at + chunkSize
+      parts.push({ from: at, to })
+      at = to
+    }
+  }
+  return parts
 }
 
 /** The number of bytes in ranges that do not overlap. */
