@@ -9,7 +9,7 @@ import type * as Stream from "effect/Stream"
 import type { ApiVideo, Call, ClientError } from "./ApiVideoClient.ts"
 import { call } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
-import * as routes from "./internal/routes/analytics.ts"
+import * as routes from "./shared/routes/analytics.ts"
 import type {
   AggregatedMetric,
   AggregatedMetrics,

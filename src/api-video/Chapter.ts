@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { pagingFields } from "./internal/schema.ts"
+import { pagingFields } from "./shared/schema.ts"
 
 /**
  * The chapters of a video in one language.

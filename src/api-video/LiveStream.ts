@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { Instant, pagingFields, pattern, secret, SecretInput, SortOrder } from "./internal/schema.ts"
+import { Instant, pagingFields, pattern, secret, SecretInput, SortOrder } from "./shared/schema.ts"
 
 /**
  * A place to which a live stream is sent on, such as YouTube.

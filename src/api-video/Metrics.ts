@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { AtomInstant, Instant, open, pagingFields, SortOrder } from "./internal/schema.ts"
+import { AtomInstant, Instant, open, pagingFields, SortOrder } from "./shared/schema.ts"
 import { Pagination } from "./Page.ts"
 
 /**

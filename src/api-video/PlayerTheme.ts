@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { Instant, pagingFields, SortOrder } from "./internal/schema.ts"
+import { Instant, pagingFields, SortOrder } from "./shared/schema.ts"
 
 /** What a theme looks like and does, and can be set. Colours are as `rgba(88, 131, 255, .95)`. */
 const settings = /* @__PURE__ */ (() => ({

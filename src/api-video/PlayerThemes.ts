@@ -7,7 +7,7 @@ import type * as Stream from "effect/Stream"
 import type { ApiVideo, Call, ClientError } from "./ApiVideoClient.ts"
 import { call, send } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
-import * as routes from "./internal/routes/playerThemes.ts"
+import * as routes from "./shared/routes/playerThemes.ts"
 import { upload } from "./internal/upload.ts"
 import type { Page } from "./Page.ts"
 import type {

@@ -7,7 +7,7 @@ import type * as Stream from "effect/Stream"
 import type { ApiVideo, Call, ClientError } from "./ApiVideoClient.ts"
 import { call, send } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
-import * as routes from "./internal/routes/summaries.ts"
+import * as routes from "./shared/routes/summaries.ts"
 import type { Page } from "./Page.ts"
 import type { Summary, SummaryCreation, SummaryQuery, SummarySource, SummaryUpdate } from "./Summary.ts"
 

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { Instant, open, pagingFields, SortOrder } from "./internal/schema.ts"
+import { Instant, open, pagingFields, SortOrder } from "./shared/schema.ts"
 
 /**
  * A summary of a video: how it came about and whether it is ready. `Summaries.getSource` returns its text.

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { Count, pagingFields, SortOrder } from "./internal/schema.ts"
+import { Count, pagingFields, SortOrder } from "./shared/schema.ts"
 
 /**
  * A tag and the number of videos that have it.

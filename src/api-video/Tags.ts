@@ -7,7 +7,7 @@ import type * as Stream from "effect/Stream"
 import type { ApiVideo, Call, ClientError } from "./ApiVideoClient.ts"
 import { call } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
-import * as routes from "./internal/routes/tags.ts"
+import * as routes from "./shared/routes/tags.ts"
 import type { Page } from "./Page.ts"
 import type { Tag, TagQuery } from "./Tag.ts"
 

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { between, Instant, pagingFields, secret, SortOrder } from "./internal/schema.ts"
+import { between, Instant, pagingFields, secret, SortOrder } from "./shared/schema.ts"
 
 /**
  * A token with which anybody can upload videos to the account.

@@ -8,7 +8,7 @@ import type * as Stream from "effect/Stream"
 import type { ApiVideo, Call, ClientError } from "./ApiVideoClient.ts"
 import { call, send } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
-import * as routes from "./internal/routes/uploadTokens.ts"
+import * as routes from "./shared/routes/uploadTokens.ts"
 import type { Page } from "./Page.ts"
 import type { UploadToken, UploadTokenCreation, UploadTokenQuery } from "./UploadToken.ts"
 

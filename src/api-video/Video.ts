@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-import { between, Instant, open, pagingFields, pattern, SortOrder } from "./internal/schema.ts"
+import { between, Instant, open, pagingFields, pattern, SortOrder } from "./shared/schema.ts"
 
 /**
  * A key and a value that describe a video.

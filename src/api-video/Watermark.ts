@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { Instant, pagingFields, SortOrder } from "./internal/schema.ts"
+import { Instant, pagingFields, SortOrder } from "./shared/schema.ts"
 
 /**
  * An image that can be laid over videos.

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { Instant, pagingFields, pattern, secret } from "./internal/schema.ts"
+import { Instant, pagingFields, pattern, secret } from "./shared/schema.ts"
 
 const events = [
   "live-stream.broadcast.started",

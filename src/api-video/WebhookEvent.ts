@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { Instant, open } from "./internal/schema.ts"
+import { Instant, open } from "./shared/schema.ts"
 
 /** When the event happened. The examples of the OpenAPI file have an impossible date, so it may be missing. */
 const emittedAt = /* @__PURE__ */ Schema.optional(Instant)

@@ -5,7 +5,7 @@ import { HttpClientRequest, HttpClientResponse } from "effect/http"
 import * as Modules from "effect-video-auth/api-video"
 import { ApiVideoError } from "effect-video-auth/api-video"
 import { decodeLeniently } from "../../src/api-video/internal/decode.ts"
-import { AtomInstant, Count, Instant } from "../../src/api-video/internal/schema.ts"
+import { AtomInstant, Count, Instant } from "../../src/api-video/shared/schema.ts"
 import { checks } from "../support/random.ts"
 import { type Example, examples, isSuccess, routeOf, routes } from "./routes.ts"
 

@@ -7,9 +7,9 @@ import { drain, longest, readContent } from "../../platform/shared/body.ts"
 import { ApiVideo, type Call, type ClientError } from "../ApiVideoClient.ts"
 import * as ApiVideoError from "../ApiVideoError.ts"
 import { decodeLeniently } from "./decode.ts"
-import { type FieldIssue, fieldOf } from "./issues.ts"
+import { type FieldIssue, fieldOf } from "../shared/issues.ts"
 import { type Made, requestOf } from "./request.ts"
-import type { Route } from "./route.ts"
+import type { Route } from "../shared/route.ts"
 import { stubOf } from "./stubs.ts"
 
 const failWith = (reason: ApiVideoError.Reason) => Effect.fail(new ApiVideoError.ApiVideoError({ reason }))

@@ -1,7 +1,7 @@
 /** Reads responses leniently: `null` is absent, and an optional field of another form than documented is left out. */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { fieldOf, type PathIssue, pathIssuesOf } from "./issues.ts"
+import { fieldOf, type PathIssue, pathIssuesOf } from "../shared/issues.ts"
 
 export interface Decoded<A> {
   readonly value: A

@@ -6,8 +6,8 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { secretParameters } from "./secrets.ts"
-import { type FieldIssue, fieldIssuesOf } from "./issues.ts"
-import type { Route } from "./route.ts"
+import { type FieldIssue, fieldIssuesOf } from "../shared/issues.ts"
+import type { Route } from "../shared/route.ts"
 
 /** A request, or every field that is wrong. */
 export type Made = Result.Result<HttpClientRequest.HttpClientRequest, ReadonlyArray<FieldIssue>>

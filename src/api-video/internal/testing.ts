@@ -14,8 +14,8 @@ import type * as UploadTokens from "../UploadTokens.ts"
 import type * as Videos from "../Videos.ts"
 import type * as Watermarks from "../Watermarks.ts"
 import type * as Webhooks from "../Webhooks.ts"
-import { fieldIssuesOf } from "./issues.ts"
-import type { Route } from "./route.ts"
+import { fieldIssuesOf } from "../shared/issues.ts"
+import type { Route } from "../shared/route.ts"
 import { register } from "./stubs.ts"
 
 /** The operations of a module by name, each as a function of the same arguments that gives its result or an error. */

@@ -5,7 +5,7 @@ import type { Call } from "../ApiVideoClient.ts"
 import { run } from "./call.ts"
 import { formOf, isInput, sizeOf } from "./form.ts"
 import { Arguments, type Made } from "./request.ts"
-import type { FileRule, UploadRoute } from "./route.ts"
+import type { FileRule, UploadRoute } from "../shared/route.ts"
 
 const inUnits = (bytes: number): string => (bytes < 1024 * 1024 ? `${bytes / 1024} KiB` : `${bytes / 1024 ** 2} MiB`)
 
