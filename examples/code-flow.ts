@@ -63,7 +63,7 @@ const pages = Layer.mergeAll(
         const { status } = yield* api.get("/v1/vms")
         return HttpServerResponse.html(`movingimage answers ${status}. <a href="/logout">Sign out</a>`)
       }).pipe(
-        // Nobody has signed in yet, or the session has ended.
+        // Nobody has signed in yet, or the session has ended: `session` says which.
         Effect.catchReason("TokenError", "InteractionRequired", () =>
           Effect.succeed(HttpServerResponse.redirect("/login"))
         )

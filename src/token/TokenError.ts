@@ -296,18 +296,31 @@ export class ConfigurationInvalid extends Schema.TaggedError<ConfigurationInvali
 }
 
 /**
- * A person must sign in again: no usable refresh token is left, and the program has nothing to log in with. Not retryable.
+ * A person must sign in: there is no usable refresh token, and the program has nothing to log in with. Not retryable.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class InteractionRequired extends Schema.TaggedError<InteractionRequired>()("InteractionRequired", {
   ...answer,
-  ...explanation
+  ...explanation,
+  /**
+   * `none`: nobody has signed in, or whoever did has signed out. `ended`: somebody has signed in, and their session can't be
+   * continued. Absent if it is the server that asks for a person.
+   */
+  session: Schema.optional(Schema.Literals(["none", "ended"]))
 }) {
   readonly isRetryable = false
   override get message() {
-    return sentences(`sign-in required: there is no active session${inBrackets(this)}`, "Have the user sign in")
+    const what = {
+      none: "nobody has signed in",
+      ended: "the session has ended",
+      unknown: "there is no active session"
+    }[this.session ?? "unknown"]
+    return sentences(
+      `sign-in required: ${what}${inBrackets(this)}`,
+      `Have the user sign in${this.session === "ended" ? " again" : ""}`
+    )
   }
 }
 

@@ -320,10 +320,31 @@ guarantee("guarantee 4: without a login to fall back on", rotatingSessions, ({ s
     })
   )
 
-  it.effect("an empty store needs a person", () =>
+  it.effect("an empty store needs a person, and no session has ended", () =>
     Effect.gen(function* () {
       const { service } = yield* start({ policy: onDemand })
-      assert.strictEqual((yield* reasonOf(service.get))._tag, "InteractionRequired")
+      const reason = yield* reasonOf(service.get)
+      assert.deepInclude(reason, { _tag: "InteractionRequired", session: "none" })
+      assert.strictEqual(reason.message, "sign-in required: nobody has signed in. Have the user sign in.")
+    })
+  )
+
+  it.effect("signed out: a person is needed, and no session has ended", () =>
+    Effect.gen(function* () {
+      const { service } = yield* start({ policy: onDemand, store: yield* seededStore() })
+      yield* service.get
+      yield* service.invalidate
+      assert.deepInclude(yield* reasonOf(service.get), { _tag: "InteractionRequired", session: "none" })
+    })
+  )
+
+  it.effect("signed out by another process: the session has ended for this one", () =>
+    Effect.gen(function* () {
+      const store = yield* seededStore()
+      const { service } = yield* start({ policy: onDemand, store })
+      yield* service.get
+      yield* store.clear("fake", 0)
+      assert.deepInclude(yield* reasonOf(service.renew), { _tag: "InteractionRequired", session: "ended" })
     })
   )
 
@@ -333,9 +354,12 @@ guarantee("guarantee 4: without a login to fall back on", rotatingSessions, ({ s
         policy: onDemand,
         store: yield* seededStore({ refreshToken: "stale" })
       })
-      assert.deepInclude(yield* reasonOf(service.get), { _tag: "InteractionRequired", status: 400 })
+      const ended = { _tag: "InteractionRequired", session: "ended" } as const
+      assert.deepInclude(yield* reasonOf(service.get), { ...ended, status: 400 })
       yield* TestClock.adjust("1 hour")
-      assert.strictEqual((yield* reasonOf(service.get))._tag, "InteractionRequired")
+      const reason = yield* reasonOf(service.get)
+      assert.deepInclude(reason, ended)
+      assert.strictEqual(reason.message, "sign-in required: the session has ended. Have the user sign in again.")
       assert.deepInclude(yield* ledger, { refreshTokens: ["stale"] })
     })
   )

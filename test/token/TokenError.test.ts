@@ -256,6 +256,7 @@ describe("TokenError", () => {
         "renewals",
         "requested",
         "retryAfter",
+        "session",
         "status",
         "type"
       ]

@@ -151,7 +151,7 @@ export const make = (clock: Clock.Clock, policy: RenewalPolicy, store: TokenStor
       }
       if (login !== undefined && (isKept || isRefusingAll(refused))) return yield* refused
     }
-    if (login === undefined) return yield* withoutLogin(refused, rotates)
+    if (login === undefined) return yield* withoutLogin(refused, turn, rotates)
     yield* turn.sending("login", false)
     sending("login")
     return { kind: "login", token: yield* timed(account.provider, "login", login) }
@@ -223,11 +223,16 @@ const noteSent = (account: Account, sent: AccessToken.AccessToken, isSent: boole
 }
 
 /** What a failed refresh, or a missing refresh token, means where there is no login. */
-const withoutLogin = (refused: TokenError.RenewalReason | undefined, rotates: boolean): TokenError.RenewalReason => {
-  if (refused === undefined) return new TokenError.InteractionRequired({})
+const withoutLogin = (
+  refused: TokenError.RenewalReason | undefined,
+  { stored }: Turn,
+  rotates: boolean
+): TokenError.RenewalReason => {
+  if (refused === undefined) return new TokenError.InteractionRequired({ session: stored ? "ended" : "none" })
   if (!mayHaveConsumed(refused)) return refused
   if (!rotates && isInconclusive(refused)) return refused
   return new TokenError.InteractionRequired({
+    session: "ended",
     status: "status" in refused ? refused.status : undefined,
     ...(refused._tag === "RefreshTokenRejected" && {
       errorDescription: refused.errorDescription,

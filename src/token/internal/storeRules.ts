@@ -95,7 +95,10 @@ export const deciding = (
   if (!isUseless) return { _tag: "Exchange", token, isSent }
   // The holder may still commit, for as long as its exchange can take.
   const isOpen = sent !== undefined && Math.abs(row.now - sent.at) < exchangeTimeout
-  return { _tag: "Fail", reason: isOpen ? new AmbiguousExchange({}) : new InteractionRequired({}) }
+  if (isOpen) return { _tag: "Fail", reason: new AmbiguousExchange({}) }
+  // A record that cannot be read was committed, too.
+  const isUnknown = token === undefined && row.committedBy === undefined && known.token === undefined
+  return { _tag: "Fail", reason: new InteractionRequired({ session: isUnknown ? "none" : "ended" }) }
 }
 
 /**
