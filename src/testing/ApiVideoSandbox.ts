@@ -37,12 +37,13 @@ import * as Effect from "effect/Effect"
 import type * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import * as SandboxControl from "./SandboxControl.ts"
 import * as SandboxFault from "./SandboxFault.ts"
 import * as SandboxKeys from "./SandboxKeys.ts"
 import type * as SandboxLedger from "./SandboxLedger.ts"
 import * as SandboxProblem from "./SandboxProblem.ts"
 import * as SandboxRateLimiter from "./SandboxRateLimiter.ts"
-import { type Answer, type Json, jsonBody, pathOf, type Request } from "./SandboxRequest.ts"
+import { type Answer, type Json, jsonBody, pathOf, type Request, run } from "./SandboxRequest.ts"
 import * as SandboxServer from "./SandboxServer.ts"
 import * as SandboxTokens from "./SandboxTokens.ts"
 import * as SandboxVideos from "./SandboxVideos.ts"
@@ -105,7 +106,7 @@ export interface Behaviour {
 }
 
 /** Options of the server. Every member of `Behaviour` is one as well. */
-export interface Options extends Partial<Behaviour>, SandboxServer.Address {
+export interface Options extends Partial<Behaviour>, SandboxServer.Setup {
   /** Which documented limits apply. Default `sandbox`. */
   readonly environment?: "sandbox" | "production" | undefined
   /** Accepted keys. Default `defaultApiKeys`. */
@@ -129,11 +130,7 @@ export const defaultApiKeys: ReadonlyArray<string> = [
 /** The running server. Its clock is the one that the layer was built with: under `TestClock`, the test's. */
 export class ApiVideoSandbox extends Context.Service<
   ApiVideoSandbox,
-  SandboxServer.Controls<SandboxLedger.Ledger, Behaviour> & {
-    /** Revokes all access tokens: they get 401 `authentication-invalid-access-token`. */
-    readonly revokeAccessTokens: Effect.Effect<void>
-    /** Revokes all refresh tokens: they get 400 `authentication-invalid-user-credentials`. */
-    readonly revokeRefreshTokens: Effect.Effect<void>
+  SandboxControl.Controls<SandboxLedger.Ledger, Behaviour> & {
     /** Does the same as `revokeAccessTokens`, because expired and revoked look the same. Not counted in `expiredTokensReceived`. */
     readonly expireAccessTokens: Effect.Effect<void>
     /** Accepts another key. */
@@ -220,8 +217,8 @@ const exchange =
       })
     })
 
-const make = Effect.fnUntraced(function* (options: Options) {
-  const { ledger, now, serve, url } = yield* SandboxServer.listen(options)
+/** One start of the sandbox, with all of its state. */
+const begin = (options: Options, { ledger, now, url }: SandboxServer.Start) => {
   const { configure, current: settings } = SandboxServer.makeSettings(options, resolve)
 
   const limiter = SandboxRateLimiter.make<RateClass>({
@@ -255,7 +252,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
   ) => {
     const refused = refusal ?? (limiter.take(rateClass) ? undefined : "too-many-requests")
     return Effect.map(
-      refused === undefined ? SandboxServer.run(answer()) : Effect.succeed(SandboxProblem.response(refused)),
+      refused === undefined ? run(answer()) : Effect.succeed(SandboxProblem.response(refused)),
       (response) => withLimit(response, rateClass)
     )
   }
@@ -294,7 +291,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     }
   }
 
-  const { clearFaults, inject } = yield* serve({
+  const platform: SandboxServer.Platform<SandboxKeys.Verdict> = {
     routes,
     exchangeOf: (method, path) => {
       if (method !== "POST") return undefined
@@ -312,20 +309,31 @@ const make = Effect.fnUntraced(function* (options: Options) {
     voice,
     maximumBodySize: SandboxVideos.maximumBodySize,
     exposedHeaders: ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Retry-After"]
-  })
+  }
 
-  return ApiVideoSandbox.of({
-    url,
-    ledger: Effect.sync(ledger.snapshot),
-    configure,
-    inject,
-    clearFaults,
-    revokeAccessTokens: Effect.sync(keys.killAccessTokens),
-    revokeRefreshTokens: Effect.sync(keys.killRefreshTokens),
-    expireAccessTokens: Effect.sync(keys.killAccessTokens),
-    addKey: (key) => Effect.sync(() => keys.addKey(key)),
-    removeKey: (key) => Effect.sync(() => keys.removeKey(key))
+  return {
+    platform,
+    creators: { videos: videos.create, uploadTokens: videos.createUploadToken },
+    controls: { configure, keys, ledger }
+  }
+}
+
+const make = Effect.fnUntraced(function* (options: Options) {
+  const start = yield* SandboxServer.listen(options)
+  const { controls, current, serve } = yield* start((given) => Effect.sync(() => begin(options, given)))
+  const revokeAccessTokens = Effect.sync(() => current().keys.killAccessTokens())
+  const sandbox = ApiVideoSandbox.of({
+    ...controls,
+    ledger: Effect.sync(() => current().ledger.snapshot()),
+    configure: (behaviour) => Effect.suspend(() => current().configure(behaviour)),
+    revokeAccessTokens,
+    revokeRefreshTokens: Effect.sync(() => current().keys.killRefreshTokens()),
+    expireAccessTokens: revokeAccessTokens,
+    addKey: (key) => Effect.sync(() => current().keys.addKey(key)),
+    removeKey: (key) => Effect.sync(() => current().keys.removeKey(key))
   })
+  yield* serve(SandboxControl.commands(sandbox))
+  return sandbox
 })
 
 /** Starts a sandbox. Closing the layer's scope ends it at once, with or without requests in flight. Fails if the port is taken. */

@@ -47,6 +47,7 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as SandboxAccounts from "./SandboxAccounts.ts"
 import type * as SandboxClients from "./SandboxClients.ts"
+import * as SandboxControl from "./SandboxControl.ts"
 import * as SandboxFault from "./SandboxFault.ts"
 import * as SandboxGrants from "./SandboxGrants.ts"
 import * as SandboxKeycloak from "./SandboxKeycloak.ts"
@@ -55,6 +56,7 @@ import * as SandboxRateLimiter from "./SandboxRateLimiter.ts"
 import * as SandboxRealm from "./SandboxRealm.ts"
 import * as SandboxRefusal from "./SandboxRefusal.ts"
 import { type Answer, type Json, pathOf, type Request, wholeNumber } from "./SandboxRequest.ts"
+import type * as SandboxSeed from "./SandboxSeed.ts"
 import * as SandboxServer from "./SandboxServer.ts"
 import * as SandboxTokens from "./SandboxTokens.ts"
 import * as SandboxVideoManager from "./SandboxVideoManager.ts"
@@ -146,7 +148,7 @@ export interface Behaviour extends SandboxRealm.Behaviour {
 }
 
 /** Options of the server. Every member of `Behaviour` is one as well. */
-export interface Options extends Partial<Behaviour>, SandboxServer.Address {
+export interface Options extends Partial<Behaviour>, SandboxServer.Setup {
   /** The accounts that may log in. Default `defaultAccounts`. */
   readonly accounts?: ReadonlyArray<SandboxAccounts.Account> | undefined
   /** The applications that the login service knows. Default `defaultClients`. */
@@ -200,11 +202,7 @@ export const errorBody = (errorNumber: SandboxRefusal.ErrorNumber, field: string
 /** The running server. Its clock is the one that the layer was built with: under `TestClock`, the test's. */
 export class MovingImageSandbox extends Context.Service<
   MovingImageSandbox,
-  SandboxServer.Controls<Ledger, Behaviour> & {
-    /** Revokes all access tokens: they get 401. */
-    readonly revokeAccessTokens: Effect.Effect<void>
-    /** Revokes all refresh tokens: they get 401. */
-    readonly revokeRefreshTokens: Effect.Effect<void>
+  SandboxControl.Controls<Ledger, Behaviour> & {
     /** Does the same as `revokeAccessTokens`, because expired and revoked look the same. Not counted in `expiredTokensReceived`. */
     readonly expireAccessTokens: Effect.Effect<void>
     /** Adds an account, or replaces the one of that username. Its sessions continue, with the VideoManagers that it has now. */
@@ -284,8 +282,8 @@ const required = (body: Json, name: string): Effect.Effect<string, SandboxRefusa
     : Effect.fail({ status: 400, message: `${name} is missing, or not a string.` })
 }
 
-const make = Effect.fnUntraced(function* (options: Options) {
-  const { ledger, now, serve, url } = yield* SandboxServer.listen(options)
+/** One start of the sandbox, with all of its state. */
+const begin = (options: Options, { ledger, now, url }: SandboxServer.Start) => {
   const { configure, current: settings } = SandboxServer.makeSettings(options, resolve)
 
   const limiter = SandboxRateLimiter.make<string>({
@@ -395,7 +393,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     )
   )
 
-  const { clearFaults, inject } = yield* serve({
+  const platform: SandboxServer.Platform<ReturnType<typeof judge>> = {
     routes: {
       "/v1/vms/auth/login": { POST: login },
       "/v1/vms/auth/refresh/:videoManager": { POST: refresh },
@@ -438,29 +436,51 @@ const make = Effect.fnUntraced(function* (options: Options) {
     },
     maximumBodySize: SandboxVideoManager.maximumBodySize,
     exposedHeaders: ["Location", "Retry-After"]
-  })
+  }
 
-  return MovingImageSandbox.of({
-    url,
-    ledger: Effect.sync(() => ({
-      ...ledger.snapshot(),
-      ...accounts.report(),
-      ...realm.report(),
-      grants: grants.entries()
-    })),
-    configure,
-    inject,
-    clearFaults,
-    revokeAccessTokens: Effect.sync(accounts.killAccessTokens),
-    revokeRefreshTokens: Effect.sync(accounts.killRefreshTokens),
-    expireAccessTokens: Effect.sync(accounts.killAccessTokens),
-    addAccount: (account) => Effect.sync(() => accounts.addAccount(account)),
-    removeAccount: (username) => Effect.sync(() => accounts.removeAccount(username)),
-    changePassword: (username, password) => Effect.sync(() => accounts.changePassword(username, password)),
-    unlockAccount: (username) => Effect.sync(() => accounts.unlockAccount(username)),
-    addClient: (client) => Effect.sync(() => realm.addClient(client)),
-    issuer
+  const creating =
+    (create: (videoManager: number, body: Json) => Outcome): SandboxSeed.Creator =>
+    ({ videoManager, ...body }) =>
+      Effect.catch(
+        typeof videoManager === "number"
+          ? create(videoManager, body)
+          : Effect.fail({ status: 400, message: "videoManager is missing, or not a number." }),
+        (why) => Effect.succeed(refusal(why))
+      )
+
+  return {
+    platform,
+    creators: { videos: creating(resources.create), channels: creating(resources.createChannel) },
+    controls: {
+      accounts,
+      configure,
+      realm,
+      report: () => ({ ...ledger.snapshot(), ...accounts.report(), ...realm.report(), grants: grants.entries() })
+    }
+  }
+}
+
+const make = Effect.fnUntraced(function* (options: Options) {
+  const start = yield* SandboxServer.listen(options)
+  const { controls, current, serve } = yield* start((given) => Effect.sync(() => begin(options, given)))
+  const { url } = controls
+  const revokeAccessTokens = Effect.sync(() => current().accounts.killAccessTokens())
+  const sandbox = MovingImageSandbox.of({
+    ...controls,
+    ledger: Effect.sync(() => current().report()),
+    configure: (behaviour) => Effect.suspend(() => current().configure(behaviour)),
+    revokeAccessTokens,
+    revokeRefreshTokens: Effect.sync(() => current().accounts.killRefreshTokens()),
+    expireAccessTokens: revokeAccessTokens,
+    addAccount: (account) => Effect.sync(() => current().accounts.addAccount(account)),
+    removeAccount: (username) => Effect.sync(() => current().accounts.removeAccount(username)),
+    changePassword: (username, password) => Effect.sync(() => current().accounts.changePassword(username, password)),
+    unlockAccount: (username) => Effect.sync(() => current().accounts.unlockAccount(username)),
+    addClient: (client) => Effect.sync(() => current().realm.addClient(client)),
+    issuer: SandboxKeycloak.issuerOf(url)
   })
+  yield* serve(SandboxControl.commands(sandbox))
+  return sandbox
 })
 
 /** Starts a sandbox. Closing the layer's scope ends it at once, with or without requests in flight. Fails if the port is taken. */

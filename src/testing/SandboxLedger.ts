@@ -13,6 +13,8 @@ export interface Entry {
   readonly query: ReadonlyArray<string>
   /** Status of the response; undefined while it is pending, or if it was never sent. */
   readonly status: number | undefined
+  /** From arrival until the response was ready or the connection broke, in milliseconds on the layer's clock; undefined until then. */
+  readonly duration: number | undefined
   /** Kind of the injected fault that was served. */
   readonly fault: string | undefined
   /** `bearer #n` for the n-th access token issued, `basic`, `unknown bearer`, `malformed` or `none`. */
@@ -73,6 +75,7 @@ export interface OpenEntry {
   path: string
   query: ReadonlyArray<string>
   status: number | undefined
+  duration: number | undefined
   fault: string | undefined
   credential: string
   hadAuthorization: boolean

@@ -14,6 +14,28 @@ export type Request = HttpServerRequest.HttpServerRequest
 /** What goes out. */
 export type Answer = HttpServerResponse.HttpServerResponse
 
+const decoder = new TextDecoder()
+
+/** The text of a response that is not a stream. */
+export const textOf = (answer: Answer): string =>
+  "body" in answer.body && answer.body.body instanceof Uint8Array ? decoder.decode(answer.body.body) : ""
+
+/** Any JSON; undefined: it is none. */
+export const parseJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** The JSON of a response that is not a stream; undefined: there is none. */
+export const jsonOf = (answer: Answer): unknown => parseJson(textOf(answer))
+
+/** The response of a handler, which may be asynchronous. */
+export const run = (answer: Effect.Effect<Answer> | Answer): Effect.Effect<Answer> =>
+  Effect.isEffect(answer) ? answer : Effect.succeed(answer)
+
 /** Path without query. */
 export const pathOf = (request: Request): string => {
   const end = request.url.search(/[?#]/)

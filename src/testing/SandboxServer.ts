@@ -6,36 +6,33 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import * as ByteSize from "effect/ByteSize"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpMiddleware from "effect/http/HttpMiddleware"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Scope from "effect/Scope"
 import * as NodeHttp from "node:http"
+import * as SandboxControl from "./SandboxControl.ts"
 import * as SandboxFault from "./SandboxFault.ts"
 import * as SandboxLedger from "./SandboxLedger.ts"
-import { type Answer, fieldsOf, type Json, pathOf, queryOf, type Request } from "./SandboxRequest.ts"
+import { type Answer, fieldsOf, type Json, pathOf, queryOf, type Request, run } from "./SandboxRequest.ts"
+import * as SandboxSeed from "./SandboxSeed.ts"
 
-/** Where to listen. */
-export interface Address {
+/** Where to listen, what is there at the start, and who watches. */
+export interface Setup {
   /** Default 0: any free port. */
   readonly port?: number | undefined
   /** Default `127.0.0.1`. */
   readonly host?: string | undefined
-}
-
-/** The controls of every running sandbox. */
-export interface Controls<Ledger, Behaviour> {
-  /** `http://127.0.0.1:PORT`, without a slash at the end. */
-  readonly url: string
-  /** The record until now, without secrets. */
-  readonly ledger: Effect.Effect<Ledger>
-  /** Changes the given switches and keeps the others. */
-  readonly configure: (behaviour: Partial<Behaviour>) => Effect.Effect<void>
-  /** Queues a fault; faults are served in order, one per matching request. */
-  readonly inject: (fault: SandboxFault.Fault) => Effect.Effect<void>
-  /** Drops the faults not served yet. */
-  readonly clearFaults: Effect.Effect<void>
+  /** Resources that exist at the start and after a `reset`. The layer dies of a `SeedRefused` if the sandbox refuses one. */
+  readonly seed?: SandboxSeed.Seed | undefined
+  /**
+   * Runs after each request, those to `/_sandbox` included: with its response, or without one if a fault or the client broke
+   * the connection. The response waits for it.
+   */
+  readonly onRequest?: ((entry: SandboxLedger.Entry) => Effect.Effect<void>) | undefined
 }
 
 /** Answers one method of one path. */
@@ -80,10 +77,6 @@ export interface Platform<V extends Verdict> {
   readonly exposedHeaders: ReadonlyArray<string>
 }
 
-/** The response of a handler, which may be asynchronous. */
-export const run = (answer: Effect.Effect<Answer> | Answer): Effect.Effect<Answer> =>
-  Effect.isEffect(answer) ? answer : Effect.succeed(answer)
-
 /** Options that can be changed while the server runs; `resolve` fills in the defaults. */
 export const makeSettings = <Options extends object, Settings>(
   options: Options,
@@ -119,120 +112,119 @@ const preflight = (request: Request, exposed: ReadonlyArray<string>): Answer =>
     }
   })
 
-/** Takes the port. Requests wait until `serve`. Closing the scope ends the server, with or without requests in flight. */
-export const listen = Effect.fnUntraced(function* (options: Address) {
-  const clock = yield* Clock.Clock
-  const host = options.host ?? "127.0.0.1"
-  const nodeServer = NodeHttp.createServer()
-  const server = yield* NodeHttpServer.make(() => nodeServer, {
-    host,
-    port: options.port ?? 0,
-    disablePreemptiveShutdown: true
-  })
-  const port = "port" in server.address ? server.address.port : 0
-  const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}`
-  const now = () => clock.currentTimeMillisUnsafe()
-  const ledger = SandboxLedger.make()
+/** The entry of a request that has just arrived. */
+const entryOf = (
+  request: Request,
+  at: number,
+  recorder: Pick<SandboxLedger.Recorder, "scrub">,
+  path = pathOf(request)
+): SandboxLedger.OpenEntry => ({
+  at,
+  method: request.method,
+  path: recorder.scrub(path),
+  query: [...queryOf(request).keys()].map(recorder.scrub),
+  status: undefined,
+  duration: undefined,
+  fault: undefined,
+  credential: "none",
+  hadAuthorization: request.headers["authorization"] !== undefined,
+  headers: Object.fromEntries(
+    SandboxLedger.recordedHeaders.flatMap((name) => {
+      const value = request.headers[name]
+      return value === undefined ? [] : [[name, recorder.scrub(value)]]
+    })
+  )
+})
+
+/** How a platform answers requests, from one start to the next. */
+const makeResponder = Effect.fnUntraced(function* <V extends Verdict>(
+  platform: Platform<V>,
+  ledger: SandboxLedger.Recorder,
+  now: () => number
+) {
   const faults = SandboxFault.makeQueue()
+  const router = yield* HttpRouter.make
+  for (const [path, methods] of Object.entries(platform.routes)) {
+    if (!path.startsWith("/")) continue
+    yield* router.add(
+      "*",
+      `/${path.slice(1)}`,
+      (request) =>
+        Effect.flatMap(HttpRouter.params, (params) => {
+          const handler = methods[request.method === "HEAD" ? "GET" : request.method]
+          return run(handler === undefined ? platform.unroutable(request, "method") : handler(request, params))
+        }),
+      { uninterruptible: true }
+    )
+  }
+  const routed = router.asHttpEffect()
 
-  const serve = Effect.fnUntraced(function* <V extends Verdict>(platform: Platform<V>) {
-    const router = yield* HttpRouter.make
-    for (const [path, methods] of Object.entries(platform.routes)) {
-      if (!path.startsWith("/")) continue
-      yield* router.add(
-        "*",
-        `/${path.slice(1)}`,
-        (request) =>
-          Effect.flatMap(HttpRouter.params, (params) => {
-            const handler = methods[request.method === "HEAD" ? "GET" : request.method]
-            return run(handler === undefined ? platform.unroutable(request, "method") : handler(request, params))
-          }),
-        { uninterruptible: true }
-      )
+  /** The regular response. A client that leaves does not interrupt it, because real servers finish what they began. */
+  const process = (request: Request) =>
+    routed.pipe(
+      Effect.orElseSucceed(() => platform.unroutable(request, "path")),
+      Effect.provideService(HttpServerRequest.HttpServerRequest, request),
+      Effect.scoped,
+      Effect.uninterruptible
+    )
+
+  const received = (exchange: SandboxFault.Exchange) => {
+    if (exchange === "login") ledger.counts.logins++
+    else ledger.counts.refreshes++
+  }
+
+  /** Records a request. */
+  const arrive = (request: Request) => {
+    const { method } = request
+    const path = pathOf(request)
+    const exchange = platform.exchangeOf(method, path)
+    const verdict = platform.judge(request)
+    // Numbers are pages and sizes, and would blot out the numbers of other paths.
+    for (const value of queryOf(request).values()) if (!/^\d+$/.test(value)) ledger.conceal(value)
+    const entry = entryOf(request, now(), ledger, platform.shownPath?.(path))
+    entry.credential = verdict.credential
+    ledger.open(entry)
+    const isApi = exchange === undefined && platform.isApi?.(path) !== false
+    if (exchange === "login" || exchange === "refresh") received(exchange)
+    else if (isApi && method !== "OPTIONS") {
+      ledger.counts.requests++
+      if (verdict.expired) ledger.counts.expiredTokensReceived++
+      platform.noteRequest?.(request, verdict)
     }
-    const routed = router.asHttpEffect()
+    return { entry, exchange, isApi } as const
+  }
 
-    /** The regular response. A client that leaves does not interrupt it, because real servers finish what they began. */
-    const process = (request: Request) =>
-      routed.pipe(
-        Effect.orElseSucceed(() => platform.unroutable(request, "path")),
-        Effect.provideService(HttpServerRequest.HttpServerRequest, request),
-        Effect.scoped,
-        Effect.uninterruptible
-      )
+  /** Which exchange it is, once its body is here. */
+  const noted = Effect.fnUntraced(function* (request: Request, announced: SandboxFault.Exchange | "token") {
+    const body = yield* fieldsOf(request)
+    const grant = body?.["grant_type"] === "refresh_token" ? "refresh" : "login"
+    const exchange = announced === "token" ? grant : announced
+    if (announced === "token") received(exchange)
+    platform.noteExchange(exchange, body)
+    return exchange
+  })
 
-    const received = (exchange: SandboxFault.Exchange) => {
-      if (exchange === "login") ledger.counts.logins++
-      else ledger.counts.refreshes++
-    }
-
-    const arrive = (request: Request) => {
-      const { headers, method } = request
-      const path = pathOf(request)
-      const exchange = platform.exchangeOf(method, path)
-      const verdict = platform.judge(request)
-      const query = queryOf(request)
-      // Numbers are pages and sizes, and would blot out the numbers of other paths.
-      for (const value of query.values()) if (!/^\d+$/.test(value)) ledger.conceal(value)
-      const entry: SandboxLedger.OpenEntry = {
-        at: now(),
-        method,
-        path: ledger.scrub(platform.shownPath?.(path) ?? path),
-        query: [...query.keys()].map(ledger.scrub),
-        status: undefined,
-        fault: undefined,
-        credential: verdict.credential,
-        hadAuthorization: headers["authorization"] !== undefined,
-        headers: Object.fromEntries(
-          SandboxLedger.recordedHeaders.flatMap((name) => {
-            const value = headers[name]
-            return value === undefined ? [] : [[name, ledger.scrub(value)]]
-          })
-        )
-      }
-      ledger.open(entry)
-      const isApi = exchange === undefined && platform.isApi?.(path) !== false
-      if (exchange === "login" || exchange === "refresh") received(exchange)
-      else if (isApi && method !== "OPTIONS") {
-        ledger.counts.requests++
-        if (verdict.expired) ledger.counts.expiredTokensReceived++
-        platform.noteRequest?.(request, verdict)
-      }
-      return { entry, exchange, isApi } as const
-    }
-
-    /** Which exchange it is, once its body is here. */
-    const noted = Effect.fnUntraced(function* (request: Request, announced: SandboxFault.Exchange | "token") {
-      const body = yield* fieldsOf(request)
-      const grant = body?.["grant_type"] === "refresh_token" ? "refresh" : "login"
-      const exchange = announced === "token" ? grant : announced
-      if (announced === "token") received(exchange)
-      platform.noteExchange(exchange, body)
-      return exchange
+  const answer = Effect.fnUntraced(function* (request: Request, arrival: ReturnType<typeof arrive>) {
+    const { entry, isApi } = arrival
+    // The whole body first, so that a fault can tell "received" from "never arrived".
+    const text = yield* Effect.orElseSucceed(request.text, () => undefined)
+    if (text === undefined) return platform.tooLarge()
+    const exchange = arrival.exchange === undefined ? undefined : yield* noted(request, arrival.exchange)
+    const target = exchange ?? (isApi ? "api" : undefined)
+    const kind = faults.take(target, request.method, pathOf(request))
+    if (kind === undefined) return yield* process(request)
+    const { _tag: fault } = kind
+    entry.fault = fault
+    return yield* SandboxFault.serve(kind, {
+      process: process(request),
+      body: text,
+      destroy: Effect.sync(() => NodeHttpServerRequest.toIncomingMessage(request).socket.destroy()),
+      voice: platform.voice
     })
+  })
 
-    const answer = Effect.fnUntraced(function* (request: Request, arrival: ReturnType<typeof arrive>) {
-      const { entry, isApi } = arrival
-      // The whole body first, so that a fault can tell "received" from "never arrived".
-      const text = yield* Effect.orElseSucceed(request.text, () => undefined)
-      if (text === undefined) return platform.tooLarge()
-      const exchange = arrival.exchange === undefined ? undefined : yield* noted(request, arrival.exchange)
-      const target = exchange ?? (isApi ? "api" : undefined)
-      const kind = faults.take(target, request.method, pathOf(request))
-      if (kind === undefined) return yield* process(request)
-      const { _tag: fault } = kind
-      entry.fault = fault
-      return yield* SandboxFault.serve(kind, {
-        process: process(request),
-        body: text,
-        destroy: Effect.sync(() => NodeHttpServerRequest.toIncomingMessage(request).socket.destroy()),
-        voice: platform.voice
-      })
-    })
-
-    const app = Effect.gen(function* () {
-      const request = yield* HttpServerRequest.HttpServerRequest
-      const arrival = arrive(request)
+  const respond = Effect.fnUntraced(
+    function* (request: Request, arrival: ReturnType<typeof arrive>) {
       const { entry, exchange, isApi } = arrival
       if (request.method === "OPTIONS") {
         ledger.answered(entry, 204)
@@ -251,22 +243,119 @@ export const listen = Effect.fnUntraced(function* (options: Address) {
       return platform.ownCors?.(pathOf(request)) === true
         ? response
         : HttpServerResponse.setHeaders(response, corsHeaders(platform.exposedHeaders))
-    }).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(platform.maximumBodySize)))
+    },
+    Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(platform.maximumBodySize))
+  )
 
-    // A server that runs in the program's own process must not show up in the program's traces.
-    yield* Effect.provideService(server.serve(app), HttpMiddleware.TracerDisabledWhen, () => true)
-    // Last in, first out: connections end here, before the server waits for them, with or without answers due.
-    yield* Effect.addFinalizer(() =>
-      Effect.callback<void>((resume) => {
-        nodeServer.close(() => resume(Effect.void))
-        nodeServer.closeAllConnections()
+  return { arrive, faults, respond }
+})
+
+/** What a platform is made with each time it starts. */
+export interface Start {
+  /** Of the server. */
+  readonly url: string
+  /** Epoch milliseconds on the layer's clock. */
+  readonly now: () => number
+  /** Belongs to this start. */
+  readonly ledger: SandboxLedger.Recorder
+}
+
+/** What a platform consists of from one start to the next. All of its state is in here. */
+export interface Started<V extends Verdict, C> {
+  readonly platform: Platform<V>
+  /** What the platform offers besides the controls of every sandbox. */
+  readonly controls: C
+  /** How a seed creates its resources. */
+  readonly creators: Readonly<Record<string, SandboxSeed.Creator>>
+}
+
+/** Largest body of a command: a seed of many thousand resources. */
+const maximumCommandSize = 64 * 1024 * 1024
+
+/** Takes the port. Requests wait until `serve`. Closing the scope ends the server, with or without requests in flight. */
+export const listen = Effect.fnUntraced(function* (setup: Setup) {
+  const { host = "127.0.0.1", onRequest = () => Effect.void, port: wanted = 0, seed = {} } = setup
+  const clock = yield* Clock.Clock
+  const nodeServer = NodeHttp.createServer()
+  const server = yield* NodeHttpServer.make(() => nodeServer, { host, port: wanted, disablePreemptiveShutdown: true })
+  const port = "port" in server.address ? server.address.port : 0
+  const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}`
+  const now = () => clock.currentTimeMillisUnsafe()
+
+  /** Starts a platform, and again at each `reset`, with what `make` returns. `current` is what it returned last. */
+  const start = Effect.fnUntraced(function* <V extends Verdict, C>(
+    make: (start: Start) => Effect.Effect<Started<V, C>, never, Scope.Scope>
+  ) {
+    const parent = yield* Effect.scope
+    const begin = Effect.gen(function* () {
+      const scope = yield* Scope.fork(parent)
+      const ledger = SandboxLedger.make()
+      const { controls, creators, platform } = yield* Scope.provide(make({ ledger, now, url }), scope)
+      yield* Effect.orDie(SandboxSeed.plant(creators, seed))
+      return { scope, ledger, controls, creators, ...(yield* makeResponder(platform, ledger, now)) }
+    })
+    let current = yield* begin
+
+    /** Begins to answer requests. */
+    const serve = Effect.fnUntraced(function* (commands: ReadonlyArray<SandboxControl.Command>) {
+      const command = SandboxControl.handle(commands, host)
+
+      const logged = <A>(entry: SandboxLedger.OpenEntry, effect: Effect.Effect<A>) =>
+        Effect.ensuring(
+          effect,
+          Effect.suspend(() => {
+            entry.duration = now() - entry.at
+            return onRequest({ ...entry })
+          })
+        )
+
+      const app = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+        if (SandboxControl.owns(pathOf(request))) {
+          const entry = entryOf(request, now(), current.ledger)
+          const answer = Effect.tap(command(request), ({ status }) =>
+            Effect.sync(() => {
+              entry.status = status
+            })
+          )
+          return Effect.provideService(
+            logged(entry, answer),
+            HttpIncomingMessage.MaxBodySize,
+            ByteSize.bytes(maximumCommandSize)
+          )
+        }
+        const { arrive, respond } = current
+        const arrival = arrive(request)
+        return logged(arrival.entry, respond(request, arrival))
       })
-    )
+
+      // A server that runs in the program's own process must not show up in the program's traces.
+      yield* Effect.provideService(server.serve(app), HttpMiddleware.TracerDisabledWhen, () => true)
+      // Last in, first out: connections end here, before the server waits for them, with or without answers due.
+      yield* Effect.addFinalizer(() =>
+        Effect.callback<void>((resume) => {
+          nodeServer.close(() => resume(Effect.void))
+          nodeServer.closeAllConnections()
+        })
+      )
+    })
+
     return {
-      inject: (fault: SandboxFault.Fault) => Effect.sync(() => faults.add(fault)),
-      clearFaults: Effect.sync(faults.clear)
+      current: () => current.controls,
+      controls: {
+        url,
+        inject: (fault: SandboxFault.Fault) => Effect.sync(() => current.faults.add(fault)),
+        faults: Effect.sync(() => current.faults.list()),
+        clearFaults: Effect.sync(() => current.faults.clear()),
+        seed: (seed: SandboxSeed.Seed) => Effect.suspend(() => SandboxSeed.plant(current.creators, seed)),
+        reset: Effect.gen(function* () {
+          const { scope } = current
+          current = yield* begin
+          yield* Scope.close(scope, Exit.void)
+        }).pipe(Effect.uninterruptible)
+      },
+      serve
     }
   })
 
-  return { url, now, ledger, serve }
+  return start
 })
