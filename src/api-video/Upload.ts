@@ -3,11 +3,13 @@
  *
  * @since 0.1.0
  */
+import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import type * as KeyValueStore from "effect/persistence/KeyValueStore"
 import type * as Redacted from "effect/Redacted"
 import type * as Schedule from "effect/Schedule"
 import type * as UploadError from "../platform/UploadError.ts"
+import type { ThrottleReason } from "../token/TokenEvent.ts"
 import type { ClientError } from "./ApiVideoClient.ts"
 import type { Video, VideoCreation } from "./Video.ts"
 
@@ -60,7 +62,9 @@ export interface UploadOptions extends Partial<Omit<VideoCreation, "source">> {
  * - `Started`: the file can be uploaded, and nothing was sent yet. `total` is `undefined` for a stream
  * - `Progress`: `sent` bytes were taken by the transport; `rate` is in bytes per second. Every 250 ms where the transport
  *   shows it, once per part for `Blob`s and bytes
- * - `Retrying`: a part failed because of `message`, and is sent again after `delay`
+ * - `Waiting`: a request waits `until` then, because the client keeps to the rate limit (`limit`), because the server answered
+ *   429 (`refused`), or before it is sent again as late as the server asks (`retry`)
+ * - `Retrying`: a request failed because of `message`, and is sent again after `delay`
  * - `Resumed`: the server has `received` bytes of an earlier attempt, which are not sent again
  * - `Completed`: the video
  *
@@ -76,6 +80,7 @@ export type UploadEvent =
       readonly rate: number | undefined
       readonly timeLeft: number | undefined
     }
+  | { readonly _tag: "Waiting"; readonly reason: ThrottleReason; readonly until: DateTime.Utc }
   | { readonly _tag: "Retrying"; readonly message: string; readonly delay: Duration.Duration }
   | { readonly _tag: "Resumed"; readonly received: number; readonly total: number }
   | { readonly _tag: "Completed"; readonly video: Video }

@@ -12,6 +12,8 @@ import * as Engine from "../../platform/shared/upload/engine.ts"
 import * as Journal from "../../platform/shared/upload/journal.ts"
 import type { Range } from "../../platform/shared/upload/ranges.ts"
 import * as Sources from "../../platform/shared/upload/source.ts"
+import { emitWaits, type Repetition, repeatedly, type Verdict } from "../../platform/shared/upload/repetition.ts"
+import { OnWaiting } from "../../platform/shared/waits.ts"
 import * as UploadError from "../../platform/UploadError.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import type { ApiVideo, ClientError } from "../ApiVideoClient.ts"
@@ -49,7 +51,7 @@ const isTransient = (error: ClientError): boolean =>
     ? error.isRetryable
     : HttpClientError.isHttpClientError(error) && error.reason._tag === "TransportError"
 
-const judge = (error: ClientError): Engine.Verdict => {
+const judge = (error: ClientError): Verdict => {
   const problem =
     error instanceof ApiVideoError.ApiVideoError && "problem" in error.reason ? error.reason.problem : undefined
   if (problem?.type !== undefined && present.test(problem.type)) return { _tag: "Present" }
@@ -117,15 +119,15 @@ const creationOf = (options: UploadOptions, filename: string, uploadId: string):
 /** Repeats a request that may be repeated after a transient failure. */
 const patiently = <A>(
   request: Effect.Effect<A, ClientError, ApiVideo>,
-  retry: Settled["retry"]
-): Effect.Effect<A, ClientError, ApiVideo> => Effect.retry(request, { schedule: retry, while: isTransient })
+  repetition: Repetition
+): Effect.Effect<A, ClientError, ApiVideo> => repeatedly(judge, request, request, repetition)
 
 /** Creates the video of an upload, or finds the one that an earlier request created. */
 const createOrFind = (
   creation: VideoCreation,
   uploadId: string,
   mayExist: boolean,
-  retry: Settled["retry"]
+  repetition: Repetition
 ): Effect.Effect<Video, ClientError, ApiVideo> => {
   let isFirst = !mayExist
   const find = Effect.map(Videos.list({ metadata: { [uploadKey]: uploadId } }), ({ data }) =>
@@ -140,7 +142,7 @@ const createOrFind = (
       }
       return Effect.flatMap(find, (found) => (found === undefined ? Videos.create(creation) : Effect.succeed(found)))
     }),
-    retry
+    repetition
   )
 }
 
@@ -258,7 +260,8 @@ const runFile = (
   Effect.gen(function* () {
     const { filename, fingerprint } = source
     const total = fingerprint.size
-    const { chunkSize, retry, smallest } = settled
+    const { chunkSize, smallest } = settled
+    const repetition = { retry: settled.retry, emit }
     if (Math.ceil(total / chunkSize) > mostParts) {
       return yield* Sources.failWith(
         new UploadError.OptionInvalid({
@@ -306,9 +309,9 @@ const runFile = (
     const videoId =
       options.videoId ??
       entry.videoId ??
-      (yield* createOrFind(creation, entry.uploadId, earlier !== undefined, retry)).videoId
+      (yield* createOrFind(creation, entry.uploadId, earlier !== undefined, repetition)).videoId
     if (options.videoId !== undefined && earlier === undefined) {
-      const [whole] = yield* patiently(receivedOf(videoId, total), retry)
+      const [whole] = yield* patiently(receivedOf(videoId, total), repetition)
       if (whole?.to === total && whole.from === 0) {
         yield* journal.remove
         return yield* Sources.failWith(new UploadError.AlreadyUploaded({ videoId }))
@@ -316,14 +319,14 @@ const runFile = (
     }
     if (entry.videoId !== videoId) yield* remember({ videoId })
     const destination = toVideo(videoId, filename, total)
-    const received = patiently(receivedOf(videoId, total), retry)
+    const received = patiently(receivedOf(videoId, total), repetition)
     const video = yield* Engine.sendFile(
       { ...destination, received },
       source,
       { ...start, note: () => Effect.void },
       { ...settled, emit }
     )
-    const result = video ?? (yield* patiently(Videos.get(videoId), retry))
+    const result = video ?? (yield* patiently(Videos.get(videoId), repetition))
     yield* journal.remove
     return result
   })
@@ -336,7 +339,8 @@ const runStream = <E, R>(
   emit: (event: UploadEvent) => Effect.Effect<void>
 ): Effect.Effect<Video, UploadFailure | E, ApiVideo | R> =>
   Effect.gen(function* () {
-    const { chunkSize, retry } = settled
+    const { chunkSize } = settled
+    const repetition = { retry: settled.retry, emit }
     const { filename = "video.mp4", uploadToken } = options
     yield* emit({ _tag: "Started", filename, total: undefined })
     const send = <E1 extends UploadFailure>(destination: Engine.Destination<Video, E1, ApiVideo>) =>
@@ -347,18 +351,20 @@ const runStream = <E, R>(
     }
     const uploadId = crypto.randomUUID()
     const creation = creationOf(options, filename, uploadId)
-    const videoId = options.videoId ?? (yield* createOrFind(creation, uploadId, false, retry)).videoId
-    return (yield* send(toVideo(videoId, filename, undefined))) ?? (yield* patiently(Videos.get(videoId), retry))
+    const videoId = options.videoId ?? (yield* createOrFind(creation, uploadId, false, repetition)).videoId
+    return (yield* send(toVideo(videoId, filename, undefined))) ?? (yield* patiently(Videos.get(videoId), repetition))
   })
 
 export const run = <E, R>(
   source: Source<E, R>,
   options: UploadOptions,
   emit: (event: UploadEvent) => Effect.Effect<void>
-): Effect.Effect<Video, UploadFailure | E, ApiVideo | FileSystem.FileSystem | R> =>
-  isStream(source)
+): Effect.Effect<Video, UploadFailure | E, ApiVideo | FileSystem.FileSystem | R> => {
+  const upload: Effect.Effect<Video, UploadFailure | E, ApiVideo | FileSystem.FileSystem | R> = isStream(source)
     ? Effect.flatMap(settle(options, false), (settled) => runStream(source, options, settled, emit))
     : Effect.gen(function* () {
         const settled = yield* settle(options, true)
         return yield* runFile(yield* sourceOf(source, options.filename), options, settled, emit)
       })
+  return Effect.provideService(upload, OnWaiting, emitWaits(emit))
+}

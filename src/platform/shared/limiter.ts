@@ -24,6 +24,7 @@ import { memoryMillis, type Place, type Report } from "./rateWindow.ts"
 import { isRepeatable } from "./repeat.ts"
 import type { Server } from "./server.ts"
 import { SharedLimit } from "./sharedLimit.ts"
+import { OnWaiting } from "./waits.ts"
 
 /** How a client limits itself, whatever the platform. */
 export interface LimiterOptions extends PatienceOptions {
@@ -77,7 +78,7 @@ export class Lanes {
   }
 }
 
-/** Tells the observers that a request waits, and why. */
+/** Tells the observers, and the fibre that makes the request, that it waits, and why. */
 export type OnWait = (
   request: HttpClientRequest.HttpClientRequest,
   reason: ThrottleReason,
@@ -86,16 +87,18 @@ export type OnWait = (
 
 export const waitObserver =
   (server: Server, { classOf }: Limits, observers: ReadonlyArray<Observer>): OnWait =>
-  (request, reason, duration) =>
-    observers.length === 0
-      ? Effect.void
-      : tell(observers, {
-          _tag: "Throttled",
-          provider: server.name,
-          class: hasOrigin(request.url, originOf(server.baseUrl)) ? classOf(request) : "other",
-          reason,
-          duration
-        })
+  (request, reason, duration) => {
+    const heard = Effect.withFiber((fiber) => fiber.getRef(OnWaiting)?.(reason, duration) ?? Effect.void)
+    if (observers.length === 0) return heard
+    const told = tell(observers, {
+      _tag: "Throttled",
+      provider: server.name,
+      class: hasOrigin(request.url, originOf(server.baseUrl)) ? classOf(request) : "other",
+      reason,
+      duration
+    })
+    return Effect.andThen(told, heard)
+  }
 
 /** Makes the error of a request that was not sent, because it would have to wait too long. */
 export type RateLimited<E> = (

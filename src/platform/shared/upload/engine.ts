@@ -9,24 +9,16 @@
  * A stream of unknown length has numbered parts, which are held in memory until the server has them. How a part becomes a
  * request, and what an error means, is the platform's knowledge: see {@link Destination}.
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { monotonic } from "../../../token/shared/time.ts"
 import * as UploadError from "../../UploadError.ts"
+import { OnWaiting, type WaitListener } from "../waits.ts"
 import type { Measured } from "./progress.ts"
 import { meter } from "./progress.ts"
 import { type Cut, missing, notReceived, type Range, sizeOf } from "./ranges.ts"
+import { type Delay, emitWaits, repeatedly, type Repetition, type Verdict } from "./repetition.ts"
 import { type Content, pieces, type Source } from "./source.ts"
-
-/** What to do after a request for a part has failed. */
-export type Verdict =
-  /** Send it again, not earlier than `after`. */
-  | { readonly _tag: "Again"; readonly after: Duration.Duration | undefined }
-  /** The server has the part. */
-  | { readonly _tag: "Present" }
-  | { readonly _tag: "Fatal" }
 
 /** One part, for a request. */
 export interface Part {
@@ -48,16 +40,13 @@ export interface Destination<A, E, R> {
 /** What happens during an upload, before it is completed. */
 export type Event =
   | ({ readonly _tag: "Progress"; readonly sent: number; readonly total: number | undefined } & Measured)
-  /** `message` says what failed; the part is sent again after `delay`. */
-  | { readonly _tag: "Retrying"; readonly message: string; readonly delay: Duration.Duration }
+  | Delay
   | { readonly _tag: "Resumed"; readonly received: number; readonly total: number }
 
-export interface Options {
+export interface Options extends Repetition {
   readonly concurrency: number
   /** How long no byte may be accepted before a part is sent again, in milliseconds. */
   readonly stallTimeout: number
-  /** Delays before a part is sent again, and how often. */
-  readonly retry: Schedule.Schedule<unknown, unknown>
   readonly emit: (event: Event) => Effect.Effect<void>
 }
 
@@ -101,90 +90,75 @@ const stalled = (source: string, after: number) =>
 
 /**
  * Sends one part once. Its bytes are counted when the transport takes them. It fails with `Stalled` when the transport has
- * taken none, and no response has come, for `stallTimeout`. The time before the first byte does not count: the client waits
- * for a token or a rate limit then.
+ * taken none, and no response has come, for `stallTimeout`. Time in which nothing is on the wire does not count: before the
+ * first byte, and while the client waits for a rate limit.
  */
 const sendOnce = <A, E, R>(
   { send }: Destination<A, E, R>,
   part: Part,
   source: string,
   counter: Counter,
-  { stallTimeout }: Options
+  { emit, stallTimeout }: Options
 ): Effect.Effect<A, E | UploadError.UploadError, R> =>
   Effect.clockWith((clock) => {
     const attempt = {}
     const { content } = part
-    if (content._tag === "Blob") {
-      const duration = stallTimeout + content.blob.size / slowest
-      return Effect.timeoutOrElse(send(part), { duration, orElse: () => Effect.fail(stalled(source, duration)) })
-    }
-    let lastAt: number | undefined
-    const counted = Stream.suspend(() => {
-      // The client may send the part a second time, with another token.
-      counter.begin(attempt)
-      lastAt = monotonic(clock)
-      return Stream.tap(content.stream, (bytes) =>
-        Effect.sync(() => {
-          lastAt = monotonic(clock)
-          counter.add(attempt, bytes.byteLength)
-        })
-      )
-    })
+    // The runtime reads a Blob by itself, and doesn't say when.
+    const isSeen = content._tag === "Stream"
+    const allowed = isSeen ? stallTimeout : stallTimeout + content.blob.size / slowest
+    let lastAt = isSeen ? undefined : monotonic(clock)
+    const counted = (stream: Stream.Stream<Uint8Array, unknown>) =>
+      Stream.suspend(() => {
+        // The client may send the part a second time, with another token.
+        counter.begin(attempt)
+        lastAt = monotonic(clock)
+        return Stream.tap(stream, (bytes) =>
+          Effect.sync(() => {
+            lastAt = monotonic(clock)
+            counter.add(attempt, bytes.byteLength)
+          })
+        )
+      })
+    const onWaiting: WaitListener = (reason, millis) =>
+      Effect.suspend(() => {
+        if (isSeen) counter.begin(attempt)
+        lastAt = isSeen ? undefined : monotonic(clock) + millis
+        return emitWaits(emit)(reason, millis)
+      })
     const watch: Effect.Effect<never, UploadError.UploadError> = Effect.suspend(() => {
       const idle = lastAt === undefined ? 0 : monotonic(clock) - lastAt
-      return idle >= stallTimeout
-        ? Effect.fail(stalled(source, stallTimeout))
-        : Effect.andThen(Effect.sleep(Math.max(1, stallTimeout - idle)), watch)
+      return idle >= allowed
+        ? Effect.fail(stalled(source, allowed))
+        : Effect.andThen(Effect.sleep(Math.max(1, allowed - idle)), watch)
     })
-    const counting = send({ ...part, content: { ...content, stream: counted } })
+    const sending = send(isSeen ? { ...part, content: { ...content, stream: counted(content.stream) } } : part)
     return Effect.ensuring(
-      Effect.raceFirst(counting, watch),
+      Effect.raceFirst(Effect.provideService(sending, OnWaiting, onWaiting), watch),
       Effect.sync(() => counter.end(attempt))
     )
   })
 
 /**
- * Sends a part until the server has it. `again` says what to do after a failure: it asks the server first, where that is
- * possible.
+ * Sends a part until the server has it: `once` at first, and `again` after a failure. Succeeds with `undefined` if the server
+ * says that it has the part.
  */
 const sendRepeatedly = <A, E, R>(
   { judge }: Destination<A, E, R>,
   once: Effect.Effect<A | undefined, E | UploadError.UploadError, R>,
   again: Effect.Effect<A | undefined, E | UploadError.UploadError, R>,
-  { emit, retry }: Options
+  options: Options
 ): Effect.Effect<A | undefined, E | UploadError.UploadError, R> => {
   const verdictOn = (error: E | UploadError.UploadError): Verdict =>
     error instanceof UploadError.UploadError
       ? { _tag: error.isRetryable ? "Again" : "Fatal", after: undefined }
       : judge(error)
-  let failure: { readonly message: string; readonly after: Duration.Duration } | undefined
-  const note = (error: E | UploadError.UploadError) =>
-    Effect.sync(() => {
-      const verdict = verdictOn(error)
-      const after = verdict._tag === "Again" ? verdict.after : undefined
-      failure = {
-        message: error instanceof Error ? error.message : String(error),
-        after: after ?? Duration.zero
-      }
-    })
-  const schedule = Schedule.modifyDelay(retry, ({ duration }) => {
-    const { after = Duration.zero, message = "" } = failure ?? {}
-    const delay = Duration.max(duration, after)
-    return Effect.as(emit({ _tag: "Retrying", message, delay }), delay)
-  })
-  let isFirst = true
-  return Effect.suspend(() => {
-    const attempt = isFirst ? once : again
-    isFirst = false
-    return attempt
-  }).pipe(
+  const unlessPresent = (attempt: typeof once) =>
     Effect.catchIf(
+      attempt,
       (error) => verdictOn(error)._tag === "Present",
       () => Effect.succeed(undefined)
-    ),
-    Effect.tapError(note),
-    Effect.retry({ schedule, while: (error) => verdictOn(error)._tag === "Again" })
-  )
+    )
+  return repeatedly(verdictOn, unlessPresent(once), unlessPresent(again), options)
 }
 
 /** Emits the progress of an upload every 250 ms, for as long as it lasts, where there has been any. */
