@@ -12,7 +12,7 @@ import { ApiVideo, MovingImage, Observability, type TokenError, TokenService } f
 import { MovingImageOpenId } from "effect-video-auth/moving-image"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import * as MovingImageSandbox from "effect-video-auth/testing/MovingImageSandbox"
-import type { Fault } from "effect-video-auth/testing/SandboxFault"
+import type { Fault, FaultKind } from "effect-video-auth/testing/SandboxFault"
 import { execFile } from "node:child_process"
 import { once } from "node:events"
 import { readFileSync } from "node:fs"
@@ -82,7 +82,7 @@ const movingImage = (
       yield* play("token", Effect.asVoid(Effect.timeout(api.get(`/v1/vms?mitoken=${secrets.upload}`), patience)))
     }).pipe(
       Effect.provide(
-        MovingImage.layerClient({ baseUrl, rateLimit: false, retry: Schedule.recurs(1) }).pipe(
+        MovingImage.layerClient({ baseUrl, rateLimit: false, rateLimitRetries: 0, retry: Schedule.recurs(1) }).pipe(
           Layer.provideMerge(
             token({
               baseUrl,
@@ -120,7 +120,7 @@ const platforms: Readonly<Record<string, Platform>> = {
         yield* play("token", Effect.asVoid(Effect.timeout(api.get(`/upload-tokens/${secrets.upload}`), patience)))
       }).pipe(
         Effect.provide(
-          ApiVideo.layerClient({ baseUrl, rateLimits: false, retry: Schedule.recurs(1) }).pipe(
+          ApiVideo.layerClient({ baseUrl, rateLimits: false, rateLimitRetries: 0, retry: Schedule.recurs(1) }).pipe(
             Layer.provideMerge(
               ApiVideo.layerToken({
                 baseUrl,
@@ -184,26 +184,34 @@ const assertUnseen = (witness: Witness, received: ReadonlyMap<string, ReadonlyAr
   assert.deepStrictEqual(witness.leaks, [])
 }
 
+/** Every fault in one format. The other encodes the same values, so it meets the fault whose response repeats the request. */
+const meetings = faults.flatMap((kind): ReadonlyArray<readonly [FaultKind, keyof typeof formats]> =>
+  kind._tag === "Echo" && kind.status === 401
+    ? [
+        [kind, "JSON"],
+        [kind, "protobuf"]
+      ]
+    : [[kind, "JSON"]]
+)
+
 for (const [platform, { stage, work }] of Object.entries(platforms)) {
   describe(`no secret of ${platform} is among what is exported by OTLP`, () => {
-    for (const kind of faults) {
-      for (const format of ["JSON", "protobuf"] as const) {
-        it.live(`in ${format}, where everything meets ${named(kind)}`, () =>
-          Effect.gen(function* () {
-            const witness = new Witness(...Object.values(secrets))
-            const { inject, url } = yield* stage
-            const patience = patienceFor(kind)
-            const play = playing(witness)
-            const received = yield* exported(
-              format,
-              work(play, url, patience, inject({ on: "any", kind, times: Infinity })).pipe(
-                Effect.provide(eavesdropping(witness))
-              )
+    for (const [kind, format] of meetings) {
+      it.live(`in ${format}, where everything meets ${named(kind)}`, () =>
+        Effect.gen(function* () {
+          const witness = new Witness(...Object.values(secrets))
+          const { inject, url } = yield* stage
+          const patience = patienceFor(kind)
+          const play = playing(witness)
+          const received = yield* exported(
+            format,
+            work(play, url, patience, inject({ on: "any", kind, times: Infinity })).pipe(
+              Effect.provide(eavesdropping(witness))
             )
-            assertUnseen(witness, received)
-          })
-        )
-      }
+          )
+          assertUnseen(witness, received)
+        })
+      )
     }
   })
 }

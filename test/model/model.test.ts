@@ -7,7 +7,7 @@ import { describe, it } from "@effect/vitest"
 import { Effect, Layer, Random, Scheduler } from "effect"
 import { TestClock } from "effect/testing"
 import * as SplitClock from "effect-video-auth/testing/SplitClock"
-import { checks, ends, scaled } from "../support/random.ts"
+import { checks, ends, isLong, scaled } from "../support/random.ts"
 import { run } from "./model.ts"
 import { Program } from "./program.ts"
 import { ShufflingScheduler } from "./scheduler.ts"
@@ -26,12 +26,15 @@ const holds = (program: Program) => {
   )
 }
 
+/** A program takes about 30 ms of processor time: `npm test` runs a sample, and the long suite 10,000 of them. */
+const programs = isLong ? 500 : 200
+
 describe("the model", () => {
   it.live.prop(
     "holds",
     { program: Program },
     ({ program }) => holds(program),
     // Each program has an end of its own, so this only leaves time for many of them.
-    { ...checks(500, { size: 30, maxShrinks: 1_000 }), timeout: 300_000 + scaled(500) * 200 }
+    { ...checks(programs, { size: 30, maxShrinks: 1_000 }), timeout: 300_000 + scaled(programs) * 200 }
   )
 })
