@@ -28,7 +28,7 @@ export const programs = (built: string): ReadonlyArray<Program> => [
     packages: ["effect-video-auth", "effect"],
     note: "with Effect: `ApiVideo.layer`, all of it",
     source: `${effectImports}
-import * as ApiVideo from "${built}/ApiVideo.js"
+import * as ApiVideo from "${built}/api-video/ApiVideo.js"
 
 const layer = ApiVideo.layer({ apiKey: Redacted.make("key") }).pipe(Layer.provide(FetchHttpClient.layer))
 const program = Effect.gen(function*() {
@@ -42,9 +42,9 @@ Effect.runPromise(Effect.provide(program, layer)).then(console.log)`
     packages: ["effect-video-auth", "effect"],
     note: "with Effect: `TokenService` and `BearerClient` alone",
     source: `${effectImports}
-import * as ApiVideo from "${built}/ApiVideo.js"
-import * as BearerClient from "${built}/BearerClient.js"
-import * as TokenService from "${built}/TokenService.js"
+import * as ApiVideo from "${built}/api-video/ApiVideo.js"
+import * as BearerClient from "${built}/platform/BearerClient.js"
+import * as TokenService from "${built}/token/TokenService.js"
 
 const program = Effect.gen(function*() {
   const provider = yield* ApiVideo.provider({ apiKey: Redacted.make("key") })
