@@ -76,7 +76,8 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   const random = yield* Random.Random
   const scope = yield* Effect.scope
   const now = () => monotonic(clock)
-  const jittered = (millis: number) => millis * (0.75 + 0.25 * random.nextDoubleUnsafe())
+  /** Whole milliseconds, so that sums of waits are exact and a waiter looks at the very end of a lease. */
+  const jittered = (millis: number) => Math.round(millis * (0.75 + 0.25 * random.nextDoubleUnsafe()))
   const newAttempt = () => Hex.encode(SecureRandom.randomBytesUnsafe(16))
 
   // ---------------------------------------------------------------------------------------------------------------
