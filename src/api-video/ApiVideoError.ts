@@ -9,15 +9,13 @@
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import * as ApiError from "../platform/shared/apiError.ts"
-import { readError } from "../platform/shared/body.ts"
+import * as PlatformError from "../platform/PlatformError.ts"
 import * as Http from "../platform/shared/http.ts"
-import { Millis } from "../token/shared/schema.ts"
 import { secretParameters } from "./internal/secrets.ts"
 
 const problemFields = {
@@ -44,15 +42,23 @@ export const ProblemDetails = Schema.Struct({
 /** @since 0.1.0 */
 export type ProblemDetails = typeof ProblemDetails.Type
 
-const fields = { ...ApiError.answerFields, problem: ProblemDetails }
+/** As many problems of one response as an error keeps. */
+const mostProblems = 20
 
-const describe = (error: ApiError.Answer & { readonly problem: ProblemDetails }, advice: string): string => {
-  const { detail, name, problems = [], title } = error.problem
-  const why = (detail ?? title)?.replace(/[.\s]+$/, "")
-  const at = name ? ` (${name})` : ""
-  const others =
-    problems.length > 1 ? `, and ${problems.length - 1} ${problems.length < mostProblems ? "more" : "or more"}` : ""
-  return ApiError.describe(error, why && `${why}${at}${others}`, advice)
+/**
+ * A response that is an error, with api.video's problem details. Every reason of a response extends it.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Problem extends PlatformError.ResponseReason.extend<Problem>("Problem")({ problem: ProblemDetails }) {
+  override get explanation() {
+    const { detail, name, problems = [], title } = this.problem
+    const why = (detail ?? title)?.replace(/[.\s]+$/, "")
+    const others =
+      problems.length > 1 ? `, and ${problems.length - 1} ${problems.length < mostProblems ? "more" : "or more"}` : ""
+    return why && `${why}${name ? ` (${name})` : ""}${others}`
+  }
 }
 
 /**
@@ -61,12 +67,7 @@ const describe = (error: ApiError.Answer & { readonly problem: ProblemDetails },
  * @category reasons
  * @since 0.1.0
  */
-export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", fields) {
-  readonly isRetryable = false
-  override get message() {
-    return describe(this, "Correct the request")
-  }
-}
+export class BadRequest extends Problem.extend<BadRequest>("BadRequest")({ _tag: Schema.tag("BadRequest") }) {}
 
 /** What to check after a 401, by what the request carried. */
 const adviceAbout = {
@@ -85,14 +86,13 @@ const adviceAbout = {
  * @category reasons
  * @since 0.1.0
  */
-export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {
-  ...fields,
+export class Unauthorized extends Problem.extend<Unauthorized>("Unauthorized")({
+  _tag: Schema.tag("Unauthorized"),
   /** What the request carried: a token in its URL, an API key (Basic authentication), another `Authorization`, or nothing. */
   credential: Schema.optional(Schema.Literals(["upload-token", "api-key", "authorization", "none"]))
 }) {
-  readonly isRetryable = false
-  override get message() {
-    return describe(this, adviceAbout[this.credential ?? "unknown"])
+  override get advice() {
+    return adviceAbout[this.credential ?? "unknown"]
   }
 }
 
@@ -102,10 +102,9 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthoriz
  * @category reasons
  * @since 0.1.0
  */
-export class Forbidden extends Schema.TaggedError<Forbidden>()("Forbidden", fields) {
-  readonly isRetryable = false
-  override get message() {
-    return describe(this, "Check that the account is active and may do this")
+export class Forbidden extends Problem.extend<Forbidden>("Forbidden")({ _tag: Schema.tag("Forbidden") }) {
+  override get advice() {
+    return "Check that the account is active and may do this"
   }
 }
 
@@ -115,10 +114,9 @@ export class Forbidden extends Schema.TaggedError<Forbidden>()("Forbidden", fiel
  * @category reasons
  * @since 0.1.0
  */
-export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", fields) {
-  readonly isRetryable = false
-  override get message() {
-    return describe(this, "Check the id, the path and the environment")
+export class NotFound extends Problem.extend<NotFound>("NotFound")({ _tag: Schema.tag("NotFound") }) {
+  override get advice() {
+    return "Check the id, the path and the environment"
   }
 }
 
@@ -128,12 +126,9 @@ export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", fields)
  * @category reasons
  * @since 0.1.0
  */
-export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>()("MethodNotAllowed", fields) {
-  readonly isRetryable = false
-  override get message() {
-    return describe(this, "Check the method and the path")
-  }
-}
+export class MethodNotAllowed extends Problem.extend<MethodNotAllowed>("MethodNotAllowed")({
+  _tag: Schema.tag("MethodNotAllowed")
+}) {}
 
 /**
  * 409: the resource already exists, or is being created. Not retryable.
@@ -141,12 +136,7 @@ export class MethodNotAllowed extends Schema.TaggedError<MethodNotAllowed>()("Me
  * @category reasons
  * @since 0.1.0
  */
-export class Conflict extends Schema.TaggedError<Conflict>()("Conflict", fields) {
-  readonly isRetryable = false
-  override get message() {
-    return describe(this, "Check the state of the resource")
-  }
-}
+export class Conflict extends Problem.extend<Conflict>("Conflict")({ _tag: Schema.tag("Conflict") }) {}
 
 /**
  * 429, after the limiter has waited and sent the request again as often as it may. Retryable after `retryAfter`, which
@@ -155,18 +145,10 @@ export class Conflict extends Schema.TaggedError<Conflict>()("Conflict", fields)
  * @category reasons
  * @since 0.1.0
  */
-export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited", {
-  ...fields,
-  retryAfter: Schema.optional(Millis),
-  /** Requests allowed per minute. */
-  limit: Schema.optional(Schema.Finite),
-  remaining: Schema.optional(Schema.Finite)
-}) {
-  readonly isRetryable = true
-  override get message() {
-    return describe(this, ApiError.tryAgain(this.retryAfter))
-  }
-}
+export class RateLimited extends Problem.extend<RateLimited>("RateLimited")({
+  _tag: Schema.tag("RateLimited"),
+  ...PlatformError.rateLimitedFields
+}) {}
 
 /**
  * 5xx: api.video, or a proxy in front of it, is failing. Retryable; the client retries it where that is safe.
@@ -174,15 +156,10 @@ export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited"
  * @category reasons
  * @since 0.1.0
  */
-export class ServerError extends Schema.TaggedError<ServerError>()("ServerError", {
-  ...fields,
-  retryAfter: Schema.optional(Millis)
-}) {
-  readonly isRetryable = true
-  override get message() {
-    return describe(this, ApiError.tryAgain(this.retryAfter))
-  }
-}
+export class ServerError extends Problem.extend<ServerError>("ServerError")({
+  _tag: Schema.tag("ServerError"),
+  ...PlatformError.serverErrorFields
+}) {}
 
 /**
  * Any other status of 400 or more. Retryable only if it is 408.
@@ -190,12 +167,11 @@ export class ServerError extends Schema.TaggedError<ServerError>()("ServerError"
  * @category reasons
  * @since 0.1.0
  */
-export class UnexpectedStatus extends Schema.TaggedError<UnexpectedStatus>()("UnexpectedStatus", fields) {
-  get isRetryable(): boolean {
-    return this.status === 408
-  }
-  override get message() {
-    return describe(this, "See https://docs.api.video")
+export class UnexpectedStatus extends Problem.extend<UnexpectedStatus>("UnexpectedStatus")({
+  _tag: Schema.tag("UnexpectedStatus")
+}) {
+  override get advice() {
+    return "See https://docs.api.video"
   }
 }
 
@@ -206,15 +182,10 @@ export class UnexpectedStatus extends Schema.TaggedError<UnexpectedStatus>()("Un
  * @category reasons
  * @since 0.1.0
  */
-export class Redirected extends Schema.TaggedError<Redirected>()("Redirected", {
-  ...fields,
-  location: Schema.optional(Schema.String)
-}) {
-  readonly isRetryable = false
-  override get message() {
-    return ApiError.describeRedirect(this)
-  }
-}
+export class Redirected extends Problem.extend<Redirected>("Redirected")({
+  _tag: Schema.tag("Redirected"),
+  ...PlatformError.redirectedFields
+}) {}
 
 const issueFields = {
   /** The typed operation, such as `Videos.list`. */
@@ -260,11 +231,10 @@ export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInp
  * @category reasons
  * @since 0.1.0
  */
-export class MalformedResponse extends Schema.TaggedError<MalformedResponse>()("MalformedResponse", {
-  ...ApiError.answerFields,
+export class MalformedResponse extends PlatformError.ResponseReason.extend<MalformedResponse>("MalformedResponse")({
+  _tag: Schema.tag("MalformedResponse"),
   ...issueFields
 }) {
-  readonly isRetryable = false
   /** The first field that cannot be read; empty where the whole body is meant. */
   get field(): string {
     return this.issues[0]?.field ?? ""
@@ -306,32 +276,54 @@ export type Reason = typeof Reason.Type
  * @category errors
  * @since 0.1.0
  */
-export class ApiVideoError extends Schema.TaggedError<ApiVideoError>()("ApiVideoError", { reason: Reason }) {
-  override readonly cause = this.reason
-  get isRetryable(): boolean {
-    return this.reason.isRetryable
-  }
-  get retryAfter(): Duration.Duration | undefined {
-    return "retryAfter" in this.reason ? this.reason.retryAfter : undefined
-  }
-  override get message() {
-    return this.reason.message
-  }
-}
+export class ApiVideoError extends PlatformError.PlatformError.extend<ApiVideoError>("ApiVideoError")({
+  _tag: Schema.tag("ApiVideoError"),
+  reason: Reason
+}) {}
 
-/** As many problems of one response as an error keeps. */
-const mostProblems = 20
-
-const toProblem = (body: ApiError.Body, scrub: (text: string) => string): ProblemDetails => {
-  const own = (body: ApiError.Body) =>
-    Object.fromEntries(Object.keys(problemFields).map((name) => [name, ApiError.textOf(body, name, scrub)]))
+const toProblem = (body: PlatformError.Reading["body"], text: PlatformError.Reading["text"]): ProblemDetails => {
+  const own = (body: PlatformError.Reading["body"]) =>
+    Object.fromEntries(Object.keys(problemFields).map((name) => [name, text(name, body)]))
   const { problems } = body
   const several = Array.isArray(problems) ? problems.slice(0, mostProblems).filter(Predicate.isObject).map(own) : []
   return { ...own(body), ...(several.length > 0 && { problems: several }) }
 }
 
-/** An upload token, or the private token of a video's asset. */
-const hiding: ApiError.Hiding = { inUrl: /(?<=\/(?:upload-tokens|token)\/)[^/?#]+/g, parameters: secretParameters }
+/** What a request carries for the server to judge. */
+const credentialOf = ({ headers, url, urlParams }: HttpClientRequest.HttpClientRequest): Unauthorized["credential"] => {
+  const { authorization } = headers
+  if (authorization !== undefined) return /^basic /i.test(authorization) ? "api-key" : "authorization"
+  const hasToken = urlParams.params.some(([name]) => name === "token") || /[?&]token=/.test(url)
+  return hasToken ? "upload-token" : "none"
+}
+
+/**
+ * How api.video's responses are read. Its problems may repeat an upload token, or the private token of a video's asset.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const errors: PlatformError.Errors<ApiVideoError> = /* @__PURE__ */ PlatformError.make({
+  Error: ApiVideoError,
+  reasons: {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    405: MethodNotAllowed,
+    409: Conflict,
+    429: RateLimited,
+    redirect: Redirected,
+    server: ServerError,
+    other: UnexpectedStatus
+  },
+  read: ({ body, request, text }: PlatformError.Reading) => ({
+    problem: toProblem(body, text),
+    credential: credentialOf(request)
+  }),
+  unsent: (title) => ({ problem: { title }, credential: undefined }),
+  hiding: { inUrl: /(?<=\/(?:upload-tokens|token)\/)[^/?#]+/g, parameters: secretParameters }
+})
 
 /**
  * Replaces the credential in a path of api.video, an upload token or a private token, so that it can be logged.
@@ -347,7 +339,7 @@ const hiding: ApiError.Hiding = { inUrl: /(?<=\/(?:upload-tokens|token)\/)[^/?#]
  * @category decoding
  * @since 0.1.0
  */
-export const redactUrl = (url: string): string => ApiError.redactUrl(url, hiding)
+export const redactUrl = (url: string): string => errors.redactUrl(url)
 
 /**
  * Returns how long a response asks to wait: `Retry-After`, or api.video's `X-RateLimit-Retry-After`, the seconds until its
@@ -366,17 +358,8 @@ export const retryAfterOf: (response: HttpClientResponse.HttpClientResponse) => 
  * @category constructors
  * @since 0.1.0
  */
-export const rateLimited = (
-  request: HttpClientRequest.HttpClientRequest,
-  told: { readonly retryAfter: Duration.Duration; readonly limit: number }
-): ApiVideoError =>
-  new ApiVideoError({
-    reason: new RateLimited({
-      ...ApiError.unsent(request, hiding),
-      problem: { title: ApiError.limitReached(told.limit) },
-      ...told
-    })
-  })
+export const rateLimited: PlatformError.Errors<ApiVideoError>["rateLimited"] = (request, told) =>
+  errors.rateLimited(request, told)
 
 /**
  * Decodes a redirect, or a response with a status of 400 or more. Never fails: if the body cannot be read, the problem is empty.
@@ -385,44 +368,4 @@ export const rateLimited = (
  * @since 0.1.0
  */
 export const fromResponse = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<ApiVideoError> =>
-  Effect.map(readError(response), (content) => {
-    const { status } = response
-    const read = ApiError.readAnswer(response, content, hiding)
-    const answer = { ...read.answer, problem: toProblem(read.body, read.scrub) }
-    const reason =
-      status < 400
-        ? new Redirected({ ...answer, location: ApiError.locationOf(response, hiding, read.scrub) })
-        : status === 429
-          ? new RateLimited({ ...answer, ...Http.refusalOf(response) })
-          : status >= 500
-            ? new ServerError({ ...answer, retryAfter: retryAfterOf(response) })
-            : status === 401
-              ? new Unauthorized({ ...answer, credential: credentialOf(response.request) })
-              : new (reasonOf(status))(answer)
-    return new ApiVideoError({ reason })
-  })
-
-/** What a request carries for the server to judge. */
-const credentialOf = ({ headers, url, urlParams }: HttpClientRequest.HttpClientRequest): Unauthorized["credential"] => {
-  const { authorization } = headers
-  if (authorization !== undefined) return /^basic /i.test(authorization) ? "api-key" : "authorization"
-  const hasToken = urlParams.params.some(([name]) => name === "token") || /[?&]token=/.test(url)
-  return hasToken ? "upload-token" : "none"
-}
-
-const reasonOf = (status: number) => {
-  switch (status) {
-    case 400:
-      return BadRequest
-    case 403:
-      return Forbidden
-    case 404:
-      return NotFound
-    case 405:
-      return MethodNotAllowed
-    case 409:
-      return Conflict
-    default:
-      return UnexpectedStatus
-  }
-}
+  errors.fromResponse(response)

@@ -8,15 +8,11 @@
  *
  * @since 0.1.0
  */
-import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Schema from "effect/Schema"
-import * as ApiError from "../platform/shared/apiError.ts"
-import { readError } from "../platform/shared/body.ts"
-import * as Http from "../platform/shared/http.ts"
-import { Millis } from "../token/shared/schema.ts"
+import * as PlatformError from "../platform/PlatformError.ts"
 
 /**
  * The error numbers that movingimage documents.
@@ -45,19 +41,22 @@ const meanings: Readonly<Record<Code, string>> = {
   1101: "the storage limit is reached, so the upload is not possible"
 }
 
-const fields = {
-  ...ApiError.answerFields,
+/**
+ * A response that is an error. Every reason extends it.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Problem extends PlatformError.ResponseReason.extend<Problem>("Problem")({
   /** The documented number, if the response has one. */
   code: Schema.optional(Code),
   /** The server's text, without the credentials of the request. Missing for a request with credentials in its body. */
   detail: Schema.optional(Schema.String)
+}) {
+  override get explanation() {
+    return this.code === undefined ? this.detail : `${meanings[this.code]} (${this.code})`
+  }
 }
-
-const describe = (
-  error: ApiError.Answer & { readonly code?: Code | undefined; readonly detail?: string | undefined },
-  advice: string
-) =>
-  ApiError.describe(error, error.code === undefined ? error.detail : `${meanings[error.code]} (${error.code})`, advice)
 
 /**
  * 400: an attribute or a parameter is wrong. Not retryable.
@@ -65,12 +64,7 @@ const describe = (
  * @category reasons
  * @since 0.1.0
  */
-export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", fields) {
-  readonly isRetryable = false
-  override get message() {
-    return describe(this, "Correct the request")
-  }
-}
+export class BadRequest extends Problem.extend<BadRequest>("BadRequest")({ _tag: Schema.tag("BadRequest") }) {}
 
 /** What to check after a 401, by what the request carried. */
 const adviceAbout = {
@@ -87,14 +81,13 @@ const adviceAbout = {
  * @category reasons
  * @since 0.1.0
  */
-export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthorized", {
-  ...fields,
+export class Unauthorized extends Problem.extend<Unauthorized>("Unauthorized")({
+  _tag: Schema.tag("Unauthorized"),
   /** What the request carried: a token in its URL, an `Authorization` of its own, or nothing that is known as a credential. */
   credential: Schema.optional(Schema.Literals(["url", "authorization", "none"]))
 }) {
-  readonly isRetryable = false
-  override get message() {
-    return describe(this, adviceAbout[this.credential ?? "unknown"])
+  override get advice() {
+    return adviceAbout[this.credential ?? "unknown"]
   }
 }
 
@@ -104,10 +97,9 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>()("Unauthoriz
  * @category reasons
  * @since 0.1.0
  */
-export class Forbidden extends Schema.TaggedError<Forbidden>()("Forbidden", fields) {
-  readonly isRetryable = false
-  override get message() {
-    return describe(this, "Check the user's rights, and that the token is for this VideoManager")
+export class Forbidden extends Problem.extend<Forbidden>("Forbidden")({ _tag: Schema.tag("Forbidden") }) {
+  override get advice() {
+    return "Check the user's rights, and that the token is for this VideoManager"
   }
 }
 
@@ -118,10 +110,9 @@ export class Forbidden extends Schema.TaggedError<Forbidden>()("Forbidden", fiel
  * @category reasons
  * @since 0.1.0
  */
-export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", fields) {
-  readonly isRetryable = false
-  override get message() {
-    return describe(this, "Check the ids and the path")
+export class NotFound extends Problem.extend<NotFound>("NotFound")({ _tag: Schema.tag("NotFound") }) {
+  override get advice() {
+    return "Check the ids and the path"
   }
 }
 
@@ -131,12 +122,9 @@ export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", fields)
  * @category reasons
  * @since 0.1.0
  */
-export class UnsupportedMediaType extends Schema.TaggedError<UnsupportedMediaType>()("UnsupportedMediaType", fields) {
-  readonly isRetryable = false
-  override get message() {
-    return describe(this, "Check the Content-Type")
-  }
-}
+export class UnsupportedMediaType extends Problem.extend<UnsupportedMediaType>("UnsupportedMediaType")({
+  _tag: Schema.tag("UnsupportedMediaType")
+}) {}
 
 /**
  * 429, after the limiter has waited and sent the request again as often as it may. Retryable after `retryAfter`: what the
@@ -145,18 +133,10 @@ export class UnsupportedMediaType extends Schema.TaggedError<UnsupportedMediaTyp
  * @category reasons
  * @since 0.1.0
  */
-export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited", {
-  ...fields,
-  retryAfter: Schema.optional(Millis),
-  /** Requests allowed per minute. */
-  limit: Schema.optional(Schema.Finite),
-  remaining: Schema.optional(Schema.Finite)
-}) {
-  readonly isRetryable = true
-  override get message() {
-    return describe(this, ApiError.tryAgain(this.retryAfter))
-  }
-}
+export class RateLimited extends Problem.extend<RateLimited>("RateLimited")({
+  _tag: Schema.tag("RateLimited"),
+  ...PlatformError.rateLimitedFields
+}) {}
 
 /**
  * 5xx: movingimage, or a proxy in front of it, is failing. Retryable; the client retries it where that is safe.
@@ -164,15 +144,10 @@ export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited"
  * @category reasons
  * @since 0.1.0
  */
-export class ServerError extends Schema.TaggedError<ServerError>()("ServerError", {
-  ...fields,
-  retryAfter: Schema.optional(Millis)
-}) {
-  readonly isRetryable = true
-  override get message() {
-    return describe(this, ApiError.tryAgain(this.retryAfter))
-  }
-}
+export class ServerError extends Problem.extend<ServerError>("ServerError")({
+  _tag: Schema.tag("ServerError"),
+  ...PlatformError.serverErrorFields
+}) {}
 
 /**
  * Any other status of 400 or more. Retryable only if it is 408.
@@ -180,12 +155,11 @@ export class ServerError extends Schema.TaggedError<ServerError>()("ServerError"
  * @category reasons
  * @since 0.1.0
  */
-export class UnexpectedStatus extends Schema.TaggedError<UnexpectedStatus>()("UnexpectedStatus", fields) {
-  get isRetryable(): boolean {
-    return this.status === 408
-  }
-  override get message() {
-    return describe(this, "See movingimage's documentation")
+export class UnexpectedStatus extends Problem.extend<UnexpectedStatus>("UnexpectedStatus")({
+  _tag: Schema.tag("UnexpectedStatus")
+}) {
+  override get advice() {
+    return "See movingimage's documentation"
   }
 }
 
@@ -196,15 +170,10 @@ export class UnexpectedStatus extends Schema.TaggedError<UnexpectedStatus>()("Un
  * @category reasons
  * @since 0.1.0
  */
-export class Redirected extends Schema.TaggedError<Redirected>()("Redirected", {
-  ...fields,
-  location: Schema.optional(Schema.String)
-}) {
-  readonly isRetryable = false
-  override get message() {
-    return ApiError.describeRedirect(this)
-  }
-}
+export class Redirected extends Problem.extend<Redirected>("Redirected")({
+  _tag: Schema.tag("Redirected"),
+  ...PlatformError.redirectedFields
+}) {}
 
 /**
  * Every reason of a {@link MovingImageError}.
@@ -233,24 +202,60 @@ export type Reason = typeof Reason.Type
  * @category errors
  * @since 0.1.0
  */
-export class MovingImageError extends Schema.TaggedError<MovingImageError>()("MovingImageError", { reason: Reason }) {
-  override readonly cause = this.reason
-  get isRetryable(): boolean {
-    return this.reason.isRetryable
-  }
-  get retryAfter(): Duration.Duration | undefined {
-    return "retryAfter" in this.reason ? this.reason.retryAfter : undefined
-  }
-  override get message() {
-    return this.reason.message
-  }
-}
+export class MovingImageError extends PlatformError.PlatformError.extend<MovingImageError>("MovingImageError")({
+  _tag: Schema.tag("MovingImageError"),
+  reason: Reason
+}) {}
 
 /** The token of an upload URL, and the access token in the URLs of some programs. */
-const hiding: ApiError.Hiding = {
-  inUrl: /(?<=(?:__token__|mitoken)=)[^&#]+/g,
-  parameters: ["__token__", "mitoken"]
+const hiding = { inUrl: /(?<=(?:__token__|mitoken)=)[^&#]+/g, parameters: ["__token__", "mitoken"] }
+
+/** Members that may have the documented number. The documents do not say which, so these are the usual ones. */
+const placesOfCode = ["errorCode", "errorcode", "code", "error", "number"]
+
+const isCode = /* @__PURE__ */ Schema.is(Code)
+
+const codeOf = (body: PlatformError.Reading["body"]): Code | undefined =>
+  placesOfCode
+    .map((place) => body[place])
+    .map((value) => (typeof value === "string" ? Number(value) : value))
+    .find(isCode)
+
+/** What a request carries for the server to judge. */
+const credentialOf = ({ headers, url, urlParams }: HttpClientRequest.HttpClientRequest): Unauthorized["credential"] => {
+  if (headers["authorization"] !== undefined) return "authorization"
+  const hasToken = urlParams.params.some(([name]) => hiding.parameters.includes(name)) || redactUrl(url) !== url
+  return hasToken ? "url" : "none"
 }
+
+/**
+ * How movingimage's responses are read.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const errors: PlatformError.Errors<MovingImageError> = /* @__PURE__ */ PlatformError.make({
+  Error: MovingImageError,
+  reasons: {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    415: UnsupportedMediaType,
+    429: RateLimited,
+    redirect: Redirected,
+    server: ServerError,
+    other: UnexpectedStatus
+  },
+  read: ({ body, path, request, text }: PlatformError.Reading) => ({
+    code: codeOf(body),
+    // The body of such a request contains a password, which cannot be recognised in the server's text.
+    detail: path.includes("/v1/vms/auth/") ? undefined : text("message"),
+    credential: credentialOf(request)
+  }),
+  unsent: (detail) => ({ code: undefined, detail, credential: undefined }),
+  hiding
+})
 
 /**
  * Replaces the credential in a URL of movingimage, `__token__` of an upload URL or `mitoken`, so that it can be logged.
@@ -267,18 +272,7 @@ const hiding: ApiError.Hiding = {
  * @category decoding
  * @since 0.1.0
  */
-export const redactUrl = (url: string): string => ApiError.redactUrl(url, hiding)
-
-/** Members that may have the documented number. The documents do not say which, so these are the usual ones. */
-const placesOfCode = ["errorCode", "errorcode", "code", "error", "number"]
-
-const isCode = /* @__PURE__ */ Schema.is(Code)
-
-const codeOf = (body: ApiError.Body): Code | undefined =>
-  placesOfCode
-    .map((place) => body[place])
-    .map((value) => (typeof value === "string" ? Number(value) : value))
-    .find(isCode)
+export const redactUrl = (url: string): string => errors.redactUrl(url)
 
 /**
  * Makes the error of a request that the client did not send, because it would have to wait longer than
@@ -287,17 +281,8 @@ const codeOf = (body: ApiError.Body): Code | undefined =>
  * @category constructors
  * @since 0.1.0
  */
-export const rateLimited = (
-  request: HttpClientRequest.HttpClientRequest,
-  told: { readonly retryAfter: Duration.Duration; readonly limit: number }
-): MovingImageError =>
-  new MovingImageError({
-    reason: new RateLimited({
-      ...ApiError.unsent(request, hiding),
-      detail: ApiError.limitReached(told.limit),
-      ...told
-    })
-  })
+export const rateLimited: PlatformError.Errors<MovingImageError>["rateLimited"] = (request, told) =>
+  errors.rateLimited(request, told)
 
 /**
  * Decodes a redirect, or a response with a status of 400 or more. Never fails: if the body cannot be read, `code` and `detail` are missing.
@@ -306,44 +291,4 @@ export const rateLimited = (
  * @since 0.1.0
  */
 export const fromResponse = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<MovingImageError> =>
-  Effect.map(readError(response), (content) => {
-    const { status } = response
-    const { answer, body, scrub } = ApiError.readAnswer(response, content, hiding)
-    // The body of such a request contains a password, which `scrub` does not know.
-    const isSecret = answer.path.includes("/v1/vms/auth/")
-    const detail = isSecret ? undefined : ApiError.textOf(body, "message", scrub)
-    const problem = { ...answer, code: codeOf(body), detail }
-    const reason =
-      status < 400
-        ? new Redirected({ ...problem, location: ApiError.locationOf(response, hiding, scrub) })
-        : status === 429
-          ? new RateLimited({ ...problem, ...Http.refusalOf(response) })
-          : status >= 500
-            ? new ServerError({ ...problem, retryAfter: Http.retryAfterOf(response) })
-            : status === 401
-              ? new Unauthorized({ ...problem, credential: credentialOf(response.request) })
-              : new (reasonOf(status))(problem)
-    return new MovingImageError({ reason })
-  })
-
-/** What a request carries for the server to judge. */
-const credentialOf = ({ headers, url, urlParams }: HttpClientRequest.HttpClientRequest): Unauthorized["credential"] => {
-  if (headers["authorization"] !== undefined) return "authorization"
-  const hasToken = urlParams.params.some(([name]) => hiding.parameters.includes(name)) || redactUrl(url) !== url
-  return hasToken ? "url" : "none"
-}
-
-const reasonOf = (status: number) => {
-  switch (status) {
-    case 400:
-      return BadRequest
-    case 403:
-      return Forbidden
-    case 404:
-      return NotFound
-    case 415:
-      return UnsupportedMediaType
-    default:
-      return UnexpectedStatus
-  }
-}
+  errors.fromResponse(response)

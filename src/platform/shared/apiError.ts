@@ -4,19 +4,8 @@ import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import { sentences } from "../../token/shared/message.ts"
 import type { Content } from "./body.ts"
-
-/** What every error says of the request and the answer. */
-export const answerFields = {
-  method: Schema.String,
-  /** Path of the request, without query and without a credential. */
-  path: Schema.String,
-  status: Schema.Int,
-  /** Why the response's body could not be read, as in `is larger than 64 KiB`. Absent if it was read, or empty. */
-  unread: Schema.optional(Schema.String)
-}
 
 export interface Answer {
   readonly method: string
@@ -36,13 +25,28 @@ export const describe = (answer: Answer, why: string | undefined, advice: string
 export const tryAgain = (retryAfter: Duration.Duration | undefined): string =>
   `Try again ${retryAfter === undefined ? "later" : `in ${Math.ceil(Duration.toSeconds(retryAfter))} s`}`
 
-/** The message of a redirect. */
-export const describeRedirect = (answer: Answer & { readonly location?: string | undefined }): string =>
-  describe(
-    answer,
-    answer.location === undefined ? "the server redirects" : `the server redirects to ${answer.location}`,
-    "Correct the URL, or follow redirects with transformClient"
-  )
+const advice: { readonly [status: number]: string } = {
+  400: "Correct the request",
+  401: "Check the credential of the request",
+  403: "Check that the account may do this",
+  404: "Check the id and the path",
+  405: "Check the method and the path",
+  409: "Check the state of the resource",
+  415: "Check the Content-Type",
+  422: "Correct the request"
+}
+
+/** What to do about a status. */
+export const adviceFor = ({ retryAfter, status }: Answer & { readonly retryAfter?: unknown }): string =>
+  status < 400
+    ? "Correct the URL, or follow redirects with transformClient"
+    : status === 429 || status >= 500
+      ? tryAgain(Duration.isDuration(retryAfter) ? retryAfter : undefined)
+      : (advice[status] ?? "See the platform's documentation")
+
+/** What a redirect says. */
+export const explainRedirect = (location: string | undefined): string =>
+  location === undefined ? "the server redirects" : `the server redirects to ${location}`
 
 /** Why a request was not sent. */
 export const limitReached = (limit: number): string =>
@@ -55,6 +59,9 @@ export interface Hiding {
   /** Names of query parameters. */
   readonly parameters: ReadonlyArray<string>
 }
+
+/** No credential is in a URL. */
+export const nothingHidden: Hiding = { inUrl: /(?!)/g, parameters: [] }
 
 export const redactUrl = (url: string, { inUrl }: Hiding): string => url.replace(inUrl, "<redacted>")
 
