@@ -2,31 +2,9 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Route } from "../../src/api-video/shared/route.ts"
-import * as analytics from "../../src/api-video/shared/routes/analytics.ts"
-import * as captions from "../../src/api-video/shared/routes/captions.ts"
-import * as chapters from "../../src/api-video/shared/routes/chapters.ts"
-import * as liveStreams from "../../src/api-video/shared/routes/liveStreams.ts"
-import * as playerThemes from "../../src/api-video/shared/routes/playerThemes.ts"
-import * as summaries from "../../src/api-video/shared/routes/summaries.ts"
-import * as tags from "../../src/api-video/shared/routes/tags.ts"
-import * as uploadTokens from "../../src/api-video/shared/routes/uploadTokens.ts"
-import * as videos from "../../src/api-video/shared/routes/videos.ts"
-import * as watermarks from "../../src/api-video/shared/routes/watermarks.ts"
-import * as webhooks from "../../src/api-video/shared/routes/webhooks.ts"
+import * as operations from "../../src/api-video/shared/operations.ts"
 
-const groups: ReadonlyArray<Readonly<Record<string, Route>>> = [
-  analytics,
-  captions,
-  chapters,
-  liveStreams,
-  playerThemes,
-  summaries,
-  tags,
-  uploadTokens,
-  videos,
-  watermarks,
-  webhooks
-]
+const groups: ReadonlyArray<Readonly<Record<string, Route>>> = Object.values(operations)
 
 export const routes: ReadonlyArray<Route> = groups.flatMap((group) => Object.values(group))
 

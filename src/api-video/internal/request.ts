@@ -7,22 +7,11 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { secretParameters } from "./secrets.ts"
 import { type FieldIssue, fieldIssuesOf } from "../shared/issues.ts"
+import { allPairsOf, type Pair } from "../shared/query.ts"
 import type { Route } from "../shared/route.ts"
 
 /** A request, or every field that is wrong. */
 export type Made = Result.Result<HttpClientRequest.HttpClientRequest, ReadonlyArray<FieldIssue>>
-
-type Pair = readonly [name: string, value: string]
-
-/** As api.video reads a query: `tags[]=a`, `metadata[k]=v`, `filterBy[country][]=FR`. */
-const pairsOf = (name: string, value: unknown): ReadonlyArray<Pair> => {
-  if (value === undefined) return []
-  if (Array.isArray(value)) return value.flatMap((item) => pairsOf(`${name}[]`, item))
-  if (typeof value === "object" && value !== null) {
-    return Object.entries(value).flatMap(([key, item]) => pairsOf(`${name}[${key}]`, item))
-  }
-  return [[name, String(value)]]
-}
 
 /** A segment that leads elsewhere: an empty one to the list, dots to what is above. */
 const isElsewhere = (text: string): boolean => /^\.{0,2}$/.test(text)
@@ -54,7 +43,7 @@ export class Arguments {
 
   /** Encodes an object of flat or nested values as the pairs of a query or form. */
   pairs(schema: Schema.Codec<unknown, unknown>, value: unknown): ReadonlyArray<Pair> {
-    return Object.entries(Object(this.encode(schema, value))).flatMap(([name, member]) => pairsOf(name, member))
+    return allPairsOf(Object(this.encode(schema, value)))
   }
 
   /** Adds to the query. Credentials are redacted, so that logs and spans don't show them. */

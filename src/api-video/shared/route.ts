@@ -29,6 +29,8 @@ export interface Route {
   readonly body?: AnySchema
   /** The response; without it, its body is ignored. */
   readonly success?: AnySchema
+  /** The documented status of a success. @default 200, or 204 without a schema of the response */
+  readonly status?: 201 | 202
 }
 
 /** A route that takes a file, as the part `file` of a form. The file is the argument after those of the path. */
@@ -37,7 +39,7 @@ export interface UploadRoute extends Route {
   readonly uploadToken?: true
   readonly file: FileRule
   /** Fields of the form beside the file, from the argument after it. */
-  readonly form?: AnySchema
+  readonly form?: AnySchema & { readonly fields: Schema.Struct.Fields }
   /** `range` in the argument after the file becomes the header `Content-Range`. */
   readonly range?: Schema.Codec<unknown, string>
 }

@@ -46,7 +46,8 @@ export const uploadThumbnail = {
   method: "POST",
   path: "/live-streams/:liveStreamId/thumbnail",
   file: thumbnail,
-  success: Schemas.LiveStream
+  success: Schemas.LiveStream,
+  status: 201
 } as const satisfies UploadRoute
 
 export const deleteThumbnail = {
@@ -59,5 +60,6 @@ export const deleteThumbnail = {
 export const complete = {
   name: "LiveStreams.complete",
   method: "PUT",
-  path: "/live-streams/:liveStreamId/complete"
+  path: "/live-streams/:liveStreamId/complete",
+  status: 202
 } as const satisfies Route

@@ -17,7 +17,8 @@ export const create = {
   method: "POST",
   path: "/players",
   body: Schemas.PlayerThemeCreation,
-  success: Schemas.PlayerTheme
+  success: Schemas.PlayerTheme,
+  status: 201
 } as const satisfies Route
 
 export const get = {
@@ -47,7 +48,8 @@ export const uploadLogo = {
   path: "/players/:playerId/logo",
   file: logo,
   form: Schemas.LogoOptions,
-  success: Schemas.PlayerTheme
+  success: Schemas.PlayerTheme,
+  status: 201
 } as const satisfies UploadRoute
 
 export const deleteLogo = {

@@ -16,7 +16,8 @@ export const create = {
   method: "POST",
   path: "/summaries",
   body: Schemas.SummaryCreation,
-  success: Schemas.Summary
+  success: Schemas.Summary,
+  status: 201
 } as const satisfies Route
 
 export const getSource = {
@@ -31,7 +32,8 @@ export const updateSource = {
   method: "PATCH",
   path: "/summaries/:summaryId/source",
   body: Schemas.SummaryUpdate,
-  success: Schemas.SummarySource
+  success: Schemas.SummarySource,
+  status: 201
 } as const satisfies Route
 
 export const remove = {

@@ -20,7 +20,8 @@ export const create = {
   method: "POST",
   path: "/videos",
   body: Schemas.VideoCreation,
-  success: Schemas.Video
+  success: Schemas.Video,
+  status: 201
 } as const satisfies Route
 
 export const get = {
@@ -96,7 +97,8 @@ export const upload = {
   path: "/videos/:videoId/source",
   file: source,
   range: Schemas.ContentRange,
-  success: Schemas.Video
+  success: Schemas.Video,
+  status: 201
 } as const satisfies UploadRoute
 
 export const uploadWithUploadToken = {
@@ -107,5 +109,6 @@ export const uploadWithUploadToken = {
   file: source,
   form: /* @__PURE__ */ Schema.Struct({ videoId: /* @__PURE__ */ Schema.optional(Schema.String) }),
   range: Schemas.ContentRange,
-  success: Schemas.Video
+  success: Schemas.Video,
+  status: 201
 } as const satisfies UploadRoute

@@ -16,7 +16,8 @@ export const create = {
   method: "POST",
   path: "/webhooks",
   body: Schemas.WebhookCreation,
-  success: Schemas.Webhook
+  success: Schemas.Webhook,
+  status: 201
 } as const satisfies Route
 
 export const get = {
