@@ -18,11 +18,10 @@
  *
  * @since 0.1.0
  */
-import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
-import * as Queue from "effect/Queue"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
+import { eventsOf } from "../platform/shared/upload/events.ts"
 import type { ApiVideo } from "./ApiVideoClient.ts"
 import * as Uploader from "./internal/uploader.ts"
 import type { UploadEvent, UploadFailure, UploadOptions } from "./Upload.ts"
@@ -65,16 +64,7 @@ export function events<E, R>(
   source: Uploader.Source<E, R>,
   options: UploadOptions = {}
 ): Stream.Stream<UploadEvent, UploadFailure | E, ApiVideo | FileSystem.FileSystem | R> {
-  return Stream.callback<UploadEvent, UploadFailure | E, ApiVideo | FileSystem.FileSystem | R>((queue) => {
-    const emit = (event: UploadEvent) => Effect.asVoid(Queue.offer(queue, event))
-    return Uploader.run(source, options, emit).pipe(
-      Effect.flatMap((video) => emit({ _tag: "Completed", video })),
-      Effect.matchCauseEffect({
-        onFailure: (cause: Cause.Cause<UploadFailure | E>) => Queue.failCause(queue, cause),
-        onSuccess: () => Queue.end(queue)
-      })
-    )
-  })
+  return eventsOf((emit: (event: UploadEvent) => Effect.Effect<void>) => Uploader.run(source, options, emit))
 }
 
 /**

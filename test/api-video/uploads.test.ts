@@ -190,6 +190,19 @@ describe("the journal", () => {
     )
   )
 
+  it.live("with an upload token, sends the part in doubt again as it was, whatever the chunk size is now", () =>
+    world((world) =>
+      Effect.gen(function* () {
+        const { journal } = yield* makeJournal
+        const options = { journal, uploadToken: "to1" }
+        world.faults.push(undefined, "lost")
+        yield* Effect.flip(upload(world.path, { ...options, retry: Schedule.recurs(0) }))
+        const { videoId } = yield* upload(world.path, { ...options, chunkSize: 100 * KiB })
+        assert.isTrue(world.server.sourceOf(videoId).equals(content))
+      })
+    )
+  )
+
   it.live("survives a write that ended half way", () =>
     world((world) =>
       Effect.gen(function* () {

@@ -1,18 +1,16 @@
 /** How api.video takes a file: by whose credential, for which video, and what its errors mean for the upload. */
-import * as Digest from "effect/crypto/Digest"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as Redacted from "effect/Redacted"
-import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as Engine from "../../platform/shared/upload/engine.ts"
-import * as Journal from "../../platform/shared/upload/journal.ts"
 import type { Range } from "../../platform/shared/upload/ranges.ts"
 import * as Sources from "../../platform/shared/upload/source.ts"
 import { emitWaits, type Repetition, repeatedly, type Verdict } from "../../platform/shared/upload/repetition.ts"
+import * as Session from "../../platform/shared/upload/session.ts"
+import * as Settings from "../../platform/shared/upload/settings.ts"
 import { OnWaiting } from "../../platform/shared/waits.ts"
 import * as UploadError from "../../platform/UploadError.ts"
 import * as TokenError from "../../token/TokenError.ts"
@@ -26,22 +24,20 @@ import * as Videos from "../Videos.ts"
 export type Source<E, R> = string | Blob | Uint8Array | Stream.Stream<Uint8Array, E, R>
 
 const mebibyte = 1024 * 1024
-/** Smallest part but the last (api.video documentation, progressive upload). */
-const smallestChunk = 5 * mebibyte
-const largestChunk = 128 * mebibyte
-/** `video-content-range-by-part-part-too-high-allowed` (api.video documentation, upload errors). */
-const mostParts = 10_000
+
+/** Sizes from the api.video documentation, progressive upload. */
+const limits: Settings.Limits = {
+  smallest: 5 * mebibyte,
+  largest: 128 * mebibyte,
+  usual: 50 * mebibyte,
+  // `video-content-range-by-part-part-too-high-allowed` (api.video documentation, upload errors).
+  mostParts: 10_000
+}
 
 /** Metadata of videos that were created for an upload, by which one is found whose creation was not acknowledged. */
 const uploadKey = "effect-video-auth-upload"
 
 const isStream = <E, R>(source: Source<E, R>): source is Stream.Stream<Uint8Array, E, R> => Stream.isStream(source)
-
-const defaultRetry = Schedule.exponential("500 millis").pipe(
-  Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, Duration.seconds(30)))),
-  Schedule.jittered,
-  Schedule.upTo({ times: 10 })
-)
 
 /** Slugs that say that the server has the part: the response to an earlier request was lost. */
 const present = /(range-overlap|part-already-sent|video-source-already-uploaded)$/
@@ -59,37 +55,21 @@ const judge = (error: ClientError): Verdict => {
   return { _tag: "Again", after: "retryAfter" in error ? error.retryAfter : undefined }
 }
 
-/** Options after their defaults and checks. */
-const settle = (options: UploadOptions, isOfKnownSize: boolean): Effect.Effect<Settled, UploadError.UploadError> => {
-  const smallest = options.smallestChunk ?? smallestChunk
-  const { chunkSize = isOfKnownSize ? 50 * mebibyte : 8 * mebibyte, concurrency = 1 } = options
-  const refuse = (option: string, problem: string) =>
-    Sources.failWith(new UploadError.OptionInvalid({ option, problem }))
-  if (!(chunkSize >= smallest && chunkSize <= largestChunk)) {
-    return refuse("chunkSize", `expected ${smallest} to ${largestChunk} bytes, which are 128 MiB`)
-  }
-  if (!Number.isInteger(concurrency) || concurrency < 1) return refuse("concurrency", "expected a whole number from 1")
+/** Checks what only api.video's uploads have, beside what all have. */
+const settle = (
+  options: UploadOptions,
+  isOfKnownSize: boolean
+): Effect.Effect<Settings.Settings, UploadError.UploadError> => {
   if (options.videoId !== undefined && options.uploadToken !== undefined) {
-    return refuse("videoId", "an upload token creates a video of its own. Give one of the two")
+    return Settings.refuse("videoId", "an upload token creates a video of its own. Give one of the two")
   }
   if (!isOfKnownSize && options.journal !== undefined) {
-    return refuse("journal", "a stream cannot be read again after a crash. Upload a path, or leave the journal out")
+    return Settings.refuse(
+      "journal",
+      "a stream cannot be read again after a crash. Upload a path, or leave the journal out"
+    )
   }
-  return Effect.succeed({
-    smallest,
-    chunkSize: Math.floor(chunkSize),
-    concurrency,
-    stallTimeout: Duration.toMillis(Duration.fromInputUnsafe(options.stallTimeout ?? "1 minute")),
-    retry: options.retry ?? defaultRetry
-  })
-}
-
-interface Settled {
-  readonly smallest: number
-  readonly chunkSize: number
-  readonly concurrency: number
-  readonly stallTimeout: number
-  readonly retry: Schedule.Schedule<unknown, unknown>
+  return Settings.settle(options, isOfKnownSize ? limits : { ...limits, usual: 8 * mebibyte })
 }
 
 /** The fields of a new video. */
@@ -217,117 +197,70 @@ const byToken = (
     }
   })
 
-const sourceOf = <E, R>(source: Exclude<Source<E, R>, Stream.Stream<Uint8Array, E, R>>, filename: string | undefined) =>
-  typeof source === "string"
-    ? Sources.fromPath(source, filename)
-    : source instanceof Blob
-      ? Sources.fromBlob(
-          source,
-          filename ?? ("name" in source && typeof source.name === "string" ? source.name : "video.mp4")
-        )
-      : Sources.fromBlob(new Blob([source.slice()]), filename ?? "video.mp4")
-
-/** Names the entry of an upload in the journal: its file, and what it is uploaded to. Upload tokens are secrets. */
-const keyOf = ({ place }: Sources.Source, { uploadToken = "", videoId = "" }: UploadOptions): Effect.Effect<string> => {
-  const token = Redacted.isRedacted(uploadToken) ? Redacted.value(uploadToken) : uploadToken
-  const text = new TextEncoder().encode(["api.video", place, videoId, token].join("\n"))
-  return Digest.Digest.use(({ digestHex }) => digestHex(Digest.sha256, text)).pipe(
-    Effect.provide(Digest.layerWebCrypto)
-  )
-}
-
-/** Fails if a file is not the one that the journal remembers. */
-const checkUnchanged = (
-  { fingerprint: { modifiedAt, size }, place: source }: Sources.Source,
-  entry: Journal.Entry,
-  hash: string | undefined
-): Effect.Effect<void, UploadError.UploadError> => {
-  const changed = (what: UploadError.SourceChanged["what"]) =>
-    Sources.failWith(new UploadError.SourceChanged({ source, what }))
-  if (entry.size !== size) return changed("size")
-  // With a hash, a file that was only copied or touched is still the same.
-  if (hash !== undefined && entry.hash !== undefined) return hash === entry.hash ? Effect.void : changed("content")
-  return entry.modifiedAt === modifiedAt ? Effect.void : changed("modification time")
-}
+/** What a file is uploaded to, by which the journal finds it. */
+const targetOf = ({ uploadToken = "", videoId = "" }: UploadOptions): ReadonlyArray<string> => [
+  videoId,
+  Redacted.isRedacted(uploadToken) ? Redacted.value(uploadToken) : uploadToken
+]
 
 /** Uploads a source whose size is known. */
 const runFile = (
   source: Sources.Source,
   options: UploadOptions,
-  settled: Settled,
+  settings: Settings.Settings,
   emit: (event: UploadEvent) => Effect.Effect<void>
 ): Effect.Effect<Video, UploadFailure, ApiVideo> =>
   Effect.gen(function* () {
     const { filename, fingerprint } = source
     const total = fingerprint.size
-    const { chunkSize, smallest } = settled
-    const repetition = { retry: settled.retry, emit }
-    if (Math.ceil(total / chunkSize) > mostParts) {
-      return yield* Sources.failWith(
-        new UploadError.OptionInvalid({
-          option: "chunkSize",
-          problem: `the file has more than ${mostParts} parts of it`
-        })
-      )
-    }
-    const journal =
-      options.journal === undefined ? Journal.none : Journal.make(options.journal, yield* keyOf(source, options))
-    const hash = options.verify === "hash" && options.journal !== undefined ? yield* source.hash : undefined
-    const earlier = yield* journal.read
-    if (earlier !== undefined) yield* checkUnchanged(source, earlier, hash)
-    let entry: Journal.Entry = earlier ?? {
-      size: total,
-      uploadId: crypto.randomUUID(),
-      received: [],
-      ...(fingerprint.modifiedAt !== undefined && { modifiedAt: fingerprint.modifiedAt }),
-      ...(hash !== undefined && { hash })
-    }
-    const remember = (changes: Partial<Journal.Entry>) =>
-      Effect.suspend(() => {
-        entry = { ...entry, ...changes }
-        return journal.write(entry)
-      })
-    // Before the first byte: a video that is created next is found again.
-    if (earlier === undefined) yield* journal.write(entry)
+    const { chunkSize, smallest } = settings
+    const repetition = { retry: settings.retry, emit }
+    yield* Settings.checkParts(total, settings)
+    const session = yield* Session.open(source, options, {
+      platform: "api.video",
+      target: targetOf(options),
+      chunkSize
+    })
+    const { entry, forget, remember } = session
     yield* emit({ _tag: "Started", filename, total })
 
-    const start = { cut: { chunkSize, smallest }, received: entry.received }
     if (options.uploadToken !== undefined) {
-      const destination = yield* byToken(options.uploadToken, filename, entry.videoId, (videoId) =>
+      const destination = yield* byToken(options.uploadToken, filename, entry().videoId, (videoId) =>
         remember({ videoId })
       )
-      const note = (range: Range) => remember({ received: [...entry.received, range] })
-      const video = yield* Engine.sendFile(destination, source, { ...start, note }, { ...settled, emit })
-      yield* journal.remove
+      const { chunkSize, received } = entry()
+      const note = (range: Range) => remember({ received: [...entry().received, range] })
+      const start = { cut: { chunkSize, smallest }, received, note }
+      const video = yield* Engine.sendFile(destination, source, start, { ...settings, emit })
+      yield* forget
       if (video !== undefined) return video
       // Every part had arrived before: with an upload token, the server cannot be asked for the video.
-      const { videoId } = entry
+      const { videoId } = entry()
       return videoId === undefined ? yield* Effect.die("an upload without a part") : { videoId }
     }
 
-    const creation = creationOf(options, filename, entry.uploadId)
+    const { uploadId } = entry()
+    const creation = creationOf(options, filename, uploadId)
     const videoId =
       options.videoId ??
-      entry.videoId ??
-      (yield* createOrFind(creation, entry.uploadId, earlier !== undefined, repetition)).videoId
-    if (options.videoId !== undefined && earlier === undefined) {
+      entry().videoId ??
+      (yield* createOrFind(creation, uploadId, session.isResumed, repetition)).videoId
+    if (options.videoId !== undefined && !session.isResumed) {
       const [whole] = yield* patiently(receivedOf(videoId, total), repetition)
       if (whole?.to === total && whole.from === 0) {
-        yield* journal.remove
+        yield* forget
         return yield* Sources.failWith(new UploadError.AlreadyUploaded({ videoId }))
       }
     }
-    if (entry.videoId !== videoId) yield* remember({ videoId })
-    const destination = toVideo(videoId, filename, total)
-    const received = patiently(receivedOf(videoId, total), repetition)
-    const video = yield* Engine.sendFile(
-      { ...destination, received },
-      source,
-      { ...start, note: () => Effect.void },
-      { ...settled, emit }
-    )
+    if (entry().videoId !== videoId) yield* remember({ videoId })
+    const destination = {
+      ...toVideo(videoId, filename, total),
+      received: patiently(receivedOf(videoId, total), repetition)
+    }
+    const start = { cut: { chunkSize, smallest }, received: [], note: () => Effect.void }
+    const video = yield* Engine.sendFile(destination, source, start, { ...settings, emit })
     const result = video ?? (yield* patiently(Videos.get(videoId), repetition))
-    yield* journal.remove
+    yield* forget
     return result
   })
 
@@ -335,16 +268,16 @@ const runFile = (
 const runStream = <E, R>(
   stream: Stream.Stream<Uint8Array, E, R>,
   options: UploadOptions,
-  settled: Settled,
+  settings: Settings.Settings,
   emit: (event: UploadEvent) => Effect.Effect<void>
 ): Effect.Effect<Video, UploadFailure | E, ApiVideo | R> =>
   Effect.gen(function* () {
-    const { chunkSize } = settled
-    const repetition = { retry: settled.retry, emit }
+    const { chunkSize } = settings
+    const repetition = { retry: settings.retry, emit }
     const { filename = "video.mp4", uploadToken } = options
     yield* emit({ _tag: "Started", filename, total: undefined })
     const send = <E1 extends UploadFailure>(destination: Engine.Destination<Video, E1, ApiVideo>) =>
-      Engine.sendStream(destination, stream, filename, chunkSize, { ...settled, emit })
+      Engine.sendStream(destination, stream, filename, chunkSize, { ...settings, emit })
     const empty = Sources.failWith(new UploadError.SourceUnusable({ source: filename, problem: "empty" }))
     if (uploadToken !== undefined) {
       return (yield* send(yield* byToken(uploadToken, filename, undefined, () => Effect.void))) ?? (yield* empty)
@@ -361,10 +294,10 @@ export const run = <E, R>(
   emit: (event: UploadEvent) => Effect.Effect<void>
 ): Effect.Effect<Video, UploadFailure | E, ApiVideo | FileSystem.FileSystem | R> => {
   const upload: Effect.Effect<Video, UploadFailure | E, ApiVideo | FileSystem.FileSystem | R> = isStream(source)
-    ? Effect.flatMap(settle(options, false), (settled) => runStream(source, options, settled, emit))
+    ? Effect.flatMap(settle(options, false), (settings) => runStream(source, options, settings, emit))
     : Effect.gen(function* () {
-        const settled = yield* settle(options, true)
-        return yield* runFile(yield* sourceOf(source, options.filename), options, settled, emit)
+        const settings = yield* settle(options, true)
+        return yield* runFile(yield* Sources.fromInput(source, options.filename), options, settings, emit)
       })
   return Effect.provideService(upload, OnWaiting, emitWaits(emit))
 }

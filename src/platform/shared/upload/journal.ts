@@ -10,6 +10,8 @@ const Entry = Schema.Struct({
   /** Counts the writes. Of two copies the later one counts. */
   revision: Schema.Int,
   size: Schema.Finite,
+  /** Bytes of a part. Where the server cannot be asked, a part in doubt must be the same one when it is sent again. */
+  chunkSize: Schema.Finite,
   modifiedAt: Schema.optionalKey(Schema.Finite),
   hash: Schema.optionalKey(Schema.String),
   /** Identifies the creation of the video, so that it is found if the response to it was lost. */

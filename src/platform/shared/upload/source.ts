@@ -117,6 +117,18 @@ export const fromBlob = (blob: Blob, filename: string): Effect.Effect<Source, Up
         )
       })
 
+/** Any source but a stream. */
+export const fromInput = (
+  input: string | Blob | Uint8Array,
+  filename: string | undefined
+): Effect.Effect<Source, UploadError.UploadError, FileSystem.FileSystem> => {
+  if (typeof input === "string") return fromPath(input, filename)
+  if (input instanceof Blob) {
+    return fromBlob(input, filename ?? ("name" in input && typeof input.name === "string" ? input.name : "video.mp4"))
+  }
+  return fromBlob(new Blob([input.slice()]), filename ?? "video.mp4")
+}
+
 /** Cuts a stream into pieces of `size` bytes, the last of which may be smaller. Marks the last one. */
 export const pieces = <E, R>(
   stream: Stream.Stream<Uint8Array, E, R>,
