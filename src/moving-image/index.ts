@@ -1,3 +1,6 @@
 export * as MovingImage from "./MovingImage.ts"
 export * as MovingImageError from "./MovingImageError.ts"
 export * as MovingImageOpenId from "./MovingImageOpenId.ts"
+export * from "./Upload.ts"
+export * as UploadError from "../platform/UploadError.ts"
+export * as Uploads from "./Uploads.ts"

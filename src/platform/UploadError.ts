@@ -106,6 +106,24 @@ export class JournalUnavailable extends Schema.TaggedError<JournalUnavailable>()
 }
 
 /**
+ * The platform documents no way to do this, so nothing was sent. Not retryable.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Unsupported extends Schema.TaggedError<Unsupported>()("Unsupported", {
+  platform: Schema.String,
+  /** What was asked for. */
+  what: Schema.String,
+  advice: Schema.String
+}) {
+  readonly isRetryable = false
+  override get message() {
+    return `${this.platform}: ${this.what} is not supported. ${this.advice}`
+  }
+}
+
+/**
  * Why an upload failed.
  *
  * @category models
@@ -117,7 +135,8 @@ export const Reason = Schema.Union([
   OptionInvalid,
   AlreadyUploaded,
   Stalled,
-  JournalUnavailable
+  JournalUnavailable,
+  Unsupported
 ])
 
 /** @since 0.1.0 */

@@ -131,7 +131,8 @@ const uploadSamples: { readonly [Tag in UploadReason["_tag"]]: Extract<UploadRea
   OptionInvalid: new UploadError.OptionInvalid({ option: "chunkSize", problem: "expected 5 MiB or more" }),
   AlreadyUploaded: new UploadError.AlreadyUploaded({ videoId: "vi1" }),
   Stalled: new UploadError.Stalled({ source: "holiday.mp4", after: 60_000 }),
-  JournalUnavailable: new UploadError.JournalUnavailable({ operation: "write" })
+  JournalUnavailable: new UploadError.JournalUnavailable({ operation: "write" }),
+  Unsupported: new UploadError.Unsupported({ platform: "movingimage", what: "a stream", advice: "Write it to a file" })
 }
 
 const errorStatuses = Array.from({ length: 200 }, (_, index) => 400 + index)
