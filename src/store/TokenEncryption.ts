@@ -32,35 +32,18 @@ import type * as Arr from "effect/Array"
 import * as Config from "effect/Config"
 import * as Aead from "effect/crypto/Aead"
 import * as Digest from "effect/crypto/Digest"
-import * as SecureRandom from "effect/crypto/SecureRandom"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
-import * as Base64Url from "effect/encoding/Base64Url"
 import * as Hex from "effect/encoding/Hex"
-import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
-import { AccessToken } from "../token/AccessToken.ts"
+import * as Sealing from "./internal/sealing.ts"
+import { Unreadable } from "./internal/sealing.ts"
+import type { AccessToken } from "../token/AccessToken.ts"
 import { invalid } from "../token/shared/failures.ts"
 import type { ConfigurationInvalid } from "../token/TokenError.ts"
 
-/**
- * A record that holds no credential for us: damaged, changed by somebody, another identity's, written with a key that is
- * not in the list, or by a version of this library that is not known.
- *
- * @category errors
- * @since 0.1.0
- */
-export class Unreadable extends Data.TaggedError("Unreadable")<{
-  /** What is wrong with it, without anything of what it says. */
-  readonly problem: string
-}> {
-  override get message() {
-    return `the record cannot be used: ${this.problem}`
-  }
-}
+export { Unreadable }
 
 /**
  * Writes credentials as text for a store, and reads them.
@@ -75,51 +58,6 @@ export interface TokenEncryption {
   readonly decode: (identity: string, record: string) => Effect.Effect<AccessToken, Unreadable>
 }
 
-const text = new TextEncoder()
-
-const secret = (label: string) => Schema.RedactedFromValue(Schema.NonEmptyString, { label })
-
-/** A credential with its secrets in clear: what is encrypted. The version before it says that it is of this form. */
-const Content = Schema.fromJsonString(
-  Schema.Struct({
-    ...AccessToken.fields,
-    accessToken: secret("access_token"),
-    refreshToken: Schema.optional(secret("refresh_token"))
-  })
-)
-const encodeContent = Schema.encodeEffect(Content)
-const decodeContent = Schema.decodeUnknownEffect(Content)
-
-const labelled = (secret: Redacted.Redacted, label: string) => Redacted.make(Redacted.value(secret), { label })
-
-/** A provider of one's own may label its secrets as it likes; the schema wants its own labels. */
-const write = (token: AccessToken): Effect.Effect<string> =>
-  Effect.orDie(
-    encodeContent({
-      ...token,
-      accessToken: labelled(token.accessToken, "access_token"),
-      refreshToken: token.refreshToken && labelled(token.refreshToken, "refresh_token")
-    })
-  )
-
-// What a decoder says of text that is no JSON repeats it.
-const read = (content: string): Effect.Effect<AccessToken, Unreadable> =>
-  Effect.mapBoth(decodeContent(content), {
-    onFailure: () => new Unreadable({ problem: "it is damaged" }),
-    onSuccess: (fields) => new AccessToken(fields)
-  })
-
-/** `version.key.content`: neither of the first two has a dot in it. */
-const version = "v1"
-const parse = (record: string): Effect.Effect<{ readonly key: string; readonly content: string }, Unreadable> => {
-  const [, found, key, content] = /^([^.]*)\.([^.]*)\.(.*)$/s.exec(record) ?? []
-  return key === undefined || content === undefined
-    ? Effect.fail(new Unreadable({ problem: "it is damaged" }))
-    : found === version
-      ? Effect.succeed({ key, content })
-      : Effect.fail(new Unreadable({ problem: "it was written by another version of effect-video-auth" }))
-}
-
 const algorithm = Aead.xchacha20Poly1305
 
 const badKey = invalid("encryption", "each key must be 32 bytes in base64; openssl rand -base64 32 makes one")
@@ -127,18 +65,16 @@ const badKey = invalid("encryption", "each key must be 32 bytes in base64; opens
 /** A key and the name that records know it by: the first 32 bits of a hash, which tell nothing of 256 random ones. */
 const keyOf = Effect.fnUntraced(function* (
   key: Redacted.Redacted
-): Effect.fn.Return<{ readonly id: string; readonly key: Aead.Key }, ConfigurationInvalid, Digest.Digest> {
+): Effect.fn.Return<Sealing.NamedKey, ConfigurationInvalid, Digest.Digest> {
   const bytes = Result.getOrUndefined(Base64.decode(Redacted.value(key).trim()))
   if (bytes?.length !== algorithm.keyLength) return yield* badKey
   const { digest } = yield* Digest.Digest
-  const hash = yield* digest(Digest.sha256, new Uint8Array([...text.encode("effect-video-auth key\n"), ...bytes]))
+  const hash = yield* digest(
+    Digest.sha256,
+    new Uint8Array([...new TextEncoder().encode("effect-video-auth key\n"), ...bytes])
+  )
   return { id: Hex.encode(hash.subarray(0, 4)), key: yield* Effect.mapError(Aead.key(algorithm, bytes), () => badKey) }
 })
-
-const cryptography = /* @__PURE__ */ Layer.provideMerge(
-  Layer.mergeAll(Aead.layerWebCrypto, Digest.layerWebCrypto),
-  SecureRandom.layerWebCrypto
-)
 
 /**
  * Encrypts with the first of the keys and decrypts with all. A key that is not 32 bytes in base64 is a
@@ -162,41 +98,14 @@ const cryptography = /* @__PURE__ */ Layer.provideMerge(
 export const make = /* @__PURE__ */ Effect.fnUntraced(function* (options: {
   readonly keys: Arr.NonEmptyReadonlyArray<Redacted.Redacted>
 }): Effect.fn.Return<TokenEncryption, ConfigurationInvalid> {
-  return yield* Effect.provide(
-    Effect.gen(function* () {
-      const aead = yield* Aead.Aead
-      const random = yield* SecureRandom.SecureRandom
-      const keys = yield* Effect.forEach(options.keys, keyOf)
-      const [first] = keys
-      if (first === undefined) return yield* badKey
-      /** What a record is bound to. */
-      const aad = (identity: string, key: string) => text.encode(`${version}.${key}.${identity}`)
-      return {
-        encode: Effect.fnUntraced(function* (identity: string, token: AccessToken) {
-          const nonce = yield* random.randomBytes(algorithm.nonceLength)
-          const content = text.encode(yield* write(token))
-          const sealed = yield* Effect.orDie(aead.encrypt(first.key, content, { nonce, aad: aad(identity, first.id) }))
-          return `${version}.${first.id}.${Base64Url.encode(new Uint8Array([...nonce, ...sealed]))}`
-        }),
-        decode: Effect.fnUntraced(function* (identity: string, record: string) {
-          const { content, key } = yield* parse(record)
-          const known = keys.find(({ id }) => id === key)
-          if (known === undefined) {
-            const problem = "it was written with a key that is not in the list"
-            return yield* new Unreadable({ problem })
-          }
-          const bytes = Result.getOrElse(Base64Url.decode(content), () => new Uint8Array())
-          const nonce = bytes.subarray(0, algorithm.nonceLength)
-          const opened = yield* Effect.mapError(
-            aead.decrypt(known.key, bytes.subarray(algorithm.nonceLength), { nonce, aad: aad(identity, key) }),
-            () => new Unreadable({ problem: "it was changed, or is not of this identity" })
-          )
-          return yield* read(new TextDecoder().decode(opened))
-        })
-      }
-    }),
-    cryptography
-  )
+  const { open, seal } = yield* Sealing.make
+  const keys = yield* Effect.provide(Effect.forEach(options.keys, keyOf), Digest.layerWebCrypto)
+  const [first] = keys
+  if (first === undefined) return yield* badKey
+  return {
+    encode: (identity, token) => seal(first, identity, token),
+    decode: (identity, record) => open((name) => keys.find(({ id }) => id === name), identity, record)
+  }
 })
 
 /**
@@ -220,9 +129,9 @@ export const config = (name: string): Effect.Effect<TokenEncryption, Configurati
  */
 export const plainText: Effect.Effect<TokenEncryption> = /* @__PURE__ */ Effect.succeed({
   encode: (_identity: string, token: AccessToken) =>
-    Effect.map(write(token), (content) => `${version}.plain.${content}`),
+    Effect.map(Sealing.write(token), (content) => Sealing.format("plain", content)),
   decode: (_identity: string, record: string) =>
-    Effect.flatMap(parse(record), ({ content, key }) =>
-      key === "plain" ? read(content) : Effect.fail(new Unreadable({ problem: "it is encrypted" }))
+    Effect.flatMap(Sealing.parse(record), ({ content, key }) =>
+      key === "plain" ? Sealing.read(content) : Effect.fail(new Unreadable({ problem: "it is encrypted" }))
     )
 })

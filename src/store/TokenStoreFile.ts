@@ -50,6 +50,7 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as StoreBackend from "./internal/storeBackend.ts"
+import { storedRow, toRow } from "./internal/storedRow.ts"
 import type { TokenEncryption } from "./TokenEncryption.ts"
 import * as StoreRow from "../token/shared/storeRow.ts"
 import type { ConfigurationInvalid } from "../token/TokenError.ts"
@@ -104,22 +105,7 @@ export interface Options<E = never> {
 /** A row as JSON. */
 const Stored = Schema.fromJsonString(
   Schema.Struct({
-    revision: Schema.Int,
-    epoch: Schema.Int,
-    version: Schema.Int,
-    loginVersion: Schema.Int,
-    record: Schema.optional(Schema.String),
-    committedBy: Schema.optional(Schema.String),
-    sent: Schema.optional(Schema.Struct({ attempt: Schema.String, at: Schema.Finite })),
-    lease: Schema.optional(
-      Schema.Struct({
-        attempt: Schema.String,
-        beat: Schema.Int,
-        at: Schema.Finite,
-        sending: Schema.optional(Schema.Literals(["login", "refresh"])),
-        pid: Schema.optional(Schema.Int)
-      })
-    ),
+    ...storedRow,
     /** Names of the latest changes, this one first. */
     recent: Schema.Array(Schema.String)
   })
@@ -201,7 +187,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
         const { recent, ...row } = stored
         return {
           number,
-          row: { ...StoreRow.emptyRow, ...row, lease: row.lease && { sending: undefined, ...row.lease } },
+          row: toRow(row),
           recent
         }
       }
