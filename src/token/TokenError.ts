@@ -387,16 +387,18 @@ export class ProviderRejected extends Schema.TaggedError<ProviderRejected>()("Pr
  * @since 0.1.0
  */
 export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("StoreUnavailable", {
-  /** The operation that failed: `read`, `claim`, `sending`, `commit`, `release`, `clear`. */
+  /** The operation that failed: `open`, `read`, `claim`, `sending`, `commit`, `release`, `clear`. */
   operation: Schema.String,
-  /** What the store or its driver calls the failure, as in `NOPERM`, `28P01`, `EROFS` or `timeout`. Never a secret. */
+  /** What the store or its driver calls the failure, as in `NOPERM`, `28P01`, `EROFS`, `QuotaExceededError` or `timeout`. Never a secret. */
   problem: Schema.optional(Schema.String)
 }) {
   readonly isRetryable = true
   override get message() {
     return sentences(
       `the token store failed (${this.operation}${this.problem === undefined ? "" : `: ${this.problem}`})`,
-      "Check that it is reachable and that its user has the rights"
+      this.problem === "QuotaExceededError"
+        ? "Free storage on this device"
+        : "Check that it is reachable and that its user has the rights"
     )
   }
 }

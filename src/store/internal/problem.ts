@@ -1,4 +1,4 @@
-/** Names the failure of a file system, a Redis or a database in one word that is not a secret. */
+/** Names the failure of a file system, a Redis, a database or a browser's storage in one word that is not a secret. */
 import * as Predicate from "effect/Predicate"
 
 /** Errors wrap each other this deep at most. */
@@ -18,6 +18,7 @@ export const problemOf = (error: unknown): string | undefined => {
   const errors: Array<unknown> = []
   for (let at = error; at !== undefined && at !== null && errors.length < deepest; at = innerOf(at)) errors.push(at)
   for (const inner of errors.toReversed()) {
+    if (inner instanceof DOMException) return inner.name
     if (Predicate.hasProperty(inner, "code") && typeof inner.code === "string" && code.test(inner.code))
       return inner.code
     if (Predicate.hasProperty(inner, "message") && typeof inner.message === "string") {

@@ -45,6 +45,11 @@ export interface Statements {
   readonly changed?: ((identity: string) => Effect.Effect<void, unknown>) | undefined
 }
 
+/** A `TokenEncryption`, which may fail to write where it keeps its key in the store. */
+interface Encryption extends Pick<TokenEncryption, "decode"> {
+  readonly encode: (...args: Parameters<TokenEncryption["encode"]>) => Effect.Effect<string, unknown>
+}
+
 const toUnavailable =
   (operation: string) =>
   <A>(effect: Effect.Effect<A, unknown>): Effect.Effect<A, StoreUnavailable> =>
@@ -68,7 +73,7 @@ const shifted = (token: AccessToken, millis: number): AccessToken =>
 /** Makes a backend of a store's statements. */
 export const make = Effect.fnUntraced(function* (
   statements: Statements,
-  encryption: TokenEncryption
+  encryption: Encryption
 ): Effect.fn.Return<Backend> {
   const clock = yield* Clock.Clock
   /** The store's time less the monotonic time, as of the last read. */
