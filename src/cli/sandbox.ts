@@ -1,6 +1,6 @@
 /**
- * `npm run sandbox -- --port 8080 --ttl 3600`: runs api.video on this machine until SIGINT (Ctrl-C) or SIGTERM. With
- * `--platform movingimage` it runs that platform instead.
+ * `npm run sandbox -- --port 8080 --ttl 3600`: runs api.video on this machine until SIGINT (Ctrl-C) or SIGTERM, and prints
+ * a line for each request. With `--platform movingimage` it runs that platform instead.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -20,7 +20,11 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as ApiVideoSandbox from "../testing/ApiVideoSandbox.ts"
 import * as MovingImageSandbox from "../testing/MovingImageSandbox.ts"
+import * as SandboxControl from "../testing/SandboxControl.ts"
 import * as SandboxKeycloak from "../testing/SandboxKeycloak.ts"
+import * as SandboxSeed from "../testing/SandboxSeed.ts"
+import type * as SandboxServer from "../testing/SandboxServer.ts"
+import { jsonOf, lineOf } from "./requestLog.ts"
 
 const portFlag = Flag.Int("port").pipe(
   Flag.filter(
@@ -40,25 +44,42 @@ const ttlFlag = Flag.Int("ttl").pipe(
   Flag.optional
 )
 
+const seedFlag = Flag.FileSchema("seed", SandboxControl.JsonSeed, { format: "json" }).pipe(
+  Flag.withDescription('JSON file of resources to start with, such as {"videos": [{"title": "Maths video"}]}'),
+  Flag.optional
+)
+
+const quietFlag = Flag.Boolean("quiet").pipe(
+  Flag.withDefault(false),
+  Flag.withDescription("Don't print a line for each request")
+)
+
+const jsonFlag = Flag.Boolean("json").pipe(
+  Flag.withDefault(false),
+  Flag.withDescription("Print JSON, an object on each line: the first has the url, each other one a request")
+)
+
 const post = (url: string, body: object) =>
   `  curl -X POST ${url} -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`
 
 const postForm = (url: string, fields: Record<string, string>) =>
   `  curl -X POST ${url} -d '${new URLSearchParams(fields).toString()}'`
 
-interface Start {
-  readonly port: number
+interface Start extends SandboxServer.Setup {
   readonly accessTokenLifetime?: Duration.Duration
 }
 
 interface Platform {
   readonly start: (start: Start) => Effect.Effect<{ readonly url: string }, HttpServerError.ServeError, Scope.Scope>
+  /** A seed that it accepts. */
+  readonly seed: SandboxSeed.Seed
   /** What it accepts, and what to try. */
   readonly introduction: (url: string) => ReadonlyArray<string>
 }
 
 const apiVideo: Platform = {
   start: (start) => Effect.map(Layer.build(ApiVideoSandbox.layer(start)), Context.get(ApiVideoSandbox.ApiVideoSandbox)),
+  seed: { videos: [{ title: "Maths video" }] },
   introduction: (url) => [
     "It accepts these API keys, those of api.video's own examples:",
     ...ApiVideoSandbox.defaultApiKeys.map((key) => `  ${key}`),
@@ -74,6 +95,7 @@ const apiVideo: Platform = {
 const movingImage: Platform = {
   start: (start) =>
     Effect.map(Layer.build(MovingImageSandbox.layer(start)), Context.get(MovingImageSandbox.MovingImageSandbox)),
+  seed: { videos: [{ videoManager: 101, fileName: "maths.mp4" }] },
   introduction: (url) => [
     "It accepts these accounts:",
     ...MovingImageSandbox.defaultAccounts.flatMap(({ password, username, videoManagers }) => [
@@ -120,20 +142,69 @@ const refusal = (port: number, cause: unknown) => {
   return `The sandbox cannot listen on port ${port}${typeof code === "string" ? ` (${code})` : ""}.`
 }
 
+/** What starts a sandbox, or why not, in a sentence. */
+const starting = <A>(start: Effect.Effect<A, HttpServerError.ServeError, Scope.Scope>, port: number) =>
+  start.pipe(
+    Effect.tapError((error) => Console.error(refusal(port, error.cause))),
+    Effect.tapDefect((defect) =>
+      defect instanceof SandboxSeed.SeedRefused ? Console.error(`--seed: ${defect.message}`) : Effect.void
+    )
+  )
+
+/** How to steer a running sandbox: printed at the start, and in the help. */
+const steering = (url: string, seed: SandboxSeed.Seed) => [
+  {
+    description: 'Let the next two API requests fail; the log shows it. times can be "Infinity"',
+    command: `curl -X POST ${url}/_sandbox/faults -d '{"on":"api","times":2,"kind":{"_tag":"Status","status":503}}'`
+  },
+  { description: "Clear the faults that are left", command: `curl -X DELETE ${url}/_sandbox/faults` },
+  { description: "Revoke all access tokens", command: `curl -X POST ${url}/_sandbox/tokens/revoke` },
+  {
+    description: "Create resources, and start again",
+    command: `curl -X POST ${url}/_sandbox/seed -d '${JSON.stringify(seed)}'`
+  },
+  { command: `curl -X POST ${url}/_sandbox/reset` },
+  { description: "List all commands, with examples", command: `curl ${url}/_sandbox` }
+]
+
 const sandbox = Command.make(
   "sandbox",
-  { platform: platformFlag, port: portFlag, ttl: ttlFlag },
-  Effect.fnUntraced(function* ({ platform, port, ttl }) {
-    const { introduction, start } = platforms[platform]
-    const lifetime = Option.map(ttl, (seconds) => ({ accessTokenLifetime: Duration.seconds(seconds) }))
-    const { url } = yield* start({ port, ...Option.getOrUndefined(lifetime) }).pipe(
-      Effect.tapError((error) => Console.error(refusal(port, error.cause)))
+  { json: jsonFlag, platform: platformFlag, port: portFlag, quiet: quietFlag, seed: seedFlag, ttl: ttlFlag },
+  Effect.fnUntraced(function* ({ json, platform, port, quiet, seed, ttl }) {
+    const { introduction, seed: example, start } = platforms[platform]
+    const { url } = yield* starting(
+      start({
+        port,
+        seed: Option.getOrUndefined(seed),
+        ...Option.getOrUndefined(Option.map(ttl, (seconds) => ({ accessTokenLifetime: Duration.seconds(seconds) }))),
+        ...(quiet ? {} : { onRequest: (entry) => Console.log(json ? jsonOf(entry) : lineOf(entry)) })
+      }),
+      port
     )
-    yield* Console.log([`${platform} sandbox on ${url} (Ctrl-C ends it)`, "", ...introduction(url), ""].join("\n"))
+    yield* Console.log(
+      json
+        ? JSON.stringify({ event: "started", platform, url })
+        : [
+            `${platform} sandbox on ${url} (Ctrl-C ends it)`,
+            "",
+            ...introduction(url),
+            "",
+            "Steer it (npm run sandbox -- --help has more):",
+            ...steering(url, example).map(({ command }) => `  ${command}`),
+            ""
+          ].join("\n")
+    )
     return yield* Effect.never
   }, Effect.scoped)
 ).pipe(
-  Command.withDescription("Runs a video platform on this machine: same endpoints, tokens and errors, made-up data.")
+  Command.withDescription(
+    "Runs a video platform on this machine: same endpoints, tokens and errors, made-up data. Prints a line for each request: time, method, path, status, credential (bearer #2 is the second access token issued), duration, injected fault."
+  ),
+  Command.withExamples([
+    { command: "npm run sandbox -- --port 0 --json", description: "Any free port; the first line has its url" },
+    { command: "npm run sandbox -- --seed seed.json --quiet", description: "Start with the resources of a file" },
+    ...steering("http://127.0.0.1:8080", apiVideo.seed)
+  ])
 )
 
 /** Answers arguments that make no sense with one line, where the default is the whole help. */

@@ -85,7 +85,8 @@ export const command = <A>(
 
 const nothing = Schema.Struct({})
 
-const JsonSeed = Schema.Record(Schema.String, Schema.Array(Schema.Record(Schema.String, Schema.Unknown)))
+/** A seed as JSON: for each kind of resource, the bodies of the requests that create it. */
+export const JsonSeed = Schema.Record(Schema.String, Schema.Array(Schema.Record(Schema.String, Schema.Unknown)))
 
 /** The commands of every sandbox. */
 export const commands = <Ledger, Behaviour>(

@@ -1,31 +1,47 @@
 /**
  * `npm run sandbox`: what it prints works, and it ends when told to.
  */
-import { assert, describe, it } from "@effect/vitest"
-import { spawn, spawnSync } from "node:child_process"
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { readFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { createInterface } from "node:readline"
 import { text } from "node:stream/consumers"
+import { promisify } from "node:util"
 
 const root = join(import.meta.dirname, "..", "..")
 const script = join(root, "src", "cli", "sandbox.ts")
 
-/** Starts the command and gives what it prints first, whole, and a way to end it. */
+const running = new Set<ChildProcess>()
+// A test that failed has left its server behind.
+afterAll(() => {
+  for (const child of running) child.kill()
+})
+
+/** Starts the command and gives what it prints first, whole, its later lines one by one, and a way to end it. */
 const start = async (...args: ReadonlyArray<string>) => {
   const child = spawn(process.execPath, [script, "--port", "0", ...args], { stdio: ["ignore", "pipe", "inherit"] })
+  running.add(child)
   const ended = once(child, "close")
-  let greeting = ""
-  for await (const chunk of child.stdout.setEncoding("utf8")) {
-    greeting += String(chunk)
-    if (/ node index\.ts\n/.test(greeting)) break
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const line = async () => {
+    const { done, value } = await lines.next()
+    return done === true ? "(end)" : String(value)
   }
+  // It ends with an empty line, or is one line of JSON.
+  const rest = async (before: string): Promise<string> => {
+    const text = `${before}${await line()}\n`
+    return /^\{.*\n|\/_sandbox\n\n|\(end\)\n$/.test(text) ? text : rest(text)
+  }
+  const greeting = await rest("")
   const interrupt = async () => {
     child.kill("SIGINT")
     const [code] = await ended
     return Number(code)
   }
-  return { greeting, interrupt }
+  return { greeting, interrupt, line }
 }
 
 /** Does what the printed curl line does. */
@@ -119,6 +135,123 @@ describe.concurrent("npm run sandbox", () => {
       }
     )
   }
+
+  const curl = promisify(execFile)
+
+  it.skipIf(process.platform === "win32")(
+    "a user with curl injects a fault, sees it in the log, and clears it, from --help alone",
+    async () => {
+      const { greeting, interrupt, line } = await start()
+      const url = /http:\S+/.exec(greeting)?.[0] ?? ""
+      const help = spawnSync(process.execPath, [script, "--help"], { encoding: "utf8" }).stdout
+      /** Types a command of the help, for this port, and returns what it prints. */
+      const type = async (pattern: RegExp) => {
+        const [command = ""] = pattern.exec(help) ?? []
+        assert.notStrictEqual(command, "", help)
+        assert.include(greeting, command.replace("http://127.0.0.1:8080", url), "the greeting has the same command")
+        const { stdout } = await curl("sh", [
+          "-c",
+          command.replace("curl", "curl -sS").replaceAll("http://127.0.0.1:8080", url)
+        ])
+        return stdout
+      }
+      const get = async () => {
+        const { stdout } = await curl("curl", [
+          "-sS",
+          "-u",
+          "your_api_key:",
+          "-w",
+          "%{http_code}",
+          "-o",
+          "-",
+          `${url}/videos`
+        ])
+        return stdout.slice(-3)
+      }
+      assert.strictEqual(await get(), "200")
+      assert.match(await line(), /^[\d:.]+ {2}GET {5}\/videos {2}200 {2}basic {2}\d+ ms$/)
+      await type(/curl .*\/_sandbox\/faults -d .*/)
+      assert.match(await line(), / POST {4}\/_sandbox\/faults {2}204 /)
+      assert.strictEqual(await get(), "503")
+      assert.match(await line(), / GET {5}\/videos {2}503 {2}basic {2}\d+ ms {2}fault Status$/)
+      await type(/curl -X DELETE .*\/_sandbox\/faults$/m)
+      assert.match(await line(), / DELETE {2}\/_sandbox\/faults {2}204 /)
+      assert.strictEqual(await get(), "200")
+      assert.match(await line(), / GET {5}\/videos {2}200 {2}basic {2}\d+ ms$/)
+      assert.include(await type(/curl .*\/_sandbox$/m), "/_sandbox/reset")
+      await line()
+      await type(/curl .*\/_sandbox\/seed .*/)
+      assert.match(await line(), /_sandbox\/seed {2}200/)
+      await type(/curl .*\/_sandbox\/tokens\/revoke$/m)
+      await line()
+      await type(/curl .*\/_sandbox\/reset$/m)
+      assert.match(await line(), /_sandbox\/reset {2}204/)
+      assert.strictEqual(await interrupt(), 0)
+    }
+  )
+
+  it.skipIf(process.platform === "win32")(
+    "--json prints an object for each request, with the number of the token",
+    async () => {
+      const { greeting, interrupt, line } = await start("--json")
+      const { event, platform, url } = JSON.parse(greeting)
+      assert.deepStrictEqual([event, platform], ["started", "api.video"])
+      const body = JSON.stringify({ apiKey: "your_api_key" })
+      const login = await fetch(`${url}/auth/api-key`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body
+      })
+      assert.deepInclude(JSON.parse(await line()), {
+        method: "POST",
+        path: "/auth/api-key",
+        status: 200,
+        credential: "none"
+      })
+      const { access_token: token } = Object(await login.json())
+      await fetch(`${url}/videos?currentPage=1`, { headers: { authorization: `Bearer ${token}` } })
+      const { at, duration, ...request } = JSON.parse(await line())
+      assert.deepStrictEqual(request, {
+        event: "request",
+        method: "GET",
+        path: "/videos",
+        query: ["currentPage"],
+        status: 200,
+        credential: "bearer #1",
+        fault: null
+      })
+      assert.strictEqual(new Date(at).toISOString(), at)
+      assert.isAtLeast(duration, 0)
+      assert.strictEqual(await interrupt(), 0)
+    }
+  )
+
+  it.skipIf(process.platform === "win32")("--seed fills it, and --quiet prints no requests", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "effect-video-auth-seed-"))
+    try {
+      const file = join(folder, "seed.json")
+      writeFileSync(file, JSON.stringify({ videos: [{ title: "Seeded" }] }))
+      const { greeting, interrupt, line } = await start("--seed", file, "--quiet", "--json")
+      const { url } = JSON.parse(greeting)
+      const response = await fetch(`${url}/videos`, { headers: { authorization: `Basic ${btoa("your_api_key:")}` } })
+      assert.strictEqual(Object(await response.json()).data[0].title, "Seeded")
+      assert.strictEqual(await interrupt(), 0)
+      assert.strictEqual(await line(), "(end)", "there is no other line")
+      for (const [seed, says] of [
+        ['{"videos":[{}]}', /^--seed: videos\[0\]: title: .*\n$/],
+        ['{"videos":3}', /^npm run sandbox: .*videos.*\n$/]
+      ] as const) {
+        writeFileSync(file, seed)
+        const { status, stderr } = spawnSync(process.execPath, [script, "--port", "0", "--seed", file], {
+          encoding: "utf8"
+        })
+        assert.match(stderr, says)
+        assert.notStrictEqual(status, 0)
+      }
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
 
   it("names the platforms that there are", () => {
     const { status, stderr, stdout } = spawnSync(process.execPath, [script, "--platform", "other"], {
