@@ -54,6 +54,8 @@ export default defineConfig({
       }
     ],
     setupFiles: ["test/support/setup.ts"],
+    // Loading Effect takes most of the time of a small file. Each process loads it once, and runs many files.
+    isolate: false,
     // Timeouts only end what would never end. No test is allowed to depend on the speed of the machine.
     testTimeout: 300_000,
     hookTimeout: 300_000,

@@ -114,7 +114,7 @@ for (const [name, start] of Object.entries(flows)) {
         const server = serverOf({ name: "Ada" }, [
           undefined,
           { name: "Ada L." },
-          { exp: Server.now - 600, name: "Old" }
+          { exp: Server.now() - 600, name: "Old" }
         ])
         const { claims, signIn, tokens } = yield* start(server, yield* TokenStore.makeMemory)
         yield* signIn
@@ -165,7 +165,7 @@ for (const [name, start] of Object.entries(flows)) {
     for (const [what, own] of [
       ["another issuer", { iss: "https://evil.example" }],
       ["another client", { aud: "another-app" }],
-      ["the past", { exp: Server.now - 600 }]
+      ["the past", { exp: Server.now() - 600 }]
     ] as const)
       it.effect(`of ${what} sign nobody in`, () =>
         Effect.gen(function* () {

@@ -589,11 +589,11 @@ describe("ID tokens of servers without metadata", () => {
 
   it.effect("may be off by the tolerance of the option, and by 30 seconds without it", () =>
     Effect.gen(function* () {
-      const old = { iat: Server.now - 400, exp: Server.now - 100 }
+      const old = { iat: Server.now() - 400, exp: Server.now() - 100 }
       assert.strictEqual((yield* reasonOf(signIn(old, "RS256")))._tag, "MalformedResponse")
       yield* signIn(old, "RS256", { clockTolerance: "5 minutes" })
-      yield* signIn({ ...old, exp: Server.now - 10 }, "RS256")
-      const strict = signIn({ ...old, exp: Server.now - 10 }, "RS256", { clockTolerance: 0 })
+      yield* signIn({ ...old, exp: Server.now() - 10 }, "RS256")
+      const strict = signIn({ ...old, exp: Server.now() - 10 }, "RS256", { clockTolerance: 0 })
       assert.strictEqual((yield* reasonOf(strict))._tag, "MalformedResponse")
     })
   )

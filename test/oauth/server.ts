@@ -60,10 +60,20 @@ export const current = new AccessToken.AccessToken({
 const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url")
 
 /** The time of the system, which oauth4webapi checks ID tokens against. */
-export const now = Math.floor(Date.now() / 1_000)
+export const now = () => Math.floor(Date.now() / 1_000)
 
-/** Claims that are in order, but for a nonce. */
-export const claims = { iss: issuer, aud: client.clientId, sub: "ada", iat: now, exp: now + 300 }
+/** Claims that are in order whenever they are read, but for a nonce. */
+export const claims = {
+  iss: issuer,
+  aud: client.clientId,
+  sub: "ada",
+  get iat() {
+    return now()
+  },
+  get exp() {
+    return now() + 300
+  }
+}
 
 /** An ID token, whose signature nobody checks because it comes over TLS. */
 export const idToken = (claims: Readonly<Record<string, unknown>>, alg = "RS256") =>

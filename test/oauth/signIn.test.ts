@@ -280,10 +280,10 @@ describe("an ID token", () => {
   test(
     "is of a sign-in no longer ago than max_age asks for",
     Effect.gen(function* () {
-      const recent = yield* signInWith((nonce) => ({ ...good, nonce, auth_time: now - 30 }), { max_age: "60" })
+      const recent = yield* signInWith((nonce) => ({ ...good, nonce, auth_time: now() - 30 }), { max_age: "60" })
       assert.isTrue(Option.isSome((yield* recent.finish).claims))
       for (const [more, problem] of [
-        [{ auth_time: now - 600 }, "the ID token's auth_time is not acceptable"],
+        [{ auth_time: now() - 600 }, "the ID token's auth_time is not acceptable"],
         [{}, "a member is missing or invalid"]
       ] as const) {
         const { finish } = yield* signInWith((nonce) => ({ ...good, nonce, ...more }), { max_age: "60" })
@@ -307,7 +307,7 @@ describe("an ID token", () => {
     ],
     [
       "that has expired",
-      (nonce: string) => ({ ...good, nonce, iat: now - 600, exp: now - 300 }),
+      (nonce: string) => ({ ...good, nonce, iat: now() - 600, exp: now() - 300 }),
       "the ID token's exp is not acceptable"
     ],
     ["that is missing", () => undefined, "a member is missing or invalid"]

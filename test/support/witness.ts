@@ -104,8 +104,11 @@ export class Witness {
 
   get leaks(): ReadonlyArray<string> {
     const wanted = [...this.secrets].flatMap(forms).filter((form) => form.length >= 8)
+    // Much is written down many times.
+    const leaked = new Map<string, string | undefined>()
     return this.seen.flatMap(({ text, where }) => {
-      const found = wanted.find((form) => text.includes(form))
+      if (!leaked.has(text)) leaked.set(text, wanted.find((form) => text.includes(form)))
+      const found = leaked.get(text)
       return found === undefined
         ? []
         : [`${where}: …${text.slice(Math.max(0, text.indexOf(found) - 60)).slice(0, 120)}…`]
