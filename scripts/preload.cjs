@@ -16,3 +16,9 @@ const parent = process.ppid
 setInterval(() => {
   if (process.ppid !== parent) process.kill(process.pid, "SIGTERM")
 }, 200).unref()
+
+// Nobody reads on: `npm run sandbox | head`.
+process.stdout.on("error", (error) => {
+  if (error.code !== "EPIPE") throw error
+  process.exit()
+})

@@ -1,9 +1,10 @@
 /** The npm scripts: how they answer arguments, and that a signal to npm ends what it started. */
 import { assert, describe, it } from "@effect/vitest"
-import { spawn } from "node:child_process"
+import { type ChildProcessByStdio, spawn } from "node:child_process"
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
+import type { Readable } from "node:stream"
 import { text } from "node:stream/consumers"
 import { setTimeout } from "node:timers/promises"
 
@@ -76,20 +77,24 @@ describe("npm scripts", () => {
     }
   })
 
-  it.skipIf(process.platform === "win32")("sandbox ends when npm gets SIGTERM", async () => {
-    // npm leads a group of its own, so that whatever it leaves behind can be ended.
+  /** Starts a sandbox through npm, which leads a group of its own, so that whatever it leaves behind can be ended. */
+  const withSandbox = async (
+    use: (sandbox: {
+      readonly npm: ChildProcessByStdio<null, Readable, Readable>
+      readonly ended: Promise<number | null>
+      readonly isListening: () => Promise<boolean>
+    }) => Promise<void>
+  ) => {
     const npm = spawn("npm", ["run", "--silent", "sandbox", "--", "--port", "0"], {
       cwd: root,
       detached: true,
-      stdio: ["ignore", "pipe", "inherit"]
+      stdio: ["ignore", "pipe", "pipe"]
     })
-    const ended = new Promise((resolve) => npm.once("exit", resolve))
+    const ended = new Promise<number | null>((resolve) => npm.once("exit", resolve))
     try {
       let greeting = ""
-      for await (const chunk of npm.stdout.setEncoding("utf8")) {
-        greeting += chunk
-        if (greeting.includes("Try it:")) break
-      }
+      npm.stdout.setEncoding("utf8").on("data", (chunk) => (greeting += chunk))
+      await until(async () => greeting.includes("Try it:"))
       const url = /http:\/\/127\.0\.0\.1:\d+/.exec(greeting)![0]
       const isListening = () =>
         fetch(url, { method: "HEAD" }).then(
@@ -97,10 +102,7 @@ describe("npm scripts", () => {
           () => false
         )
       assert.isTrue(await isListening())
-      npm.kill("SIGTERM")
-      await ended
-      // A server that goes on would keep the test waiting until it times out.
-      await until(async () => !(await isListening()))
+      await use({ npm, ended, isListening })
     } finally {
       try {
         process.kill(-npm.pid!, "SIGKILL")
@@ -108,5 +110,24 @@ describe("npm scripts", () => {
         // Nothing is left of the group.
       }
     }
-  })
+  }
+
+  it.skipIf(process.platform === "win32")("sandbox ends when npm gets SIGTERM", () =>
+    withSandbox(async ({ ended, isListening, npm }) => {
+      npm.stderr.resume()
+      npm.kill("SIGTERM")
+      await ended
+      // A server that goes on would keep the test waiting until it times out.
+      await until(async () => !(await isListening()))
+    })
+  )
+
+  it.skipIf(process.platform === "win32")("sandbox ends without a word when nobody reads its log any more", () =>
+    withSandbox(async ({ ended, isListening, npm }) => {
+      npm.stdout.destroy()
+      await until(async () => !(await isListening()))
+      assert.strictEqual(await text(npm.stderr), "")
+      assert.strictEqual(await ended, 0)
+    })
+  )
 })
