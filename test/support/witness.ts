@@ -107,7 +107,11 @@ export class Witness {
     // Much is written down many times.
     const leaked = new Map<string, string | undefined>()
     return this.seen.flatMap(({ text, where }) => {
-      if (!leaked.has(text)) leaked.set(text, wanted.find((form) => text.includes(form)))
+      if (!leaked.has(text))
+        leaked.set(
+          text,
+          wanted.find((form) => text.includes(form))
+        )
       const found = leaked.get(text)
       return found === undefined
         ? []
