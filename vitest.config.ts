@@ -39,7 +39,7 @@ export default defineConfig({
           exclude: [longTests],
           env: {
             TEST_SEED: process.env["TEST_SEED"] ?? "effect-video-auth",
-            TEST_SCALE: process.env["TEST_SCALE"] ?? "1"
+            TEST_SCALE: process.env["TEST_SCALE"] ?? "0.5"
           }
         }
       },
