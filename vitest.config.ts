@@ -16,8 +16,7 @@ const longTests = "test/**/*.long.test.ts"
 /** Tests whose size is a multiple of `TEST_SCALE`: small in one suite, large in the other. */
 const sizedTests = [
   "test/{examples,quickstart}.test.ts",
-  // The model of the engine has a seed that fails at length, after a machine slept: it joins once that is understood.
-  "test/{fuzz,model/store,soak}/**/*.test.ts",
+  "test/{fuzz,model,soak}/**/*.test.ts",
   "test/api-video/{keys,schemas}.test.ts",
   "test/fleet/simulation.test.ts",
   "test/moving-image/{identities,session}.test.ts",

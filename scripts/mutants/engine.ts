@@ -2,6 +2,8 @@
 import type { Mutant } from "./mutant.ts"
 
 const engine = "src/token/internal/engine.ts"
+const credential = "src/token/internal/credential.ts"
+const phases = "src/token/internal/phase.ts"
 const actor = "src/token/internal/actor.ts"
 const agenda = "src/token/internal/agenda.ts"
 const setback = "src/token/internal/setback.ts"
@@ -28,7 +30,21 @@ export const ofEngine: ReadonlyArray<Mutant> = [
     breaks: 1,
     name: "an attempt begins while another one runs",
     file: engine,
-    edits: [["    if (phase === idle) {\n", '    if (phase === idle || phase._tag === "Exchanging") {\n']],
+    edits: [
+      ["if (phase === idle && round !== undefined && round.notBefore", "if (round !== undefined && round.notBefore"]
+    ],
+    tests: guarantee("one-exchange")
+  },
+  {
+    breaks: 1,
+    name: "the phase is set only once the attempt runs",
+    file: engine,
+    edits: [
+      [
+        "    this.#phase = phase\n    phase.fiber = this.#env.fork(this.#attempt(phase))\n",
+        "    phase.fiber = this.#env.fork(Effect.suspend(() => ((this.#phase = phase), this.#attempt(phase))))\n"
+      ]
+    ],
     tests: guarantee("one-exchange")
   },
   // 2. `get` never returns a token that has expired.
@@ -42,21 +58,23 @@ export const ofEngine: ReadonlyArray<Mutant> = [
   {
     breaks: 2,
     name: "no check on the monotonic clock",
-    file: engine,
-    edits: [
-      [
-        "Math.min(held.token.expiresAt - this.#wallNow(), held.deadline - this.#now())",
-        "held.token.expiresAt - this.#wallNow()"
-      ]
-    ],
+    file: credential,
+    edits: [["Math.min(token.expiresAt - this.wallNow(), deadline - this.now())", "token.expiresAt - this.wallNow()"]],
     tests: guarantee("never-expired")
   },
   {
     breaks: 2,
     name: "a stored token is held whatever its age",
-    file: engine,
-    edits: [["const left = Math.min(token.expiresAt - this.#wallNow(), lifetime)", "const left = lifetime"]],
+    file: credential,
+    edits: [["const left = Math.min(token.expiresAt - this.wallNow(), lifetime)", "const left = lifetime"]],
     tests: model
+  },
+  {
+    breaks: 2,
+    name: "without a schedule, the clocks are compared once",
+    file: credential,
+    edits: [["wall < this.#compared + glance", "wall < Infinity"]],
+    tests: guarantee("never-expired")
   },
   // 3. While the held token is valid, no failing renewal fails a caller of `get`.
   {
@@ -89,8 +107,8 @@ export const ofEngine: ReadonlyArray<Mutant> = [
   {
     breaks: 5,
     name: "closing the scope leaves the request",
-    file: engine,
-    edits: [["running.filter((fiber) => fiber !== undefined)", "running.filter((fiber) => fiber === null)"]],
+    file: phases,
+    edits: [["fibers.filter((fiber) => fiber !== undefined)", "[]"]],
     tests: guarantee("cancelled-callers")
   },
   {
@@ -175,12 +193,24 @@ export const ofEngine: ReadonlyArray<Mutant> = [
     file: engine,
     edits: [
       [
-        'return this.#round === undefined && setback !== undefined && this.#isPaused(setback.forCallers)\n      ? this.#failAgain(setback)\n      : this.#join(this.#demand("renew")',
-        'return this.#round === undefined && setback !== undefined && setback.isFatal && this.#isPaused(setback.forCallers)\n      ? this.#failAgain(setback)\n      : this.#join(this.#demand("renew")'
+        'return this.#round === undefined && setback !== undefined && this.#isPaused(setback.forCallers)\n      ? this.#token.failAgain(setback.exit, setback.error)\n      : this.#join(this.#demand("renew")',
+        'return this.#round === undefined && setback !== undefined && setback.isFatal && this.#isPaused(setback.forCallers)\n      ? this.#token.failAgain(setback.exit, setback.error)\n      : this.#join(this.#demand("renew")'
       ],
       [
         "notBefore: after?.notBefore ?? this.#setback?.forCallers ?? -Infinity",
         'notBefore: trigger === "renew" ? -Infinity : (after?.notBefore ?? this.#setback?.forCallers ?? -Infinity)'
+      ]
+    ],
+    tests: ofService
+  },
+  {
+    breaks: 6,
+    name: "an attempt is made for callers who have waited long enough",
+    file: engine,
+    edits: [
+      [
+        "    // First, because no attempt",
+        "    if (phase === idle && round !== undefined && round.notBefore <= this.#now()) { this.#exchange(); return }\n    // First, because no attempt"
       ]
     ],
     tests: ofService
@@ -203,9 +233,17 @@ export const ofEngine: ReadonlyArray<Mutant> = [
   {
     breaks: 7,
     name: "a rejected token is called valid",
+    file: credential,
+    edits: [["return held?.wasRefused === false ? held.token.expiresAt : undefined", "return held?.token.expiresAt"]],
+    tests: guarantee("rejected-tokens")
+  },
+  {
+    breaks: 7,
+    name: "a token that the storm breaker left unrenewed is called valid",
     file: engine,
     edits: [
-      ["const validUntil = this.#usable()?.token.expiresAt", "const validUntil = this.#valid()?.token.expiresAt"]
+      ["    held.wasRefused = true\n    const storm", "    const storm"],
+      ['    held.doubt = "refused"\n', '    held.wasRefused = true\n    held.doubt = "refused"\n']
     ],
     tests: guarantee("rejected-tokens")
   },
@@ -253,15 +291,15 @@ export const ofEngine: ReadonlyArray<Mutant> = [
   {
     breaks: 9,
     name: "the error carries the token",
-    file: engine,
+    file: credential,
     edits: [
       [
-        'import * as Fiber from "effect/Fiber"',
-        'import * as Fiber from "effect/Fiber"\nimport * as Redacted from "effect/Redacted"'
+        'import * as Exit from "effect/Exit"',
+        'import * as Exit from "effect/Exit"\nimport * as Redacted from "effect/Redacted"'
       ],
       [
-        "return new TokenError.TokenError({ provider: this.provider.name, reason, validUntil })",
-        "return new TokenError.TokenError({ provider: validUntil === undefined ? this.provider.name : Redacted.value(this.#held!.token.accessToken), reason, validUntil })"
+        "return new TokenError.TokenError({ provider: this.#provider, reason, validUntil: this.#validUntil })",
+        "return new TokenError.TokenError({ provider: this.held === undefined ? this.#provider : Redacted.value(this.held.token.accessToken), reason, validUntil: this.#validUntil })"
       ]
     ],
     tests: guarantee("no-secrets")

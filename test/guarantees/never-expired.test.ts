@@ -134,6 +134,19 @@ guarantee("guarantee 2: get never returns a token that has expired", platforms, 
     }).pipe(Effect.provide(splitClock))
   )
 
+  it.effect("on-demand, it ends the token within a second where the wall clock showed nothing", () =>
+    Effect.gen(function* () {
+      const clock = yield* SplitClock
+      const { service } = yield* start({ policy: onDemand })
+      yield* service.get
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(bare(yield* service.get), "access-1")
+      yield* clock.stepMonotonic("2 hours")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(bare(yield* service.get), "access-2")
+    }).pipe(Effect.provide(splitClock))
+  )
+
   it.effect("who waited looks again: a token that expired while it was stored is not handed out", () =>
     Effect.gen(function* () {
       const clock = yield* SplitClock

@@ -458,6 +458,26 @@ guarantee("guarantee 4: without a login or rotation", steadySessions, ({ start }
     })
   )
 
+  it.effect("the store is asked each time before it is sent: the lease may have ended meanwhile", () =>
+    Effect.gen(function* () {
+      const memory = yield* seededStore()
+      let asked = 0
+      const store: TokenStore.Backend = {
+        ...memory,
+        sending: (identity, options) => {
+          asked += 1
+          return memory.sending(identity, options)
+        }
+      }
+      const { ledger, service } = yield* start({ policy: onDemand, store, losesRefresh: answerLost })
+      const failed = yield* Effect.forkChild(reasonOf(service.get))
+      yield* settled
+      assert.strictEqual((yield* ledger).refreshTokens.length, 2)
+      assert.strictEqual(asked, 2)
+      yield* Fiber.interrupt(failed)
+    })
+  )
+
   it.effect("answer lost twice: the failure is retryable, and a later renewal sends it again", () =>
     Effect.gen(function* () {
       const { configure, ledger, service } = yield* start({

@@ -248,6 +248,18 @@ guarantee("guarantee 7: the storm breaker", platforms, ({ start }) => {
     })
   )
 
+  it.effect("no error calls the refused token valid meanwhile", () =>
+    Effect.gen(function* () {
+      const { service } = yield* start()
+      yield* Effect.flip(service.getValidFor("2 hours"))
+      const token = yield* rejectFresh(service, 5)
+      assert.isUndefined((yield* Effect.flip(service.reject(token))).validUntil)
+      const error = yield* Effect.flip(service.getValidFor("2 hours"))
+      assert.strictEqual(error.reason._tag, "LifetimeTooShort")
+      assert.isUndefined(error.validUntil)
+    })
+  )
+
   it.effect("it is over 30 s after the first of them", () =>
     Effect.gen(function* () {
       const { service } = yield* start()

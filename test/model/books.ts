@@ -57,8 +57,8 @@ export interface Attempt {
   readonly reasons: ReadonlyArray<Reason>
   /** Why there should be none at all yet, if so. */
   readonly premature: string | undefined
-  /** When it got the lease, if it did; without one, as where the store is down, it is on its own. */
-  leasedAt: number
+  /** Without a lease, as where the store is down, it is on its own. */
+  isLeased: boolean
   exchange: Server.Exchange | undefined
   /**
    * The token that no `get` begun now may have back while this goes on: it was refused, or is being killed. Where the
@@ -80,11 +80,15 @@ export interface Served {
   phase: "open" | "closing" | "closed"
   /** Its latest call of the store failed. */
   isAlone: boolean
+  /** The store let it send one exchange, and it has not done so yet. */
+  maySend: boolean
   held: Held | undefined
   previous: { readonly held: Held; readonly until: number } | undefined
   /** A scheduler owes it a token. */
   wanted: boolean
   signingOut: number
+  /** It signs out and has not asked the store yet: an attempt that is under way ends first, and nothing comes of it. */
+  isLeaving: boolean
   /** When it last began to sign out. */
   signedOutAt: number
   signOuts: number
@@ -116,10 +120,12 @@ export const make = (program: Program, world: World) => {
       number: all.length,
       phase: "open",
       isAlone: false,
+      maySend: false,
       held: undefined,
       previous: undefined,
       wanted: false,
       signingOut: 0,
+      isLeaving: false,
       signedOutAt: -Infinity,
       signOuts: 0,
       attempt: undefined,
@@ -292,7 +298,7 @@ export const make = (program: Program, world: World) => {
     const attempt: Attempt = {
       reasons,
       premature: premature(served, reasons),
-      leasedAt: -Infinity,
+      isLeased: false,
       exchange: undefined,
       avoid: undefined
     }

@@ -132,11 +132,16 @@ export const make = (program: Program, platform: Platform, world: World, books: 
     store: TokenStore.TokenStore["Service"],
     renewal: TokenStore.Renewal
   ) =>
-    Effect.tap(store.renew(identity, renewal), ({ isAdopted, token }) =>
-      Effect.sync(() => {
-        if (isAdopted) doubles.adopted(number, token)
-      })
-    )
+    Effect.suspend(() => {
+      const served = books.byNumber(number)
+      const { signOuts } = served
+      return Effect.tap(store.renew(identity, renewal), ({ isAdopted, token }) =>
+        Effect.sync(() => {
+          // After a sign-out it comes too late.
+          if (isAdopted && served.signOuts === signOuts) doubles.adopted(number, token)
+        })
+      )
+    })
 
   /** A service, and another of the same map where there is one. */
   interface Made extends Pick<Served, "service" | "stranger"> {}
@@ -348,6 +353,7 @@ export const make = (program: Program, platform: Platform, world: World, books: 
 
   const signOut = (served: Served) =>
     Effect.suspend(() => {
+      if (served.signingOut === 0) served.isLeaving = doubles.hasStore
       served.signingOut += 1
       served.signedOutAt = timer()
       books.forget(served)

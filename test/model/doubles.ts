@@ -3,7 +3,7 @@ import { Effect, Redacted } from "effect"
 import { AccessToken, TokenError, type TokenEvent, TokenStore } from "effect-video-auth"
 import { nameOf } from "../guarantees/platforms.ts"
 import type { Books, Served } from "./books.ts"
-import { grain, leaseTime } from "./policy.ts"
+import { abandonedAfter, grain, leaseTime } from "./policy.ts"
 import type { Program } from "./program.ts"
 import * as Server from "./server.ts"
 import type { World } from "./world.ts"
@@ -24,28 +24,24 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
   // The server
   // -------------------------------------------------------------------------------------------------------------------
 
-  let clearedAt = -Infinity
   let healthySince = -Infinity
   const running = new Set<Server.Exchange>()
-
-  /** A lease ends with time, and when somebody signs out. */
-  const hasLease = ({ attempt }: Served) =>
-    attempt !== undefined && mono() - attempt.leasedAt < leaseTime - grain && attempt.leasedAt > clearedAt
 
   const started = (exchange: Server.Exchange) => {
     const served = byNumber(exchange.service)
     note(`#${served.number} ${exchange.operation} sent (${served.attempt?.reasons.join(", ") ?? "no attempt"})`)
     for (const other of running) {
       if (other.service === exchange.service) violated(1, "two exchanges of one service at once")
-      else if (hasLease(served) && hasLease(byNumber(other.service))) {
-        violated(1, "two exchanges of one identity at once")
-      }
     }
     running.add(exchange)
     if (served.phase === "closed") violated(5, "an exchange after the scope had closed")
     const attempt = served.attempt ?? (hasStore && !served.isAlone ? undefined : books.beginAttempt(served))
-    if (hasStore && served.isAlone && attempt !== undefined) attempt.leasedAt = -Infinity
-    if (attempt === undefined) return violated(1, "an exchange without a lease")
+    if (hasStore && served.isAlone && attempt !== undefined) attempt.isLeased = false
+    const isGranted = !hasStore || served.isAlone || served.maySend
+    served.maySend = false
+    if (!isGranted) return violated(1, "an exchange that the store has not granted")
+    // Somebody signed out when it was about to be sent: it is interrupted, and nothing comes of it.
+    if (attempt === undefined) return
     if (attempt.exchange === undefined) {
       if (attempt.premature !== undefined) violated(attempt.premature.includes("fatal") ? 6 : 8, attempt.premature)
       if (attempt.reasons.length === 0) violated(7, "an exchange that nothing explains")
@@ -60,9 +56,10 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
     started,
     answered: (service, issued) => {
       const served = byNumber(service)
-      served.inHand = issued
       note(`#${service} answered ${issued.access}`)
-      if (served.attempt?.leasedAt === -Infinity) books.holdPrivately(served)
+      if (served.attempt === undefined) return
+      served.inHand = issued
+      if (!served.attempt.isLeased) books.holdPrivately(served)
     },
     ended: (exchange) => {
       running.delete(exchange)
@@ -85,7 +82,12 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
     isDown ? Effect.fail(new TokenError.StoreUnavailable({ operation })) : effect
   const nameOfStored = (issued: Server.Issued | undefined) => issued?.access ?? "an unknown token"
 
-  const keep = (served: Served, token: AccessToken.AccessToken, issued: Server.Issued) => {
+  /** How often a service had signed out when an attempt began: what comes of it after a sign-out is not held. */
+  const signOutsBefore = new Map<string, number>()
+  const isCurrent = (served: Served, attempt: string) =>
+    (signOutsBefore.get(attempt) ?? served.signOuts) === served.signOuts
+
+  const keep = (served: Served, attempt: string, token: AccessToken.AccessToken, issued: Server.Issued) => {
     const { generation } = token
     if ((generations.get(generation) ?? issued.access) !== issued.access) {
       violated(1, `two credentials of generation ${generation}`)
@@ -93,14 +95,39 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
     generations.set(generation, issued.access)
     stored = token
     // A credential that was private so far is committed in the background, which changes nothing for its service.
-    if (served.held?.issued !== issued) books.hold(served, issued, false)
+    if (served.held?.issued !== issued && isCurrent(served, attempt)) books.hold(served, issued, false)
   }
 
   /** A service that notices that the store is down has no lease, and may make an exchange of its own. */
   const noticed = (served: Served) => {
     served.isAlone = true
-    if (served.attempt !== undefined) served.attempt.leasedAt = -Infinity
+    if (served.attempt !== undefined) served.attempt.isLeased = false
   }
+
+  /** When each attempt last showed that it was alive. */
+  const life = new Map<string, number>()
+  const showsLife = (attempt: string) => life.set(attempt, mono())
+
+  /**
+   * One process at a time has the lease, and so the right to send. Another takes it over only after time: where a machine
+   * slept, time has passed for the holder without a sign of life, and its response may come while another one is under way.
+   */
+  const isAlive = ({ at, attempt }: { readonly at: number; readonly attempt: string }) =>
+    mono() - (life.get(attempt) ?? -Infinity) < leaseTime - grain && Math.abs(wall() - at) <= abandonedAfter - grain
+
+  /** A write, and what to do if it was granted, with the lease that was there before. */
+  const afterLookingAtTheLease = (
+    identity: string,
+    write: Effect.Effect<boolean, TokenError.StoreUnavailable>,
+    whenGranted: (lease: TokenStore.Snapshot["lease"]) => void
+  ) =>
+    Effect.flatMap(memory.read(identity), ({ lease }) =>
+      Effect.tap(write, (granted) =>
+        Effect.sync(() => {
+          if (granted) whenGranted(lease)
+        })
+      )
+    )
 
   const storeOf = (number: number): TokenStore.Backend => ({
     read: (identity) =>
@@ -113,20 +140,33 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
       Effect.suspend(() => {
         const served = byNumber(number)
         if (isDown) noticed(served)
-        const attempt = served.attempt ?? books.beginAttempt(served)
-        return Effect.tap(unlessDown("claim", memory.claim(identity, options)), (granted) =>
+        const attempt = served.isLeaving ? undefined : (served.attempt ?? books.beginAttempt(served))
+        signOutsBefore.set(options.attempt, served.isLeaving ? -1 : served.signOuts)
+        const write = Effect.tap(unlessDown("claim", memory.claim(identity, options)), () =>
           Effect.sync(() => {
             served.isAlone = false
-            if (granted) attempt.leasedAt = mono()
           })
         )
+        return afterLookingAtTheLease(identity, write, (lease) => {
+          if (attempt !== undefined) attempt.isLeased = true
+          if (lease?.attempt === options.attempt) return
+          if (lease !== undefined && isAlive(lease)) violated(1, "the lease was taken from a process that was alive")
+          showsLife(options.attempt)
+        })
       }),
     sending: (identity, options) =>
       Effect.suspend(() => {
         if (isDown) noticed(byNumber(number))
-        return unlessDown("sending", memory.sending(identity, options))
+        const write = unlessDown("sending", memory.sending(identity, options))
+        return afterLookingAtTheLease(identity, write, (lease) => {
+          if (lease?.attempt !== options.attempt) violated(1, "the store lets an attempt send without the lease")
+          byNumber(number).maySend = true
+        })
       }),
-    beat: (identity, attempt) => Effect.suspend(() => unlessDown("beat", memory.beat(identity, attempt))),
+    beat: (identity, attempt) =>
+      Effect.suspend(() =>
+        afterLookingAtTheLease(identity, unlessDown("beat", memory.beat(identity, attempt)), () => showsLife(attempt))
+      ),
     commit: (identity, options) =>
       Effect.suspend(() => {
         if (isDown) books.holdPrivately(byNumber(number))
@@ -136,22 +176,22 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
             const issued = server.find(accessOf(options.record))
             served.inHand = undefined
             note(`#${number} ${kept ? "stored" : "was overtaken with"} ${nameOfStored(issued)}`)
-            if (kept && issued !== undefined) keep(served, options.record, issued)
+            if (kept && issued !== undefined) keep(served, options.attempt, options.record, issued)
           })
         )
       }),
     release: (identity, options) =>
       Effect.suspend(() => {
-        if (byNumber(number).phase === "closing") byNumber(number).inHand = undefined
+        const served = byNumber(number)
+        if (served.phase === "closing") served.inHand = undefined
+        if (isDown) noticed(served)
         return unlessDown("release", memory.release(identity, options))
       }),
     clear: (identity, epoch) =>
       Effect.suspend(() => {
         note(`#${number} signs out of the store`)
-        if (!isDown) {
-          stored = undefined
-          clearedAt = mono()
-        }
+        byNumber(number).isLeaving = false
+        if (!isDown) stored = undefined
         return unlessDown("clear", memory.clear(identity, epoch))
       }),
     changed: memory.changed
@@ -184,6 +224,7 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
     if (record?.refreshToken === undefined || lease !== undefined || sent !== undefined) return
     const attempt = `another-${revision}`
     yield* memory.claim("model", { attempt, revision })
+    showsLife(attempt)
     yield* memory.sending("model", { attempt, version, kind: "refresh", marks: true })
     server.takenElsewhere(nameOf(Redacted.value(record.refreshToken)))
   })

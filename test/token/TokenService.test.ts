@@ -10,6 +10,7 @@ import {
   Option,
   Redacted,
   References,
+  Scheduler,
   Scope,
   Stream
 } from "effect"
@@ -30,6 +31,7 @@ import {
   unreachable,
   wrongKey
 } from "../guarantees/engine.ts"
+import { yieldingAt } from "../support/yielding.ts"
 
 const { onDemand } = RenewalPolicy
 
@@ -269,6 +271,23 @@ describe("renew", () => {
   )
 })
 
+describe("a machine that slept", () => {
+  it.effect("makes no attempt for a caller whose time is up", () =>
+    Effect.gen(function* () {
+      const clock = yield* SplitClock
+      const { ledger, service } = yield* start({ policy: onDemand, failure: unreachable })
+      const caller = yield* Effect.forkChild(reasonOf(service.get))
+      yield* settled
+      assert.include(yield* ledger, { logins: 1 })
+      yield* clock.suspend("1 hour")
+      yield* clock.stepMonotonic("1 hour")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(caller))._tag, "ProviderUnavailable")
+      assert.include(yield* ledger, { logins: 1 })
+    }).pipe(Effect.provide(splitClock))
+  )
+})
+
 describe("invalidate", () => {
   it.effect("forgets the token here and in the store: the next get logs in", () =>
     Effect.gen(function* () {
@@ -325,6 +344,33 @@ describe("invalidate", () => {
       assert.include(yield* ledger, { logins: 1, refreshes: 1 })
       assert.include(yield* service.state, { phase: "empty" })
     })
+  )
+
+  it.effect("at whatever step it yields, or is interrupted, the service goes on", () =>
+    Effect.forEach(
+      Array.from({ length: 40 }, (_, step) => step),
+      (step) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const { service } = yield* start()
+            yield* service.get
+            const yielding = Effect.provideService(Scheduler.Scheduler, yieldingAt(step))
+            const signingOut = yield* Effect.forkChild(yielding(service.invalidate))
+            const caller = yield* Effect.forkChild(yielding(service.get))
+            yield* settled
+            assert.isDefined(signingOut.pollUnsafe(), `step ${step}`)
+            assert.isDefined(caller.pollUnsafe(), `step ${step}`)
+            const gone = yield* Effect.forkChild(yielding(service.invalidate))
+            yield* Effect.yieldNow
+            yield* Fiber.interrupt(gone)
+            yield* settled
+            const next = yield* Effect.forkChild(service.get)
+            yield* settled
+            assert.isDefined(next.pollUnsafe(), `step ${step}`)
+          })
+        ),
+      { discard: true }
+    )
   )
 
   it.effect("forgets a failure: a new key may be tried at once", () =>

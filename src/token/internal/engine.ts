@@ -1,11 +1,10 @@
 /**
  * The engine behind `TokenService`, one for each identity. It decides when to renew, who waits, and what a failure means.
- * `exchange.ts` makes the attempts, and `actor.ts` watches the clock.
+ * `credential.ts` knows the token in hand, `exchange.ts` makes the attempts, and `actor.ts` watches the clock.
  *
  * A caller looks at the state, changes it, wakes the actor and waits. The actor starts whatever is due, in the context of
  * the layer. All state changes are synchronous, so nobody ever sees one half done, and no fibre holds anything between
- * two of them. An engine at rest is this object and its token: it has no fibre and no timer, because a program may have
- * very many.
+ * two of them. An engine at rest has no fibre and no timer, because a program may have very many.
  *
  * The phase says what runs for an identity. It is one value, set before anything is forked:
  *
@@ -28,10 +27,7 @@
  * | fatal, where refusals lock the account | fails at once, from memory, for 5 to 10 minutes | serves it; the next attempt follows after 5 to 10 minutes | fails with the same error for 5 to 10 minutes | makes no attempt until a caller's has succeeded |
  *
  * A token that the API refused is not usable, even though it has not expired. Only `get` still serves it, and only while
- * a renewal has just failed.
- *
- * Instants (expiry) are read on the wall clock and on the monotonic clock, and the earlier one counts. Durations (pauses,
- * timeouts, the storm window) are read on the monotonic clock only.
+ * a renewal has just failed. Durations (pauses, timeouts, the storm window) are read on the monotonic clock only.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -45,47 +41,18 @@ import * as TokenError from "../TokenError.ts"
 import type { TokenEvent, Trigger } from "../TokenEvent.ts"
 import type { TokenProvider } from "../TokenProvider.ts"
 import type { Renewed } from "../shared/storeModel.ts"
-import { reasonOf } from "../shared/failures.ts"
-import { atMost, monotonic } from "../shared/time.ts"
+import { atMost } from "../shared/time.ts"
 import type { Environment, Work } from "./actor.ts"
+import { Credential } from "./credential.ts"
 import * as Exchange from "./exchange.ts"
-import type { Held } from "./held.ts"
-import { delays, type Ending, type Outcome, type Round } from "./round.ts"
+import { closed, type Exchanging, fibersOf, idle, type Leaving, type Phase } from "./phase.ts"
+import { delayAfter, type Ending, type Outcome, type Round } from "./round.ts"
 import * as Setback from "./setback.ts"
-import type { State } from "./state.ts"
+import { differs, type State } from "./state.ts"
 import * as Storm from "./storm.ts"
 
 /** Bounds a `get` at a platform that issues tokens already expired. */
 const looks = 3
-
-interface Idle {
-  readonly _tag: "Idle"
-}
-
-interface Exchanging {
-  readonly _tag: "Exchanging"
-  /** What the attempt has sent; `nothing` while it reads the store or waits for the lease. */
-  kind: "nothing" | "login" | "refresh"
-  fiber: Fiber.Fiber<unknown> | undefined
-}
-
-interface Leaving {
-  readonly _tag: "Leaving"
-  readonly done: Deferred.Deferred<void, TokenError.TokenError>
-  /** The attempt that ran when somebody signed out. */
-  readonly interrupted: Exchanging | undefined
-  fiber: Fiber.Fiber<unknown> | undefined
-}
-
-interface Closed {
-  readonly _tag: "Closed"
-}
-
-type Phase = Idle | Exchanging | Leaving | Closed
-
-const idle: Idle = { _tag: "Idle" }
-const closed: Closed = { _tag: "Closed" }
-const noRejections: Storm.Rejections = []
 
 /** What callers of an engine get. */
 type Get = Effect.Effect<AccessToken.AccessToken, TokenError.TokenError>
@@ -103,18 +70,11 @@ export class Engine implements Exchange.Account, Work {
   known = Exchange.nothingKnown
 
   #phase: Phase = idle
-  #held: Held | undefined
+  readonly #token: Credential
   /** The renewal that callers wait for, or that the schedule wants. */
   #round: Round | undefined
   #setback: Setback.Setback | undefined
-  /** The highest generation seen; it survives a sign-out. */
-  #generation = 0
-  /** Until these instants, on the wall clock and on the monotonic clock, `get` serves the held token without a look. */
-  #quietUntil = -Infinity
-  #quietMonotonic = -Infinity
-  #rejections: Storm.Rejections = noRejections
-  /** A fresh token lasts no longer than this many milliseconds, which was too short for a caller. */
-  #longest: number | undefined
+  #rejections: Storm.Rejections = []
   /** Completed by the next change of the state, where somebody waits for it. */
   #changes: Deferred.Deferred<void> | undefined
 
@@ -122,6 +82,7 @@ export class Engine implements Exchange.Account, Work {
     this.provider = provider
     this.identity = identity
     this.#env = env
+    this.#token = new Credential(provider.name, env)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -130,13 +91,8 @@ export class Engine implements Exchange.Account, Work {
 
   /** The held token, where a look at the clock is enough to serve it. */
   quick(): Exit.Exit<AccessToken.AccessToken> | undefined {
-    const held = this.#held
-    return held !== undefined &&
-      this.#env.clock.currentTimeMillisUnsafe() < this.#quietUntil &&
-      // While the schedule has something due, its ticks compare the clocks; otherwise this does.
-      ((this.#isKeptFresh && this.wakeAt < Infinity) || this.#now() < this.#quietMonotonic)
-      ? held.exit
-      : undefined
+    // While the schedule has something due, its ticks compare the clocks.
+    return this.#token.quick(this.wakeAt < Infinity && this.#isKeptFresh)
   }
 
   get(): Get {
@@ -145,7 +101,7 @@ export class Engine implements Exchange.Account, Work {
 
   #look(tries: number): Get {
     if (this.#phase === closed) return this.#isClosed()
-    const held = this.#valid()
+    const held = this.#token.valid()
     if (held === undefined) return this.#acquire(tries)
     if (held.doubt === "refused") {
       // The renewal has just failed, so the token is served once more. Otherwise there is a renewal to wait for.
@@ -156,7 +112,7 @@ export class Engine implements Exchange.Account, Work {
     if (held.doubt === "replacing" && this.#round !== undefined) {
       return this.#join(this.#round, (outcome) => this.#serveOr(outcome))
     }
-    const left = this.#remaining(held)
+    const left = this.#token.remaining(held)
     if (left > held.advisory) return held.exit
     const isUrgent = left <= held.mandatory
     const { early, nearExpiry } = this.#setback ?? {}
@@ -173,7 +129,9 @@ export class Engine implements Exchange.Account, Work {
     if (remembered !== undefined) return remembered
     return this.#join(this.#demand("demand"), (outcome) => {
       if (Exit.isFailure(outcome)) return this.#serveOr(outcome)
-      return tries > 1 ? Effect.suspend(() => this.#look(tries - 1)) : (this.#valid()?.exit ?? this.#isDeadOnArrival())
+      return tries > 1
+        ? Effect.suspend(() => this.#look(tries - 1))
+        : (this.#token.valid()?.exit ?? this.#isDeadOnArrival())
     })
   }
 
@@ -181,7 +139,7 @@ export class Engine implements Exchange.Account, Work {
     if (this.#phase === closed) return this.#isClosed()
     const setback = this.#setback
     return this.#round === undefined && setback !== undefined && this.#isPaused(setback.forCallers)
-      ? this.#failAgain(setback)
+      ? this.#token.failAgain(setback.exit, setback.error)
       : this.#join(this.#demand("renew"), (outcome) => outcome)
   }
 
@@ -190,28 +148,26 @@ export class Engine implements Exchange.Account, Work {
   }
 
   #find(wanted: number, tries: number): Get {
-    const current = this.#valid()
-    if (current !== undefined && this.#lasts(current, wanted)) return current.exit
-    if (this.#longest !== undefined && wanted > this.#longest) return this.#isTooShort(wanted)
+    const current = this.#token.valid()
+    if (current !== undefined && this.#token.lasts(current, wanted)) return current.exit
+    if (this.#token.neverLasts(wanted)) return this.#token.tooShort(wanted)
     return Effect.flatMap(current === undefined ? this.#look(looks) : this.renew(), () => {
-      const held = this.#held
-      if (held !== undefined && this.#lasts(held, wanted)) return held.exit
+      const held = this.#token.held
+      if (held !== undefined && this.#token.lasts(held, wanted)) return held.exit
       // It was not fresh when it came, or somebody signed out meanwhile: one more renewal gives a fresh one.
-      const isPromising = held === undefined || this.#freshFor(held) >= wanted
-      return tries > 1 && isPromising ? this.#find(wanted, tries - 1) : this.#isTooShort(wanted)
+      const isPromising = held === undefined || this.#token.freshFor(held) >= wanted
+      return tries > 1 && isPromising ? this.#find(wanted, tries - 1) : this.#token.tooShort(wanted)
     })
   }
 
   reject(token: AccessToken.AccessToken): Get {
-    const held = this.#valid()
+    const held = this.#token.valid()
     if (held === undefined || !AccessToken.isSameCredential(held.token, token)) return this.#look(looks)
+    held.wasRefused = true
     const storm = Storm.breaker(this.#rejections, this.#env.policy.stormLimit, this.#now())
-    if (this.#round === undefined && storm !== undefined) {
-      // Without `validUntil`: the API has just refused the token.
-      return Effect.fail(new TokenError.TokenError({ provider: this.provider.name, reason: storm }))
-    }
+    if (this.#round === undefined && storm !== undefined) return this.#token.failWith(storm)
     held.doubt = "refused"
-    this.#settleQuiet()
+    this.#token.settle()
     const remembered = this.#remembered()
     if (remembered !== undefined) return remembered
     return this.#join(this.#demand("rejected"), (outcome) =>
@@ -227,40 +183,39 @@ export class Engine implements Exchange.Account, Work {
     const interrupted = phase._tag === "Exchanging" ? phase : undefined
     const leaving: Leaving = { _tag: "Leaving", done: Deferred.makeUnsafe(), interrupted, fiber: undefined }
     this.#phase = leaving
-    this.#forget()
+    this.#token.forget()
+    this.#setback = undefined
     this.#settle("signed-out")
     return Deferred.await(leaving.done)
   }
 
   state(): State {
-    const isBusy = this.#phase._tag === "Exchanging"
-    const due = this.#untilScheduled()
+    const { generation, held } = this.#token
+    const due = this.#phase === closed ? Infinity : this.#untilScheduled()
     return {
-      phase:
-        this.#phase === closed
-          ? "closed"
-          : this.#usable() !== undefined
-            ? isBusy
-              ? "renewing"
-              : "valid"
-            : isBusy
-              ? "acquiring"
-              : this.#setback === undefined
-                ? "empty"
-                : "failed",
-      generation: this.#generation,
-      expiresAt: this.#held?.token.expiresAt,
-      renewAt: due === Infinity || this.#phase === closed ? undefined : this.#wallNow() + Math.max(0, due),
+      phase: this.#stage,
+      generation,
+      expiresAt: held?.token.expiresAt,
+      renewAt: due === Infinity ? undefined : this.#token.wallNow() + Math.max(0, due),
       lastFailure: this.#setback?.error,
-      degraded: this.#held?.isPrivate === true
+      degraded: held?.isPrivate === true
     }
+  }
+
+  get #stage(): State["phase"] {
+    if (this.#phase === closed) return "closed"
+    const isBusy = this.#phase._tag === "Exchanging"
+    if (this.#token.usable() !== undefined) return isBusy ? "renewing" : "valid"
+    if (isBusy) return "acquiring"
+    return this.#setback === undefined ? "empty" : "failed"
   }
 
   awaitChange(seen: State): Effect.Effect<State> {
     const state = this.state()
     if (differs(state, seen)) return Effect.succeed(state)
     const changed = Deferred.await((this.#changes ??= Deferred.makeUnsafe()))
-    const left = this.#held === undefined ? 0 : this.#remaining(this.#held)
+    const { held } = this.#token
+    const left = held === undefined ? 0 : this.#token.remaining(held)
     // Expiry changes the state as well, and where nothing is scheduled nothing else watches the clock.
     const wait = left > 0 ? atMost(Math.min(30_000, Math.ceil(left)), changed) : changed
     return Effect.flatMap(wait, () => this.awaitChange(seen))
@@ -274,7 +229,8 @@ export class Engine implements Exchange.Account, Work {
   /** Ends an engine at rest. */
   retire() {
     this.#phase = closed
-    this.#settleQuiet()
+    this.#token.forget()
+    this.#token.settle()
   }
 
   /**
@@ -286,13 +242,7 @@ export class Engine implements Exchange.Account, Work {
     this.retire()
     this.#settle(Exit.interrupt())
     if (phase._tag === "Leaving") Deferred.doneUnsafe(phase.done, Exit.interrupt())
-    const running =
-      phase._tag === "Leaving"
-        ? [phase.fiber, phase.interrupted?.fiber]
-        : phase._tag === "Exchanging"
-          ? [phase.fiber]
-          : []
-    const interrupt = Fiber.interruptAll(running.filter((fiber) => fiber !== undefined))
+    const interrupt = Fiber.interruptAll(fibersOf(phase))
     const isPrecious = phase._tag === "Exchanging" && phase.kind === "refresh" && this.provider.login === undefined
     return isPrecious && phase.fiber !== undefined
       ? Effect.andThen(atMost(this.#env.policy.shutdownGrace, Fiber.await(phase.fiber)), interrupt)
@@ -309,7 +259,7 @@ export class Engine implements Exchange.Account, Work {
    */
   #demand(trigger: Trigger, after?: Round): Round {
     // Nobody waits for a scheduled renewal: only the pauses limit its attempts.
-    const waits = trigger !== "scheduled" && this.#usable() === undefined
+    const waits = trigger !== "scheduled" && this.#token.usable() === undefined
     const patience = waits ? this.#now() + this.#env.policy.acquireTimeout : undefined
     const round = (this.#round ??= {
       done: Deferred.makeUnsafe(),
@@ -351,12 +301,12 @@ export class Engine implements Exchange.Account, Work {
 
   /** Serves the held token if it is valid: a failed renewal fails no caller of `get` then. */
   #serveOr(outcome: Outcome): Get {
-    const held = this.#valid()
+    const held = this.#token.valid()
     if (held !== undefined) return held.exit
-    return Exit.isFailure(outcome) ? this.#asExpired(outcome) : Effect.suspend(() => this.#look(1))
+    return Exit.isFailure(outcome) ? this.#token.asExpired(outcome) : Effect.suspend(() => this.#look(1))
   }
 
-  /** Ends the round. A round that the closing scope ends interrupts its callers. Waking others runs them at once, so this comes last in whatever calls it. */
+  /** Ends the round. Waking others runs them at once, so this comes last in whatever calls it. */
   #settle(ending: Ending, event?: TokenEvent) {
     const round = this.#round
     this.#round = undefined
@@ -369,7 +319,7 @@ export class Engine implements Exchange.Account, Work {
    * whatever calls it.
    */
   #changed(event?: TokenEvent) {
-    this.#settleQuiet()
+    this.#token.settle()
     // Before the callers: one of them may be the last thing that the program waits for.
     if (event !== undefined) this.#env.tell(event)
     const changes = this.#changes
@@ -383,7 +333,7 @@ export class Engine implements Exchange.Account, Work {
   // -------------------------------------------------------------------------------------------------------------------
 
   next(): void {
-    this.#settleQuiet()
+    this.#token.settle()
     this.wakeAt = Infinity
     const phase = this.#phase
     if (phase === closed) return
@@ -391,15 +341,14 @@ export class Engine implements Exchange.Account, Work {
       if (phase.fiber === undefined) phase.fiber = this.#env.fork(this.#leave(phase))
       return
     }
-    if (phase === idle) {
-      if (this.#round === undefined && this.#untilScheduled() <= 0) this.#demand("scheduled")
-      if (this.#round !== undefined && this.#round.notBefore <= this.#now()) return this.#exchange()
-    }
+    if (phase === idle && this.#round === undefined && this.#untilScheduled() <= 0) this.#demand("scheduled")
     const round = this.#round
+    // First, because no attempt is made for callers who have waited long enough: the machine may have slept.
     if (round?.patience !== undefined && round.patience <= this.#now()) {
       const timeout = new TokenError.ProviderUnavailable({ failure: "timeout" })
-      return this.#settle(this.#setback?.exit ?? Exit.fail(this.#toError(timeout)))
+      return this.#settle(this.#setback?.exit ?? Exit.fail(this.#token.toError(timeout)))
     }
+    if (phase === idle && round !== undefined && round.notBefore <= this.#now()) return this.#exchange()
     const time = this.#now()
     const attempt = phase._tag === "Exchanging" ? Infinity : (round?.notBefore ?? time + this.#untilScheduled())
     // A timer takes a millisecond at least; something due earlier would be asked for again and again.
@@ -410,11 +359,11 @@ export class Engine implements Exchange.Account, Work {
   #untilScheduled(): number {
     const setback = this.#setback
     if (!this.#isKeptFresh || setback?.bySchedule === false) return Infinity
-    const held = this.#held
+    const { held } = this.#token
     const time = this.#now()
     if (held === undefined) return setback === undefined ? Infinity : setback.nearExpiry - time
     const nearExpiry = setback === undefined ? 0 : setback.nearExpiry - time
-    const left = this.#remaining(held)
+    const left = this.#token.remaining(held)
     if (held.doubt === "refused" || left <= held.mandatory) return nearExpiry
     const early = setback === undefined ? 0 : setback.early - time
     return Math.max(left - held.advisory, Math.min(early, Math.max(nearExpiry, left - held.mandatory)))
@@ -432,15 +381,12 @@ export class Engine implements Exchange.Account, Work {
     const { identity, provider } = this
     const start = this.#now()
     const about = { provider: provider.name, identity, trigger: this.#round?.trigger ?? "scheduled" }
-    const age = this.#held === undefined ? undefined : this.#wallNow() - this.#held.token.issuedAt
+    const age = this.#token.held === undefined ? undefined : this.#token.wallNow() - this.#token.held.token.issuedAt
     const sending = (operation: "login" | "refresh") => {
       phase.kind = operation
       const { oldTokenSurvivesRefresh, renewWith } = provider.traits
       const isRenewal = operation === "refresh" || renewWith === "login"
-      const endsHeld = isRenewal && !oldTokenSurvivesRefresh
-      if (!endsHeld || this.#held === undefined || this.#held.doubt === "refused" || this.#phase !== phase) return
-      this.#held.doubt = "replacing"
-      this.#settleQuiet()
+      if (isRenewal && !oldTokenSurvivesRefresh && this.#phase === phase) this.#token.replace()
     }
     const onSuccess = (renewed: Renewed) => {
       if (this.#phase !== phase) return
@@ -459,67 +405,42 @@ export class Engine implements Exchange.Account, Work {
       if (this.#putOff(delay)) this.#changed(event)
       else this.#settle(exit, event)
     }
-    const isHolding = this.#usable()?.doubt === "none"
+    const isHolding = this.#token.usable()?.doubt === "none"
     return this.#env.exchange.renew(this, { isHolding, sending }).pipe(
       Effect.exit,
       Effect.flatMap((exit) =>
         Exit.isSuccess(exit)
           ? Effect.sync(() => onSuccess(exit.value))
-          : Effect.map(this.#delayAfter(exit.cause), (delay) => onFailure(exit.cause, delay))
+          : Effect.map(delayAfter(this.#round, exit.cause, this.#env), (delay) => onFailure(exit.cause, delay))
       )
     )
   }
 
-  #succeed({ isAdopted, known: { isPrivate }, token }: Renewed) {
+  #succeed(renewed: Renewed) {
     this.#phase = idle
     if (this.#round?.trigger === "rejected") this.#rejections = Storm.add(this.#rejections, this.#now())
-    const failures = this.#setback?.failures ?? 0
-    const lifetime = token.expiresAt - token.issuedAt
-    const left = Math.min(token.expiresAt - this.#wallNow(), lifetime)
-    const { advisory, mandatory } = this.#env.windows(lifetime, this.#generation === 0)
-    const deadline = this.#now() + left
-    const exit = Exit.succeed(token)
-    this.#held = { token, exit, deadline, advisory, mandatory, isPrivate, isAdopted, doubt: "none" }
-    this.#generation = Math.max(this.#generation, token.generation)
-    if (this.#longest !== undefined && lifetime > this.#longest) this.#longest = undefined
+    this.#token.hold(renewed)
     // The schedule would renew a token that is dead on arrival again at once, and for ever.
-    this.#setback = this.#valid() === undefined ? this.#setbackOf(this.#isDeadOnArrival(), failures) : undefined
+    this.#setback = this.#token.valid() === undefined ? this.#setbackOf(this.#isDeadOnArrival()) : undefined
   }
 
   #fail(cause: Cause.Cause<TokenError.RenewalReason>): Setback.Setback {
     this.#phase = idle
-    if (this.#held?.doubt === "replacing") this.#held.doubt = "none"
-    const exit = Exit.failCause(Cause.map(cause, (reason) => this.#toError(reason)))
-    const setback = this.#setbackOf(exit, this.#setback?.failures ?? 0)
-    this.#setback = setback
-    return setback
+    this.#token.keep()
+    const exit = Exit.failCause(Cause.map(cause, (reason) => this.#token.toError(reason)))
+    return (this.#setback = this.#setbackOf(exit))
   }
 
   /** Puts the round off, where its callers wait for another attempt. */
   #putOff(delay: number | undefined): boolean {
-    const round = this.#round
-    const setback = this.#setback
+    const [round, setback] = [this.#round, this.#setback]
     if (round?.patience === undefined || setback?.error === undefined || setback.isFatal) return false
-    if (delay === undefined || this.#usable() !== undefined) return false
+    if (delay === undefined || this.#token.usable() !== undefined) return false
     const asked = setback.error.retryAfter === undefined ? 0 : Duration.toMillis(setback.error.retryAfter)
     const at = this.#now() + Math.max(delay, asked)
     if (at >= round.patience) return false
     round.notBefore = at
     return true
-  }
-
-  /** Asks the policy's schedule for the delay before another attempt of the same round. */
-  #delayAfter(cause: Cause.Cause<TokenError.RenewalReason>): Effect.Effect<number | undefined> {
-    const round = this.#round
-    const reason = reasonOf(cause)
-    if (round?.patience === undefined || reason === undefined || !reason.isRetryable) return Effect.succeed(undefined)
-    const { policy, random } = this.#env
-    const jitter = (millis: number) => millis * (0.8 + 0.4 * random.nextDoubleUnsafe())
-    const next = round.nextDelay === undefined ? delays(policy.retry, jitter) : Effect.succeed(round.nextDelay)
-    return Effect.flatMap(next, (nextDelay) => {
-      round.nextDelay = nextDelay
-      return nextDelay(this.#now(), reason)
-    })
   }
 
   /** The rest of a sign-out: waits for the end of the attempt that ran, then clears the store. */
@@ -529,7 +450,7 @@ export class Engine implements Exchange.Account, Work {
       interrupted === undefined ? Effect.void : Fiber.interrupt(interrupted),
       Effect.interruptible(this.#env.exchange.clear(this))
     ).pipe(
-      Effect.mapError((reason) => this.#toError(reason)),
+      Effect.mapError((reason) => this.#token.toError(reason)),
       Effect.exit,
       Effect.map((exit) => {
         if (this.#phase === phase) this.#phase = idle
@@ -540,92 +461,11 @@ export class Engine implements Exchange.Account, Work {
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // What is known of the token.
-  // -------------------------------------------------------------------------------------------------------------------
-
-  get #isKeptFresh() {
-    return this.#env.policy.whenIdle === "keep-fresh"
-  }
-
-  #wallNow() {
-    return this.#env.clock.currentTimeMillisUnsafe()
-  }
-
-  #now() {
-    return monotonic(this.#env.clock)
-  }
-
-  #isPaused(until: number | undefined) {
-    return until !== undefined && this.#now() < until
-  }
-
-  #remaining(held: Held) {
-    return Math.min(held.token.expiresAt - this.#wallNow(), held.deadline - this.#now())
-  }
-
-  #lasts(held: Held, wanted: number) {
-    return held.doubt === "none" && this.#remaining(held) >= wanted
-  }
-
-  /**
-   * How long a fresh token lasts, as the held one shows. A token was not fresh when it came from the store, or when its
-   * exchange took longer than it may, because the machine slept: such a token shows only its lifetime.
-   */
-  #freshFor(held: Held) {
-    const lifetime = held.token.expiresAt - held.token.issuedAt
-    const left = this.#remaining(held)
-    return held.isAdopted || lifetime - left > this.#env.policy.exchangeTimeout ? lifetime : left
-  }
-
-  /** The held credential, unless its token has expired. */
-  #valid(): Held | undefined {
-    const held = this.#held
-    return held !== undefined && this.#phase !== closed && this.#remaining(held) > 0 ? held : undefined
-  }
-
-  /** The held credential, unless its token has expired or the API refused it. */
-  #usable(): Held | undefined {
-    const held = this.#valid()
-    return held?.doubt === "refused" ? undefined : held
-  }
-
-  #forget() {
-    this.#held = undefined
-    this.#setback = undefined
-    this.#longest = undefined
-  }
-
-  /** Reads both clocks again: a stepped wall clock moves the instant up to which `get` need not look. */
-  #settleQuiet() {
-    const held = this.#phase === closed || this.#held?.doubt !== "none" ? undefined : this.#held
-    this.#quietUntil = held === undefined ? -Infinity : this.#wallNow() + this.#remaining(held) - held.advisory
-    this.#quietMonotonic = held === undefined ? -Infinity : held.deadline - held.advisory
-  }
-
-  // -------------------------------------------------------------------------------------------------------------------
   // Failures.
   // -------------------------------------------------------------------------------------------------------------------
 
-  #toError(reason: TokenError.Reason): TokenError.TokenError {
-    const validUntil = this.#usable()?.token.expiresAt
-    return new TokenError.TokenError({ provider: this.provider.name, reason, validUntil })
-  }
-
-  #failWith(reason: TokenError.Reason): Exit.Exit<never, TokenError.TokenError> {
-    return Exit.fail(this.#toError(reason))
-  }
-
-  #setbackOf(exit: Setback.Setback["exit"], failures: number): Setback.Setback {
-    const { policy, random } = this.#env
-    return Setback.make({
-      exit,
-      error: Exit.isFailure(exit) ? reasonOf(exit.cause) : undefined,
-      failures: failures + 1,
-      now: this.#now(),
-      policy,
-      traits: this.provider.traits,
-      random: () => random.nextDoubleUnsafe()
-    })
+  #setbackOf(exit: Setback.Setback["exit"]) {
+    return Setback.make(exit, this.#setback, this.#env, this.provider.traits)
   }
 
   /** The failure that callers get at once, because no retry can help or because they may not wait for the next attempt. */
@@ -634,42 +474,26 @@ export class Engine implements Exchange.Account, Work {
     if (this.#round !== undefined || setback === undefined) return undefined
     const pause = setback.forCallers - this.#now()
     const isKnown = pause > 0 && (setback.isFatal || pause >= this.#env.policy.acquireTimeout)
-    return isKnown ? this.#failAgain(setback) : undefined
+    return isKnown ? this.#token.failAgain(setback.exit, setback.error) : undefined
   }
 
-  /** Fails from memory. What the error says about the held token may have changed since. */
-  #failAgain({ error, exit }: Setback.Setback): Get {
-    const isCurrent = error === undefined || error.validUntil === this.#usable()?.token.expiresAt
-    return this.#asExpired(isCurrent ? exit : this.#failWith(error.reason))
+  get #isKeptFresh() {
+    return this.#env.policy.whenIdle === "keep-fresh"
   }
 
-  /** Says that the held token has expired, where it has. */
-  #asExpired(outcome: Exit.Exit<AccessToken.AccessToken, TokenError.TokenError>): Get {
-    const held = this.#held
-    if (held === undefined || this.#valid() !== undefined) return outcome
-    const { expiresAt } = held.token
-    return Effect.mapError(outcome, (error) =>
-      TokenError.isRenewalReason(error.reason)
-        ? this.#toError(new TokenError.TokenExpired({ expiredAt: expiresAt, renewal: error.reason }))
-        : error
-    )
+  #now() {
+    return this.#token.now()
+  }
+
+  #isPaused(until: number | undefined) {
+    return until !== undefined && this.#now() < until
   }
 
   #isClosed() {
-    return this.#failWith(new TokenError.ServiceClosed())
+    return this.#token.failWith(new TokenError.ServiceClosed())
   }
 
   #isDeadOnArrival() {
-    return this.#failWith(new TokenError.MalformedResponse({ problem: "each new token had already expired" }))
-  }
-
-  #isTooShort(wanted: number) {
-    const held = this.#held
-    if (held !== undefined) this.#longest = Math.max(this.#longest ?? 0, this.#freshFor(held))
-    const available = Duration.millis(this.#longest ?? 0)
-    return this.#failWith(new TokenError.LifetimeTooShort({ requested: Duration.millis(wanted), available }))
+    return this.#token.failWith(new TokenError.MalformedResponse({ problem: "each new token had already expired" }))
   }
 }
-
-const differs = (a: State, b: State) =>
-  a.phase !== b.phase || a.generation !== b.generation || a.lastFailure !== b.lastFailure || a.degraded !== b.degraded

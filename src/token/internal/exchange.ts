@@ -136,6 +136,8 @@ export const make = (clock: Clock.Clock, policy: RenewalPolicy, store: TokenStor
       refused = Exit.isFailure(outcome) ? reasonOf(outcome.cause) : undefined
       // Without a login, a second try is worth it where it cannot break anything.
       if (refused?._tag === "AmbiguousExchange" && login === undefined && !rotates) {
+        // The lease may have ended meanwhile.
+        yield* turn.sending("refresh", rotates)
         outcome = yield* once
         refused = Exit.isFailure(outcome) ? reasonOf(outcome.cause) : undefined
       }

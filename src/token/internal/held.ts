@@ -23,4 +23,6 @@ export interface Held {
    * - `refused`: the API refused it. It counts as no token, except that `get` serves it while a renewal has just failed
    */
   doubt: "none" | "replacing" | "refused"
+  /** The API refused it, whether or not it may be renewed because of that: no error calls it valid. */
+  wasRefused: boolean
 }

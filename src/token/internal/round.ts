@@ -1,4 +1,5 @@
 /** A renewal that somebody waits for, and when its attempts are made. */
+import type * as Cause from "effect/Cause"
 import type * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -9,6 +10,9 @@ import type { AccessToken } from "../AccessToken.ts"
 import type { RenewalPolicy } from "../RenewalPolicy.ts"
 import type * as TokenError from "../TokenError.ts"
 import type { Trigger } from "../TokenEvent.ts"
+import { reasonOf } from "../shared/failures.ts"
+import { monotonic } from "../shared/time.ts"
+import type { Environment } from "./actor.ts"
 
 /** How a renewal turned out. */
 export type Outcome = Exit.Exit<AccessToken, TokenError.TokenError>
@@ -35,10 +39,7 @@ export type NextDelay = (now: number, reason: TokenError.RenewalReason) => Effec
 const decisionTimeout = 1_000
 
 /** Steps through the policy's schedule; without one, three retries after 1 s, 2 s and 4 s. */
-export const delays = (
-  schedule: RenewalPolicy["retry"],
-  jitter: (millis: number) => number
-): Effect.Effect<NextDelay> => {
+const delays = (schedule: RenewalPolicy["retry"], jitter: (millis: number) => number): Effect.Effect<NextDelay> => {
   if (schedule === undefined) {
     let retries = 0
     return Effect.succeed(() => Effect.succeed(retries < 3 ? jitter(1_000 * 2 ** retries++) : undefined))
@@ -54,4 +55,20 @@ export const delays = (
         Effect.catchCause(() => Effect.succeed(undefined))
       )
   )
+}
+
+/** Asks the policy's schedule for the delay before another attempt of a round, in milliseconds; `undefined` for none. */
+export const delayAfter = (
+  round: Round | undefined,
+  cause: Cause.Cause<TokenError.RenewalReason>,
+  { clock, policy, random }: Pick<Environment, "clock" | "policy" | "random">
+): Effect.Effect<number | undefined> => {
+  const reason = reasonOf(cause)
+  if (round?.patience === undefined || reason === undefined || !reason.isRetryable) return Effect.succeed(undefined)
+  const jitter = (millis: number) => millis * (0.8 + 0.4 * random.nextDoubleUnsafe())
+  const next = round.nextDelay === undefined ? delays(policy.retry, jitter) : Effect.succeed(round.nextDelay)
+  return Effect.flatMap(next, (nextDelay) => {
+    round.nextDelay = nextDelay
+    return nextDelay(monotonic(clock), reason)
+  })
 }

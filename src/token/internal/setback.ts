@@ -1,9 +1,12 @@
 /** What a failed attempt means for the attempts after it. `engine.ts` has the table of it. */
 import * as Duration from "effect/Duration"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import type { RenewalPolicy } from "../RenewalPolicy.ts"
 import type * as TokenError from "../TokenError.ts"
 import type { Traits } from "../TokenProvider.ts"
+import { reasonOf } from "../shared/failures.ts"
+import { monotonic } from "../shared/time.ts"
+import type { Environment } from "./actor.ts"
 
 /** The last attempt failed. A success ends the setback, and so does signing out. Instants are monotonic. */
 export interface Setback {
@@ -32,22 +35,20 @@ const fatalPause = 5 * 60_000
 export const memoryOf = (policy: RenewalPolicy, traits: Traits): number =>
   policy.fatalFor ?? (traits.locksAccount === true ? 5 * 60_000 : 5_000)
 
-/** Makes the setback of a failure at the instant `now`. */
-export const make = (options: {
-  readonly exit: Setback["exit"]
-  readonly error: Setback["error"]
-  readonly failures: number
-  readonly now: number
-  readonly policy: RenewalPolicy
-  readonly traits: Traits
-  /** From 0 to 1. */
-  readonly random: () => number
-}): Setback => {
-  const { error, exit, failures, now, policy, random, traits } = options
-  const jittered = (millis: number) => millis * (0.8 + 0.4 * random())
+/** Makes the setback of a failure now, after the failure of the attempt before. */
+export const make = (
+  exit: Setback["exit"],
+  previous: Setback | undefined,
+  { clock, policy, random }: Pick<Environment, "clock" | "policy" | "random">,
+  traits: Traits
+): Setback => {
+  const now = monotonic(clock)
+  const failures = (previous?.failures ?? 0) + 1
+  const error = Exit.isFailure(exit) ? reasonOf(exit.cause) : undefined
+  const jittered = (millis: number) => millis * (0.8 + 0.4 * random.nextDoubleUnsafe())
   const locks = traits.locksAccount === true
   if (error !== undefined && !error.isRetryable) {
-    const memory = memoryOf(policy, traits) * (1 + random())
+    const memory = memoryOf(policy, traits) * (1 + random.nextDoubleUnsafe())
     const later = now + Math.max(fatalPause, memory)
     return {
       exit,

@@ -26,3 +26,7 @@ export interface State {
   /** Whether the store is down, so that this process uses a credential of its own. */
   readonly degraded: boolean
 }
+
+/** Whether somebody who waits for a change hears of it. */
+export const differs = (a: State, b: State): boolean =>
+  a.phase !== b.phase || a.generation !== b.generation || a.lastFailure !== b.lastFailure || a.degraded !== b.degraded
