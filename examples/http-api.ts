@@ -20,18 +20,18 @@ const Api = HttpApi.make("api.video").add(
 
 const program = Effect.gen(function* () {
   const client = yield* HttpApiClient.makeWith(Api, {
-    // No `baseUrl`: the client has one.
-    httpClient: yield* ApiVideo.ApiVideo
+    // No `baseUrl`: the client has one. Responses of any status reach the derived client, which knows its own errors.
+    httpClient: (yield* ApiVideo.ApiVideo).httpClient
   })
   const { data } = yield* client.videos.list({ query: { title: "Trailer" } })
   for (const { videoId } of data) {
     const { title } = yield* client.videos.get({ params: { videoId } })
     yield* Console.log(`found: ${title}`)
   }
-  // The client's errors pass through, so the endpoints need not list them.
+  // An endpoint may list its errors. A response that it does not list is an `HttpClientError`.
   yield* client.videos
     .get({ params: { videoId: "vi0" } })
-    .pipe(Effect.catchReason("ApiVideoError", "NotFound", ({ path }) => Console.log(`NotFound: ${path}`)))
+    .pipe(Effect.catchReason("HttpClientError", "StatusCodeError", ({ response }) => Console.log(`${response.status}`)))
 })
 
 const ApiVideoLive = ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") })

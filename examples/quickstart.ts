@@ -7,8 +7,7 @@
  */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Clock, Config, Console, Effect, Layer, Option, Redacted, Schedule, Stream } from "effect"
-import { HttpClient } from "effect/http"
-import { RenewalPolicy, TokenService } from "effect-video-auth"
+import { Platform, RenewalPolicy, TokenService } from "effect-video-auth"
 import { ApiVideo, Videos } from "effect-video-auth/api-video"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import { styleText } from "node:util"
@@ -153,7 +152,7 @@ const story = Effect.gen(function* () {
   // A client is a value. This one counts.
   const calls = { made: 0, failed: 0 }
   const counting = (api: ApiVideo.ApiVideo["Service"]) =>
-    HttpClient.transform(api, (call) => {
+    Platform.transform(api, (call) => {
       calls.made += 1
       return Effect.tapError(call, () => Effect.sync(() => (calls.failed += 1)))
     })

@@ -9,7 +9,7 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Clock, Duration, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
-import { ApiVideo } from "effect-video-auth"
+import { Platform as Kit } from "effect-video-auth"
 import { type ChildProcess, fork } from "node:child_process"
 import { createHash } from "node:crypto"
 import { once } from "node:events"
@@ -197,7 +197,7 @@ const soak = Effect.fnUntraced(function* (name: string, platform: Platform) {
     Effect.forEach(Array.from({ length: inFlight }), () => requesting(program, platform, books, () => isOver), {
       concurrency: "unbounded",
       discard: true
-    }).pipe(Effect.provideService(ApiVideo.RequestTimeout, Duration.seconds(15)))
+    }).pipe(Effect.provideService(Kit.RequestTimeout, Duration.seconds(15)))
   )
   yield* Effect.sleep(Duration.subtract(Duration.minutes(minutes), convalescence))
   yield* command(child, "heal")

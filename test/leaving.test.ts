@@ -51,7 +51,7 @@ interface Platform {
 /** movingimage, whichever way its token is got. */
 const movingImage = (
   token: (
-    options: Parameters<typeof MovingImage.layerToken>[0]
+    options: MovingImage.TokenOptions
   ) => Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient>
 ): Platform => ({
   stage: Effect.flatMap(
@@ -82,7 +82,7 @@ const movingImage = (
       yield* play("token", Effect.asVoid(Effect.timeout(api.get(`/v1/vms?mitoken=${secrets.upload}`), patience)))
     }).pipe(
       Effect.provide(
-        MovingImage.layerClient({ baseUrl, rateLimit: false, rateLimitRetries: 0, retry: Schedule.recurs(1) }).pipe(
+        MovingImage.layerClient({ baseUrl, rateLimits: false, rateLimitRetries: 0, retry: Schedule.recurs(1) }).pipe(
           Layer.provideMerge(
             token({
               baseUrl,

@@ -2,6 +2,7 @@
 import { Context, Duration, Effect, flow, Layer, Redacted } from "effect"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import * as ApiVideo from "../../src/api-video/ApiVideo.ts"
+import * as Platform from "../../src/platform/Platform.ts"
 import * as BearerClient from "../../src/platform/BearerClient.ts"
 import * as RenewalPolicy from "../../src/token/RenewalPolicy.ts"
 import * as TokenService from "../../src/token/TokenService.ts"
@@ -26,7 +27,7 @@ const under =
 
 const noSpans = Layer.succeed(HttpClient.TracerDisabledWhen, () => true)
 const noTraceHeaders = Layer.succeed(HttpClient.TracerPropagationEnabled, false)
-const noTimeout = Layer.succeed(ApiVideo.RequestTimeout, Duration.infinity)
+const noTimeout = Layer.succeed(Platform.RequestTimeout, Duration.infinity)
 
 const withHeader = (authorization: string) =>
   HttpClient.mapRequest(HttpClientRequest.setHeader("authorization", authorization))
@@ -42,8 +43,10 @@ const apiVideo =
 const withoutToken: Client = (baseUrl, authorization) =>
   Layer.effect(
     Videos,
-    Effect.map(ApiVideo.ApiVideo, (client) => videosOf(withHeader(authorization)(client)))
-  ).pipe(Layer.provide(ApiVideo.layerAnonymous({ baseUrl, rateLimits: false })))
+    Effect.map(ApiVideo.ApiVideo, (client) => videosOf(client))
+  ).pipe(
+    Layer.provide(ApiVideo.layerAnonymous({ baseUrl, rateLimits: false, transformClient: withHeader(authorization) }))
+  )
 
 const based = (url: string) =>
   HttpClient.mapRequest(flow(HttpClientRequest.prependUrl(url), HttpClientRequest.acceptJson))

@@ -103,7 +103,7 @@ const movingImage = (
     Effect.map(
       Layer.build(
         Layer.provideMerge(
-          MovingImage.layerClient({ baseUrl, rateLimit: false }),
+          MovingImage.layerClient({ baseUrl, rateLimits: false }),
           layerToken({
             baseUrl,
             username: Redacted.make("your_username"),

@@ -29,7 +29,6 @@
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -38,16 +37,13 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import * as AccessToken from "../token/AccessToken.ts"
 import { ApiVideo } from "./ApiVideoClient.ts"
 import * as ApiVideoError from "./ApiVideoError.ts"
-import * as Configuration from "../platform/shared/configuration.ts"
 import { makeExchange, type Refusal, single, wrongServer } from "../platform/shared/authentication.ts"
-import * as Client from "../platform/shared/client.ts"
 import { pathOf } from "../platform/shared/http.ts"
-import * as Layers from "../platform/shared/layers.ts"
-import { Lanes } from "../platform/shared/limiter.ts"
+import type * as Platform from "../platform/Platform.ts"
+import * as Kit from "../platform/shared/kit.ts"
 import { originOf } from "../platform/shared/origin.ts"
 import { layerAnswers, type Operations } from "./internal/testing.ts"
 import { Secret } from "../token/shared/schema.ts"
@@ -56,8 +52,8 @@ import { identityOf, locate, readSecret, type Server } from "../platform/shared/
 import { invalid, withProvider } from "../token/shared/failures.ts"
 import * as TokenError from "../token/TokenError.ts"
 import type { TokenProvider } from "../token/TokenProvider.ts"
-import * as TokenService from "../token/TokenService.ts"
-import { TokenServiceMap } from "../token/TokenServiceMap.ts"
+import type * as TokenService from "../token/TokenService.ts"
+import type { TokenServiceMap } from "../token/TokenServiceMap.ts"
 
 export { ApiVideo }
 
@@ -94,31 +90,25 @@ export interface ServerOptions {
  * @category options
  * @since 0.1.0
  */
-export interface TokenOptions extends ServerOptions, Layers.TokenOptions {
+export interface TokenOptions<R = never> extends ServerOptions, Platform.TokenOptions {
   /**
-   * The API key, or an effect that reads it (a `Config`, a vault). The library runs the effect when the layer is built and at
-   * each login, so the key can change.
+   * The API key, or an effect that reads it (a `Config`, a vault). The library runs the effect when the layer is built and
+   * at each login, so the key can change.
    */
-  readonly apiKey: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
+  readonly apiKey: Platform.Secret<R>
 }
 
+type Class = "uploads" | "writes" | "reads"
+
 /**
- * Options of the client around the token.
+ * Options of the client around the token. By default it begins with the documented limits, `rateLimits`: 40 uploads, 40
+ * writes and 100 reads a minute on sandbox, and 100, 200 and 500 elsewhere.
  *
  * @category options
  * @since 0.1.0
  */
-export interface ClientOptions extends ServerOptions, Client.ClientOptions<ApiVideoError.ApiVideoError> {
-  /**
-   * Requests per minute by class, with which the client begins. It learns the real limits from the responses. `false`
-   * switches the limiter off.
-   * @default the documented limits: 40 uploads, 40 writes, 100 reads on sandbox; 100, 200, 500 elsewhere
-   */
-  readonly rateLimits?:
-    | { readonly uploads: number; readonly writes: number; readonly reads: number }
-    | false
-    | undefined
-}
+export interface ClientOptions
+  extends ServerOptions, Platform.ClientOptions<ApiVideoError.ApiVideoError>, Platform.RateLimits<Class> {}
 
 /**
  * All options of the client and its token.
@@ -126,17 +116,23 @@ export interface ClientOptions extends ServerOptions, Client.ClientOptions<ApiVi
  * @category options
  * @since 0.1.0
  */
-export interface Options extends TokenOptions, ClientOptions {}
+export interface Options<R = never> extends TokenOptions<R>, ClientOptions {}
 
 /**
- * How long each attempt of a request may wait for the headers of its response; `Duration.infinity` for no limit. Uploads
- * (`POST …/source`, `POST /upload`) have no limit unless you set one. All platforms share this reference.
+ * Options of {@link layerConfig}: each may be a `Config`.
  *
- * @default 60 seconds
- * @category references
+ * @category options
  * @since 0.1.0
  */
-export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = Client.RequestTimeout
+export type ConfigOptions<R = never> = Platform.ConfigOptions<ClientOptions & Platform.TokenOptions, "apiKey", R>
+
+/**
+ * Options of {@link layerTokenConfig}: each may be a `Config`.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type TokenConfigOptions<R = never> = Platform.ConfigOptions<ServerOptions & Platform.TokenOptions, "apiKey", R>
 
 /**
  * Body of `POST /auth/api-key`: `{"apiKey": "…"}`.
@@ -202,7 +198,7 @@ const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (
   }
 }, withProvider("api.video"))
 
-const readKey = (apiKey: TokenOptions["apiKey"]): ReturnType<typeof readSecret> =>
+const readKey = (apiKey: Platform.Secret): ReturnType<typeof readSecret> =>
   readSecret("apiKey", apiKey, /\s/, ". Copy it from https://dashboard.api.video")
 
 /** Slugs of a 400 that is about the request and not about the credential in it. */
@@ -301,7 +297,7 @@ const traits = {
  */
 export const providers = /* @__PURE__ */ Effect.fnUntraced(function* (
   options: ServerOptions = {}
-): Effect.fn.Return<(apiKey: TokenOptions["apiKey"]) => TokenProvider, TokenError.TokenError, HttpClient.HttpClient> {
+): Effect.fn.Return<(apiKey: Platform.Secret) => TokenProvider, TokenError.TokenError, HttpClient.HttpClient> {
   const server = yield* makeServer(options)
   const { login, refresh } = yield* makeSession(server)
   const refreshed: TokenProvider["refresh"] = ({ refreshToken }) =>
@@ -330,16 +326,37 @@ export const provider = (
 ): Effect.Effect<TokenProvider, TokenError.TokenError, HttpClient.HttpClient> =>
   Effect.map(providers(options), (providerOf) => providerOf(options.apiKey))
 
+const credential: Platform.Credential<ServerOptions, "apiKey"> = {
+  name: "api.video",
+  secrets: { apiKey: "an API key from https://dashboard.api.video" },
+  variables: {
+    environment: /* @__PURE__ */ Config.Literals(["production", "sandbox"], "APIVIDEO_ENVIRONMENT"),
+    baseUrl: /* @__PURE__ */ Config.String("APIVIDEO_BASE_URL")
+  },
+  provider
+}
+
 /**
  * Provides the token. A wrong key fails the layer, unless `eager` is `false`. A key that cannot be one always does.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerToken = (
-  options: TokenOptions
-): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient> =>
-  Layers.layerToken(provider(options), options)
+export const layerToken = <R = never>(
+  options: TokenOptions<R>
+): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient | R> =>
+  Kit.layerToken<ServerOptions, "apiKey", R>(credential, options)
+
+/**
+ * Provides {@link layerToken} with options from configuration, as {@link layerConfig} does.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerTokenConfig = <R = never>(
+  options: TokenConfigOptions<R>
+): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient | R> =>
+  Kit.layerTokenConfig<ServerOptions, "apiKey", R>(credential, options)
 
 type Request = HttpClientRequest.HttpClientRequest
 
@@ -374,38 +391,45 @@ const documentedLimits = {
   production: { uploads: 100, writes: 200, reads: 500 }
 } as const
 
-/** Makes the client with any kind of credential. */
-const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <R>(
-  options: ClientOptions,
-  authenticated: (
-    server: Server
-  ) => Effect.Effect<(self: ApiVideo["Service"]) => ApiVideo["Service"], TokenError.TokenError, R>,
-  making = makeServer(options),
-  lanes?: Lanes
-) {
-  const server = yield* making
-  const perMinute = options.rateLimits ?? documentedLimits[options.environment ?? "production"]
-  return yield* Client.make(
-    {
-      server,
-      isUpload,
-      prepare: withRedactedToken,
-      redactUrl: ApiVideoError.redactUrl,
-      fromResponse: ApiVideoError.fromResponse,
-      Error: ApiVideoError.ApiVideoError,
-      rateLimited: ApiVideoError.rateLimited,
-      limits: {
-        perMinute,
-        classOf: (request) =>
-          isUpload(request) ? "uploads" : request.method === "GET" || request.method === "HEAD" ? "reads" : "writes",
-        resetAfter: "x-ratelimit-retry-after"
-      }
-    },
-    options,
-    yield* authenticated(server),
-    lanes
-  )
-})
+const api: Platform.Api<ApiVideo, ApiVideoError.ApiVideoError, ServerOptions, Class> = {
+  service: ApiVideo,
+  server: makeServer,
+  errors: ApiVideoError.errors,
+  limits: {
+    perMinute: ({ environment = "production" }) => documentedLimits[environment],
+    classOf: (request) =>
+      isUpload(request) ? "uploads" : request.method === "GET" || request.method === "HEAD" ? "reads" : "writes",
+    resetAfter: "x-ratelimit-retry-after"
+  },
+  isUpload,
+  isAnonymous: isDelegatedUpload,
+  slugOf: (body) => readProblem(401, body).type,
+  prepare: withRedactedToken
+}
+
+/**
+ * The key of the client's own `TokenService`, which {@link layer} and {@link layerClient} provide beside the client. Layers
+ * of several platforms merge, because each has its own key.
+ *
+ * **Example** (Checking that the program is signed in)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { ApiVideo } from "effect-video-auth"
+ *
+ * export const isReady = Effect.gen(function*() {
+ *   const tokens = yield* ApiVideo.Tokens
+ *   return (yield* tokens.state).phase === "valid"
+ * })
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Tokens = /* @__PURE__ */ Kit.tokensOf(ApiVideo)
+
+/** @since 0.1.0 */
+export type Tokens = Platform.Tokens<ApiVideo>
 
 /**
  * Provides the client on the `TokenService` and `HttpClient` of its context. The token goes only to the environment's origin.
@@ -419,22 +443,23 @@ const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <R>(
  */
 export const layerClient = (
   options: ClientOptions = {}
-): Layer.Layer<ApiVideo, TokenError.TokenError, TokenService.TokenService | HttpClient.HttpClient> =>
-  Layer.effect(ApiVideo, makeClient(options, bearer))
-
-const bearer = (server: Server) => Client.bearer(server, { anonymous: isDelegatedUpload, read: readProblem })
+): Layer.Layer<ApiVideo | Tokens, TokenError.TokenError, TokenService.TokenService | HttpClient.HttpClient> =>
+  Kit.layerClient(api, options)
 
 /**
- * Provides the client with its own token. Its options are values; {@link layerConfig} reads them from configuration.
+ * Provides the client with its own token, and that token's service as {@link Tokens}. Its options are values;
+ * {@link layerConfig} reads them from configuration.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
-  Layer.provide(layerClient(options), layerToken(options))
+export const layer = <R = never>(
+  options: Options<R>
+): Layer.Layer<ApiVideo | Tokens, TokenError.TokenError, HttpClient.HttpClient | R> =>
+  Kit.layer(api, credential, options)
 
 /**
- * The clients of many keys, for a program that serves many customers. {@link forKey} returns one of them.
+ * The clients of many keys, for a program that serves many customers. {@link clientFor} returns one of them.
  *
  * @category services
  * @since 0.1.0
@@ -460,7 +485,7 @@ export class Keys
  *
  * export const countVideos = (apiKey: Redacted.Redacted) =>
  *   Effect.gen(function*() {
- *     const api = yield* ApiVideo.forKey(apiKey)
+ *     const api = yield* ApiVideo.clientFor(apiKey)
  *     const page = yield* Effect.flatMap(api.get("/videos"), HttpClientResponse.schemaBodyJson(Page))
  *     return page.pagination.itemsTotal
  *   })
@@ -469,8 +494,17 @@ export class Keys
  * @category accessors
  * @since 0.1.0
  */
-export const forKey = (apiKey: Redacted.Redacted): Effect.Effect<ApiVideo["Service"], TokenError.TokenError, Keys> =>
+export const clientFor = (apiKey: Redacted.Redacted): Effect.Effect<ApiVideo["Service"], TokenError.TokenError, Keys> =>
   Keys.use((keys) => keys.client(apiKey))
+
+/**
+ * The earlier name of {@link clientFor}.
+ *
+ * @deprecated use `clientFor`, which movingimage has too
+ * @category accessors
+ * @since 0.1.0
+ */
+export const forKey = clientFor
 
 /**
  * Provides the clients of many keys, with their tokens in a `TokenServiceMap`. A wrong key fails the requests that use it.
@@ -478,32 +512,32 @@ export const forKey = (apiKey: Redacted.Redacted): Effect.Effect<ApiVideo["Servi
  * @category layers
  * @since 0.1.0
  */
-export const layerKeys = (
+export const layerMap = (
   options: ClientOptions = {}
 ): Layer.Layer<Keys, TokenError.TokenError, TokenServiceMap | HttpClient.HttpClient> =>
   Layer.effect(
     Keys,
     Effect.gen(function* () {
-      const context = yield* Effect.context<HttpClient.HttpClient | Scope.Scope>()
-      const tokens = yield* TokenServiceMap
-      const server = yield* makeServer(options)
+      const clientOf = yield* Kit.makeClients(api, options)
       const providerOf = yield* providers(options)
-      // Keys are asked for again and again, and their limits outlive each client.
-      const lanes = new Lanes(server.name, options.rateLimiter)
       const client = Effect.fnUntraced(function* (apiKey: Redacted.Redacted) {
         const provider = providerOf(apiKey)
-        const identity = yield* provider.identity.pipe(withProvider(server.name))
-        const service = yield* tokens.get({ ...provider, identity: Effect.succeed(identity) })
+        const identity = yield* provider.identity.pipe(withProvider(provider.name))
         // Each account has its own limits.
-        const account = Effect.succeed({ ...server, host: identity })
-        return yield* makeClient(options, bearer, account, lanes).pipe(
-          Effect.provideService(TokenService.TokenService, service),
-          Effect.provide(context)
-        )
+        return yield* clientOf(Effect.succeed({ ...provider, identity: Effect.succeed(identity) }), identity)
       })
       return Keys.of({ client })
     })
   )
+
+/**
+ * The earlier name of {@link layerMap}.
+ *
+ * @deprecated use `layerMap`, which movingimage has too
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerKeys = layerMap
 
 /**
  * Provides the client with Basic authentication: every request carries the API key, and there is no token to renew. The key
@@ -517,7 +551,7 @@ export const layerBasic = (
 ): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
   Layer.effect(
     ApiVideo,
-    makeClient(options, (server) =>
+    Kit.makeClient(api, options, (server) =>
       Effect.succeed((client) => {
         const self = refuseRepeatedBodies(server.name)(client)
         const origin = originOf(server.baseUrl)
@@ -548,42 +582,8 @@ export const layerAnonymous = (
 ): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
   Layer.effect(
     ApiVideo,
-    makeClient(options, (server) => Effect.succeed(refuseRepeatedBodies(server.name)))
+    Kit.makeClient(api, options, (server) => Effect.succeed(refuseRepeatedBodies(server.name)))
   )
-
-type Configurable =
-  | "environment"
-  | "baseUrl"
-  | "application"
-  | "sdk"
-  | "policy"
-  | "eager"
-  | "rateLimits"
-  | "rateLimitRetries"
-  | "rateLimitMaxWait"
-
-/**
- * Options of {@link layerConfig}. Most may be a `Config`. The key must be one, and is read again at each login.
- *
- * @category options
- * @since 0.1.0
- */
-export type ConfigOptions = Layers.FromConfig<Options, Configurable, "apiKey">
-
-/** Reads where requests go: from the code or else from variables. A variable never overrides the code. */
-const readServer = ({ baseUrl, environment }: ConfigOptions) =>
-  baseUrl === undefined && environment === undefined
-    ? {
-        environment: Configuration.readOptional(
-          "environment",
-          Config.Literals(["production", "sandbox"], "APIVIDEO_ENVIRONMENT")
-        ),
-        baseUrl: Configuration.readOptional("baseUrl", Config.String("APIVIDEO_BASE_URL"))
-      }
-    : {
-        environment: Configuration.read("environment", environment),
-        baseUrl: Configuration.read("baseUrl", baseUrl)
-      }
 
 /**
  * Provides {@link layer} with options from configuration. With neither `environment` nor `baseUrl` in the code, it reads the
@@ -594,25 +594,10 @@ const readServer = ({ baseUrl, environment }: ConfigOptions) =>
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = (
-  options: ConfigOptions
-): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
-  Layer.unwrap(
-    Effect.all({
-      ...readServer(options),
-      application: Configuration.read("application", options.application),
-      sdk: Configuration.read("sdk", options.sdk),
-      policy: Configuration.read("policy", options.policy),
-      eager: Configuration.read("eager", options.eager),
-      rateLimits: Configuration.read("rateLimits", options.rateLimits),
-      rateLimitRetries: Configuration.read("rateLimitRetries", options.rateLimitRetries),
-      rateLimitMaxWait: Configuration.read("rateLimitMaxWait", options.rateLimitMaxWait),
-      apiKey: Configuration.readLater("apiKey", options.apiKey, "an API key from https://dashboard.api.video")
-    }).pipe(
-      withProvider("api.video"),
-      Effect.map((values) => layer({ ...options, ...values }))
-    )
-  )
+export const layerConfig = <R = never>(
+  options: ConfigOptions<R>
+): Layer.Layer<ApiVideo | Tokens, TokenError.TokenError, HttpClient.HttpClient | R> =>
+  Kit.layerConfig(api, credential, options)
 
 /**
  * What a spec answers, in place of api.video.
@@ -620,14 +605,13 @@ export const layerConfig = (
  * @category options
  * @since 0.1.0
  */
-export interface TestOptions extends Omit<Layers.TestOptions, "respond"> {
+export interface TestOptions extends Platform.TestOptions {
   /**
    * Answers of typed operations by name, as functions of the same arguments. Each gives the operation's result, or an
-   * effect of it. Input is checked before, as always.
+   * effect of it. Input is checked before, as always. With `respond` or `routes`, operations that are not answered here are
+   * requested.
    */
   readonly operations?: Operations | undefined
-  /** Answers every request, which has its token already. With it, operations that are not answered are requested. */
-  readonly respond?: Layers.TestOptions["respond"] | undefined
 }
 
 /**
@@ -663,22 +647,10 @@ export interface TestOptions extends Omit<Layers.TestOptions, "respond"> {
  * @category layers
  * @since 0.1.0
  */
-export const layerTest = (
-  options: TestOptions
-): Layer.Layer<ApiVideo | TokenService.TestCalls, TokenError.TokenError> => {
-  const { operations = {}, respond, tokens } = options
-  const unanswered = (request: Request) =>
-    Effect.die(
-      new Error(
-        `${request.method} ${ApiVideoError.redactUrl(pathOf(request))}: the spec doesn't answer requests. Add \`respond\` to ApiVideo.layerTest.`
-      )
-    )
-  return layerAnswers(operations, respond !== undefined).pipe(
-    Layer.provideMerge(
-      Layers.layerTest(layerClient({ rateLimits: false, rateLimitRetries: 0 }), {
-        tokens,
-        respond: respond ?? unanswered
-      })
-    )
+export const layerTest = ({
+  operations = {},
+  ...options
+}: TestOptions): Layer.Layer<ApiVideo | Tokens | TokenService.TestCalls, TokenError.TokenError> =>
+  layerAnswers(operations, options.respond !== undefined || options.routes !== undefined).pipe(
+    Layer.provideMerge(Kit.layerTest(api, options))
   )
-}

@@ -6,24 +6,16 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import type * as HttpClient from "effect/http/HttpClient"
-import type * as HttpClientError from "effect/http/HttpClientError"
-import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
-import type * as TokenError from "../token/TokenError.ts"
+import type * as Platform from "../platform/Platform.ts"
 import type * as ApiVideoError from "./ApiVideoError.ts"
 
 /**
- * Everything that a request can fail with: a response from 400 up, a token that cannot be obtained, a connection that
- * breaks, and an open circuit breaker.
+ * Everything that a request can fail with: a redirect or a response with a status of 400 or more, no token, or no response.
  *
  * @category errors
  * @since 0.1.0
  */
-export type ClientError =
-  | ApiVideoError.ApiVideoError
-  | TokenError.TokenError
-  | HttpClientError.HttpClientError
-  | CircuitBreaker.CircuitBreakerError
+export type ClientError = Platform.ClientError<ApiVideoError.ApiVideoError>
 
 /**
  * The authenticated client. Paths are relative to the environment's URL (`api.get("/videos")`); an absolute URL, as in
@@ -33,7 +25,7 @@ export type ClientError =
  * @since 0.1.0
  */
 export class ApiVideo
-  extends /* @__PURE__ */ Context.Service<ApiVideo, HttpClient.HttpClient.With<ClientError>>()(
+  extends /* @__PURE__ */ Context.Service<ApiVideo, Platform.Client<ApiVideoError.ApiVideoError>>()(
     "effect-video-auth/ApiVideo"
   ) {}
 

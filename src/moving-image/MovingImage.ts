@@ -39,27 +39,21 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
-import type * as HttpClientError from "effect/http/HttpClientError"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as UrlParams from "effect/http/UrlParams"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import type * as AccessToken from "../token/AccessToken.ts"
-import * as Configuration from "../platform/shared/configuration.ts"
 import { makeExchange, type Refusal, single, wrongServer } from "../platform/shared/authentication.ts"
-import * as Client from "../platform/shared/client.ts"
 import { pathOf } from "../platform/shared/http.ts"
-import * as Layers from "../platform/shared/layers.ts"
-import { Lanes } from "../platform/shared/limiter.ts"
-import { originOf } from "../platform/shared/origin.ts"
+import type * as Platform from "../platform/Platform.ts"
+import * as Kit from "../platform/shared/kit.ts"
+import { logIn } from "../platform/shared/layers.ts"
 import { stretched } from "../platform/shared/password.ts"
 import { Secret } from "../token/shared/schema.ts"
-import { identityOf, locate, readSecret, type SecretSource, type Server } from "../platform/shared/server.ts"
+import { identityOf, readSecret, type Server, serverAt } from "../platform/shared/server.ts"
 import { invalid, withProvider } from "../token/shared/failures.ts"
 import * as DerivingSession from "../token/shared/session.ts"
 import { claimedLifetime, decodeWire, headerSafe, nullish } from "../token/shared/wire.ts"
@@ -67,21 +61,16 @@ import * as MovingImageError from "./MovingImageError.ts"
 import type * as RenewalPolicy from "../token/RenewalPolicy.ts"
 import * as TokenError from "../token/TokenError.ts"
 import type { TokenProvider } from "../token/TokenProvider.ts"
-import * as TokenService from "../token/TokenService.ts"
-import { TokenServiceMap } from "../token/TokenServiceMap.ts"
+import type * as TokenService from "../token/TokenService.ts"
+import type { TokenServiceMap } from "../token/TokenServiceMap.ts"
 
 /**
- * The errors of a request: a redirect or a response with a status of 400 or more, no token, a broken connection, or an open
- * circuit breaker that you provided.
+ * The errors of a request: a redirect or a response with a status of 400 or more, no token, or no response.
  *
  * @category errors
  * @since 0.1.0
  */
-export type ClientError =
-  | MovingImageError.MovingImageError
-  | TokenError.TokenError
-  | HttpClientError.HttpClientError
-  | CircuitBreaker.CircuitBreakerError
+export type ClientError = Platform.ClientError<MovingImageError.MovingImageError>
 
 /**
  * The authenticated client. Paths are relative to the base URL, as in movingimage's documents (`api.get("/v1/vms")`). An
@@ -95,7 +84,7 @@ export type ClientError =
  * @since 0.1.0
  */
 export class MovingImage
-  extends /* @__PURE__ */ Context.Service<MovingImage, HttpClient.HttpClient.With<ClientError>>()(
+  extends /* @__PURE__ */ Context.Service<MovingImage, Platform.Client<MovingImageError.MovingImageError>>()(
     "effect-video-auth/MovingImage"
   ) {}
 
@@ -113,17 +102,8 @@ export interface ServerOptions {
   readonly baseUrl?: string | undefined
 }
 
-/**
- * Options of the token. `policy.fatalFor` is five minutes here unless you set it: see {@link defaultPolicy}.
- *
- * @category options
- * @since 0.1.0
- */
-export interface TokenOptions extends ServerOptions, Layers.TokenOptions {
-  /** The user, or an effect (a `Config`, a vault) that the library runs when the layer is built and at each login. */
-  readonly username: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
-  /** The user's password, or an effect that the library runs at each login, so that the password can change. */
-  readonly password: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown>
+/** The options that are no secrets. */
+interface OwnOptions extends ServerOptions {
   /**
    * Id of the VideoManager that the token is for. If the login returns a token for another one, a second exchange follows.
    * @default the one that movingimage chooses at the login
@@ -132,19 +112,27 @@ export interface TokenOptions extends ServerOptions, Layers.TokenOptions {
 }
 
 /**
- * Options of the client around the token.
+ * Options of the token. `policy.fatalFor` is five minutes here unless you set it: see {@link defaultPolicy}.
  *
  * @category options
  * @since 0.1.0
  */
-export interface ClientOptions extends ServerOptions, Client.ClientOptions<MovingImageError.MovingImageError> {
-  /**
-   * Requests per minute. Requests to other origins don't count. After a 429 that doesn't say how long to wait, the client
-   * waits a minute. `false` switches the limiter off.
-   * @default 100, the documented limit
-   */
-  readonly rateLimit?: number | false | undefined
+export interface TokenOptions<R = never> extends OwnOptions, Platform.TokenOptions {
+  /** The user, or an effect (a `Config`, a vault) that the library runs when the layer is built and at each login. */
+  readonly username: Platform.Secret<R>
+  /** The user's password, or an effect that the library runs at each login, so that the password can change. */
+  readonly password: Platform.Secret<R>
 }
+
+/**
+ * Options of the client around the token. By default it begins with the documented limit, 100 `requests` a minute. Requests to
+ * other origins don't count. After a 429 that doesn't say how long to wait, the client waits a minute.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ClientOptions
+  extends ServerOptions, Platform.ClientOptions<MovingImageError.MovingImageError>, Platform.RateLimits<"requests"> {}
 
 /**
  * All options of the client and its token.
@@ -152,17 +140,29 @@ export interface ClientOptions extends ServerOptions, Client.ClientOptions<Movin
  * @category options
  * @since 0.1.0
  */
-export interface Options extends TokenOptions, ClientOptions {}
+export interface Options<R = never> extends TokenOptions<R>, ClientOptions {}
+
+type SecretNames = "username" | "password"
 
 /**
- * How long each attempt of a request may wait for the headers of its response; `Duration.infinity` for no limit. `POST` and
- * `PUT` to another origin (an upload URL) have no limit unless you set one. All platforms share this reference.
+ * Options of {@link layerConfig}: each may be a `Config`.
  *
- * @default 60 seconds
- * @category references
+ * @category options
  * @since 0.1.0
  */
-export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = Client.RequestTimeout
+export type ConfigOptions<R = never> = Platform.ConfigOptions<
+  OwnOptions & ClientOptions & Platform.TokenOptions,
+  SecretNames,
+  R
+>
+
+/**
+ * Options of {@link layerTokenConfig}: each may be a `Config`.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type TokenConfigOptions<R = never> = Platform.ConfigOptions<OwnOptions & Platform.TokenOptions, SecretNames, R>
 
 /**
  * Body of `POST /v1/vms/auth/login` (`LoginDTO`): `{"username": "…", "password": "…"}`.
@@ -362,14 +362,13 @@ const makeExchanges = /* @__PURE__ */ Effect.fnUntraced(function* (server: Serve
 
 type Exchanges = Effect.Success<ReturnType<typeof makeExchanges>>
 
-const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (
-  options: ServerOptions
-): Effect.fn.Return<Server, TokenError.ConfigurationInvalid> {
-  const place = yield* locate(options.baseUrl ?? "https://api.video-cdn.net")
-  return { platform: "movingimage", name: `movingimage ${place.host}`, headers: {}, locksAccount: true, ...place }
-}, withProvider("movingimage"))
+const makeServer = /* @__PURE__ */ serverAt({
+  platform: "movingimage",
+  baseUrl: "https://api.video-cdn.net",
+  locksAccount: true
+})
 
-const readCredential = (option: "username" | "password", source: SecretSource) => readSecret(option, source, /[\r\n]/)
+const readCredential = (option: SecretNames, source: Platform.Secret) => readSecret(option, source, /[\r\n]/)
 
 const checkId = (id: number): Effect.Effect<number, TokenError.ConfigurationInvalid> =>
   Number.isSafeInteger(id) && id > 0
@@ -409,7 +408,7 @@ export const refresh = (
     Effect.flatMap(checkId(payload.videoManager), (id) => session.refresh(Redacted.value(payload.refreshToken), id))
   )
 
-const readCredentials = ({ password, username }: Pick<TokenOptions, "username" | "password">) =>
+const readCredentials = ({ password, username }: Pick<TokenOptions, SecretNames>) =>
   Effect.all({ username: readCredential("username", username), password: readCredential("password", password) })
 
 /**
@@ -488,6 +487,13 @@ export const provider = /* @__PURE__ */ Effect.fnUntraced(function* (
   return makeProvider(server, yield* makeExchanges(server), options, videoManager)
 })
 
+const credential: Platform.Credential<OwnOptions, SecretNames> = {
+  name: "movingimage",
+  secrets: { username: "the name of a VideoManager Pro user", password: "that user's password" },
+  variables: { baseUrl: /* @__PURE__ */ Config.String("MOVINGIMAGE_BASE_URL") },
+  provider
+}
+
 /**
  * Provides the token. A wrong password, or a VideoManager that the user can't access, fails the layer, unless `eager` is
  * `false`. A credential that cannot be one always does.
@@ -495,27 +501,47 @@ export const provider = /* @__PURE__ */ Effect.fnUntraced(function* (
  * @category layers
  * @since 0.1.0
  */
-export const layerToken = (
-  options: TokenOptions
-): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient> =>
-  Layers.layerToken(provider(options), {
-    eager: options.eager,
-    policy: policyOf(options)
-  })
+export const layerToken = <R = never>(
+  options: TokenOptions<R>
+): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient | R> =>
+  Kit.layerToken<OwnOptions, SecretNames, R>(credential, options)
 
-/** Fills in the defaults. A policy from configuration has members that are `undefined`. */
-const policyOf = ({ policy }: TokenOptions): RenewalPolicy.Options => ({
-  ...policy,
-  fatalFor: policy?.fatalFor ?? defaultPolicy.fatalFor
-})
+/**
+ * Provides {@link layerToken} with options from configuration, as {@link layerConfig} does.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerTokenConfig = <R = never>(
+  options: TokenConfigOptions<R>
+): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient | R> =>
+  Kit.layerTokenConfig<OwnOptions, SecretNames, R>(credential, options)
 
 /** Whether the body contains a username and a password: a 401 is then about these. */
 const isAboutPassword = (request: HttpClientRequest.HttpClientRequest): boolean =>
   request.method === "POST" && pathOf(request).includes("/v1/vms/auth/")
 
-/** Errors and spans print a URL. So a credential in its query becomes a redacted parameter, which they don't print. */
-const withRedactedParameters = (request: HttpClientRequest.HttpClientRequest): HttpClientRequest.HttpClientRequest =>
-  HttpClientRequest.setUrlParams(request, UrlParams.redact(request.urlParams, ["__token__", "mitoken"]))
+const api: Platform.Api<MovingImage, MovingImageError.MovingImageError, ServerOptions, "requests"> = {
+  service: MovingImage,
+  server: makeServer,
+  errors: MovingImageError.errors,
+  limits: { perMinute: { requests: 100 }, classOf: () => "requests" },
+  isUpload: ({ method }, isOwn) => !isOwn && (method === "POST" || method === "PUT"),
+  isAnonymous: isAboutPassword,
+  isGood: ({ request, status }, isOwn) => status === 404 && request.method === "DELETE" && isOwn
+}
+
+/**
+ * The key of the client's own `TokenService`, which {@link layer} and {@link layerClient} provide beside the client. Layers
+ * of several platforms merge, because each has its own key.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Tokens = /* @__PURE__ */ Kit.tokensOf(MovingImage)
+
+/** @since 0.1.0 */
+export type Tokens = Platform.Tokens<MovingImage>
 
 /**
  * Provides the client on the `TokenService` and `HttpClient` of its context. The token goes only to the base URL's origin.
@@ -529,36 +555,11 @@ const withRedactedParameters = (request: HttpClientRequest.HttpClientRequest): H
  */
 export const layerClient = (
   options: ClientOptions = {}
-): Layer.Layer<MovingImage, TokenError.TokenError, TokenService.TokenService | HttpClient.HttpClient> =>
-  Layer.effect(
-    MovingImage,
-    Effect.flatMap(makeServer(options), (server) => makeClient(server, options))
-  )
-
-const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server, options: ClientOptions, lanes?: Lanes) {
-  const { rateLimit = 100 } = options
-  const origin = originOf(server.baseUrl)
-  const isOwn = (request: HttpClientRequest.HttpClientRequest) => originOf(request.url) === origin
-  return yield* Client.make(
-    {
-      server,
-      isUpload: (request) => !isOwn(request) && /^(POST|PUT)$/.test(request.method),
-      prepare: withRedactedParameters,
-      redactUrl: MovingImageError.redactUrl,
-      isGood: ({ request, status }) => status === 404 && request.method === "DELETE" && isOwn(request),
-      fromResponse: MovingImageError.fromResponse,
-      Error: MovingImageError.MovingImageError,
-      rateLimited: MovingImageError.rateLimited,
-      limits: { perMinute: rateLimit !== false && { requests: rateLimit }, classOf: () => "requests" }
-    },
-    options,
-    yield* Client.bearer(server, { anonymous: isAboutPassword, read: (status) => ({ status }) }),
-    lanes
-  )
-})
+): Layer.Layer<MovingImage | Tokens, TokenError.TokenError, TokenService.TokenService | HttpClient.HttpClient> =>
+  Kit.layerClient(api, options)
 
 /**
- * A session that uses one login for several VideoManagers. {@link forVideoManager} returns the client of one of them.
+ * A session that uses one login for several VideoManagers. {@link clientFor} returns the client of one of them.
  *
  * @category services
  * @since 0.1.0
@@ -586,7 +587,7 @@ export class Session
  * import { MovingImage } from "effect-video-auth"
  *
  * export const counts = Effect.gen(function*() {
- *   const [sales, training] = yield* Effect.all([MovingImage.forVideoManager(101), MovingImage.forVideoManager(102)])
+ *   const [sales, training] = yield* Effect.all([MovingImage.clientFor(101), MovingImage.clientFor(102)])
  *   return yield* Effect.all([sales.get("/v1/vms/101/videos"), training.get("/v1/vms/102/videos")])
  * })
  * ```
@@ -594,10 +595,19 @@ export class Session
  * @category accessors
  * @since 0.1.0
  */
-export const forVideoManager = (
+export const clientFor = (
   videoManager: number
 ): Effect.Effect<MovingImage["Service"], TokenError.TokenError, Session> =>
   Session.use((session) => session.client(videoManager))
+
+/**
+ * The earlier name of {@link clientFor}.
+ *
+ * @deprecated use `clientFor`, which api.video has too
+ * @category accessors
+ * @since 0.1.0
+ */
+export const forVideoManager = clientFor
 
 /**
  * Provides a session for several VideoManagers. It owns the refresh token and derives a token for each VideoManager from it.
@@ -609,15 +619,15 @@ export const forVideoManager = (
  * @category layers
  * @since 0.1.0
  */
-export const layerSession = (
+export const layerMap = (
   options: Omit<Options, "videoManager">
 ): Layer.Layer<Session, TokenError.TokenError, TokenServiceMap | HttpClient.HttpClient> =>
   Layer.effect(
     Session,
     Effect.gen(function* () {
-      const context = yield* Effect.context<HttpClient.HttpClient | Scope.Scope>()
-      const tokens = yield* TokenServiceMap
       const server = yield* makeServer(options)
+      // All VideoManagers share the limit of the account.
+      const clientOf = yield* Kit.makeClients(api, options)
       const named = withProvider(server.name)
       const exchanges = yield* makeExchanges(server)
       const providerFor = (videoManager: number | undefined) => makeProvider(server, exchanges, options, videoManager)
@@ -626,7 +636,7 @@ export const layerSession = (
       const session = yield* named(
         DerivingSession.make({
           identity: name,
-          policy: policyOf(options),
+          policy: options.policy ?? {},
           providerFor,
           subjectOf: (token) =>
             Option.getOrUndefined(
@@ -638,52 +648,48 @@ export const layerSession = (
       )
       const videoManagers = named(Effect.map(session.latest, listOf))
       if (options.eager !== false) {
-        yield* Layers.logIn({ provider: server.name, login: videoManagers, policy: options.policy })
+        yield* logIn({ provider: server.name, login: videoManagers, policy: options.policy })
       }
 
-      // All VideoManagers share the limit of the account.
-      const lanes = new Lanes(server.name, options.rateLimiter)
       const client = Effect.fnUntraced(function* (videoManager: number) {
         const id = yield* named(checkId(videoManager))
-        const service = yield* tokens.get({
-          name: server.name,
-          // Not the identity of a client that logs in for this VideoManager alone: that one keeps a refresh token of its own.
-          identity: Effect.succeed(`${name}:session:${id}`),
-          login: session.derive(id),
-          traits: { ...traits, renewWith: "login" }
-        })
-        return yield* makeClient(server, options, lanes).pipe(
-          Effect.provideService(TokenService.TokenService, service),
-          Effect.provide(context)
+        return yield* clientOf(
+          Effect.succeed({
+            name: server.name,
+            // Not the identity of a client that logs in for this VideoManager alone: that one keeps a refresh token of its own.
+            identity: Effect.succeed(`${name}:session:${id}`),
+            login: session.derive(id),
+            traits: { ...traits, renewWith: "login" }
+          })
         )
       })
       return Session.of({ client, videoManagers, invalidate: named(session.clear) })
     })
   )
 
+/**
+ * The earlier name of {@link layerMap}.
+ *
+ * @deprecated use `layerMap`, which api.video has too
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerSession = layerMap
+
 const listOf = (token: AccessToken.AccessToken): ReadonlyArray<VideoManager> =>
   Option.match(videoManagersOf(token), { onNone: () => [], onSome: ({ videoManagerList }) => videoManagerList })
 
 /**
- * Provides the client with its own token. Its options are values; {@link layerConfig} reads them from configuration.
+ * Provides the client with its own token, and that token's service as {@link Tokens}. Its options are values;
+ * {@link layerConfig} reads them from configuration.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<MovingImage, TokenError.TokenError, HttpClient.HttpClient> =>
-  Layer.provide(layerClient(options), layerToken(options))
-
-/**
- * Options of {@link layerConfig}. Most may be a `Config`. Username and password must be one, and are read again at each login.
- *
- * @category options
- * @since 0.1.0
- */
-export type ConfigOptions = Layers.FromConfig<
-  Options,
-  "baseUrl" | "videoManager" | "policy" | "eager" | "rateLimit" | "rateLimitRetries" | "rateLimitMaxWait",
-  "username" | "password"
->
+export const layer = <R = never>(
+  options: Options<R>
+): Layer.Layer<MovingImage | Tokens, TokenError.TokenError, HttpClient.HttpClient | R> =>
+  Kit.layer(api, credential, options)
 
 /**
  * Provides {@link layer} with options from configuration. Without a `baseUrl` in the code, it reads the variable
@@ -694,28 +700,10 @@ export type ConfigOptions = Layers.FromConfig<
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = (
-  options: ConfigOptions
-): Layer.Layer<MovingImage, TokenError.TokenError, HttpClient.HttpClient> =>
-  Layer.unwrap(
-    Effect.all({
-      baseUrl:
-        options.baseUrl === undefined
-          ? Configuration.readOptional("baseUrl", Config.String("MOVINGIMAGE_BASE_URL"))
-          : Configuration.read("baseUrl", options.baseUrl),
-      videoManager: Configuration.read("videoManager", options.videoManager),
-      policy: Configuration.read("policy", options.policy),
-      eager: Configuration.read("eager", options.eager),
-      rateLimit: Configuration.read("rateLimit", options.rateLimit),
-      rateLimitRetries: Configuration.read("rateLimitRetries", options.rateLimitRetries),
-      rateLimitMaxWait: Configuration.read("rateLimitMaxWait", options.rateLimitMaxWait),
-      username: Configuration.readLater("username", options.username, "the name of a VideoManager Pro user"),
-      password: Configuration.readLater("password", options.password, "that user's password")
-    }).pipe(
-      withProvider("movingimage"),
-      Effect.map((values) => layer({ ...options, ...values }))
-    )
-  )
+export const layerConfig = <R = never>(
+  options: ConfigOptions<R>
+): Layer.Layer<MovingImage | Tokens, TokenError.TokenError, HttpClient.HttpClient | R> =>
+  Kit.layerConfig(api, credential, options)
 
 /**
  * Provides the client for specs, without a network and a login. `respond` gets each request with its token and returns the
@@ -738,6 +726,5 @@ export const layerConfig = (
  * @since 0.1.0
  */
 export const layerTest = (
-  options: Layers.TestOptions
-): Layer.Layer<MovingImage | TokenService.TestCalls, TokenError.TokenError> =>
-  Layers.layerTest(layerClient({ rateLimit: false, rateLimitRetries: 0 }), options)
+  options: Platform.TestOptions
+): Layer.Layer<MovingImage | Tokens | TokenService.TestCalls, TokenError.TokenError> => Kit.layerTest(api, options)

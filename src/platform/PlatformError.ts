@@ -205,6 +205,8 @@ export interface Errors<E> {
   readonly Error: new (...args: never) => E
   /** Replaces the credentials in a URL, so that it can be logged. */
   readonly redactUrl: (url: string) => string
+  /** Names of query parameters that are credentials. */
+  readonly parameters: ReadonlyArray<string>
   /**
    * Decodes a redirect, or a response with a status of 400 or more. Never fails: if the body cannot be read, the platform's
    * own fields are missing.
@@ -232,6 +234,7 @@ export const make = <E, Reason, Fields extends object>({
 }: Options<E, Reason, Fields>): Errors<E> => ({
   Error,
   redactUrl: (url) => ApiError.redactUrl(url, hiding),
+  parameters: hiding.parameters,
   rateLimited: (request, told) =>
     new Error({
       reason: new reasons[429]({

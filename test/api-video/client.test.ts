@@ -5,7 +5,7 @@ import { Duration, Effect, Fiber, Layer, Redacted, Schedule, Schema, type Scope,
 import { FetchHttpClient, HttpClient, HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { CircuitBreaker, RateLimiter } from "effect/persistence"
 import { TestClock } from "effect/testing"
-import { AccessToken, ApiVideo, BearerClient, TokenError, TokenService } from "effect-video-auth"
+import { AccessToken, ApiVideo, BearerClient, Platform, TokenError, TokenService } from "effect-video-auth"
 import { ApiVideoError } from "effect-video-auth/api-video"
 import * as Sandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import * as Recording from "effect-video-auth/testing/RecordingHttpClient"
@@ -1096,7 +1096,7 @@ describe("a circuit breaker", () => {
         const errors = [yield* Effect.flip(get("/a")), yield* Effect.flip(get("/b")), yield* Effect.flip(get("/c"))]
         assert.deepStrictEqual(
           errors.map((error) => error._tag),
-          ["ApiVideoError", "ApiVideoError", "CircuitBreakerError"]
+          ["ApiVideoError", "ApiVideoError", "HttpClientError"]
         )
         assert.strictEqual(yield* sent, 2)
       }).pipe(Effect.provide(setup))
@@ -1117,7 +1117,7 @@ describe("an attempt that is not answered", () => {
       name,
       Effect.gen(function* () {
         const fiber = yield* started(
-          Effect.flip(Effect.provideService(execute(request), ApiVideo.RequestTimeout, setting))
+          Effect.flip(Effect.provideService(execute(request), Platform.RequestTimeout, setting))
         )
         const enough = Duration.fromInputUnsafe(limit ?? "1 day")
         yield* after(Duration.subtract(enough, Duration.millis(1)))

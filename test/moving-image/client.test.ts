@@ -4,7 +4,7 @@ import { Duration, Effect, Fiber, Layer, Redacted, Schedule, type Scope, Stream 
 import { HttpClient, HttpClientError, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { CircuitBreaker, RateLimiter } from "effect/persistence"
 import { TestClock } from "effect/testing"
-import { AccessToken, ApiVideo, BearerClient, MovingImage, TokenError, TokenService } from "effect-video-auth"
+import { AccessToken, ApiVideo, BearerClient, MovingImage, Platform, TokenError, TokenService } from "effect-video-auth"
 import * as Recording from "effect-video-auth/testing/RecordingHttpClient"
 import { json, type Respond, status, transportError } from "effect-video-auth/testing/RecordingHttpClient"
 import { setImmediate } from "node:timers/promises"
@@ -25,7 +25,7 @@ interface Setup extends MovingImage.ClientOptions {
 
 /** The client over a network of which everything is known, with tokens that need none. */
 const network = ({ respond = () => json(200, {}), tokens = ["first", "second", "third"], ...options }: Setup = {}) =>
-  MovingImage.layerClient({ rateLimit: false, ...options }).pipe(
+  MovingImage.layerClient({ rateLimits: false, ...options }).pipe(
     Layer.provideMerge(TokenService.layerTest(tokens)),
     Layer.provideMerge(Recording.layer(respond))
   )
@@ -257,7 +257,7 @@ describe("an upload URL", () => {
       assert.strictEqual((yield* requests)[0]?.url, uploadUrl)
       assert.isUndefined((yield* requests)[0]?.headers["accept"])
     }),
-    { rateLimit: 1 }
+    { rateLimits: { requests: 1 } }
   )
 
   const hidden: Readonly<Record<string, HttpClientRequest.HttpClientRequest>> = {
@@ -380,7 +380,7 @@ describe("a request that keeps failing", () => {
       yield* Effect.gen(function* () {
         const tags = []
         for (let index = 0; index < 3; index++) tags.push((yield* Effect.flip(get("/v1/vms")))._tag)
-        assert.deepStrictEqual(tags, ["MovingImageError", "MovingImageError", "CircuitBreakerError"])
+        assert.deepStrictEqual(tags, ["MovingImageError", "MovingImageError", "HttpClientError"])
         assert.strictEqual(yield* sent, 2)
       }).pipe(Effect.provide(setup))
     })
@@ -416,7 +416,7 @@ describe("limits requests per minute", () => {
       yield* after("1 minute")
       assert.strictEqual(yield* sent, 120)
     }),
-    { rateLimit: undefined }
+    { rateLimits: undefined }
   )
 
   test(
@@ -425,7 +425,7 @@ describe("limits requests per minute", () => {
       yield* burst(10)
       assert.strictEqual(yield* sent, 3)
     }),
-    { rateLimit: 3 }
+    { rateLimits: { requests: 3 } }
   )
 
   test(
@@ -434,7 +434,7 @@ describe("limits requests per minute", () => {
       yield* burst(600)
       assert.strictEqual(yield* sent, 600)
     }),
-    { rateLimit: false }
+    { rateLimits: false }
   )
 
   test(
@@ -447,7 +447,7 @@ describe("limits requests per minute", () => {
         assert.isAtMost(yield* sent, 10, `after ${second} s`)
       }
     }),
-    { rateLimit: 10, respond: () => json(200, {}, { "x-ratelimit-reset-after": "5" }) }
+    { rateLimits: { requests: 10 }, respond: () => json(200, {}, { "x-ratelimit-reset-after": "5" }) }
   )
 
   it.effect("through a limiter that several clients share, whatever their platform", () =>
@@ -455,7 +455,7 @@ describe("limits requests per minute", () => {
       const rateLimiter = yield* Effect.provide(RateLimiter.make, RateLimiter.layerStoreMemory)
       const { client, requests } = Recording.make(() => status(200))
       const base = Layer.merge(Layer.succeed(HttpClient.HttpClient, client), TokenService.layerTest(["first"]))
-      const one = Layer.provide(MovingImage.layerClient({ rateLimiter, rateLimit: 4 }), base)
+      const one = Layer.provide(MovingImage.layerClient({ rateLimiter, rateLimits: { requests: 4 } }), base)
       for (let index = 0; index < 2; index++) yield* Effect.provide(burst(3), Layer.fresh(one))
       assert.strictEqual((yield* requests).length, 4)
       const other = Layer.provide(ApiVideo.layerClient({ rateLimiter }), base)
@@ -485,7 +485,7 @@ describe("a 429", () => {
         assert.strictEqual((yield* Fiber.join(fiber)).status, 200)
         assert.strictEqual(yield* sent, 2)
       }),
-      { rateLimit: undefined, respond: (_, n) => (n === 1 ? respond() : status(200)) }
+      { rateLimits: undefined, respond: (_, n) => (n === 1 ? respond() : status(200)) }
     )
   }
 
@@ -499,7 +499,7 @@ describe("a 429", () => {
       yield* after("2 minutes")
       assert.strictEqual(yield* sent, 3)
     }),
-    { rateLimit: undefined, respond: (_, n) => status(n === 1 ? 429 : 200) }
+    { rateLimits: undefined, respond: (_, n) => status(n === 1 ? 429 : 200) }
   )
 
   for (const seconds of ["7", "6.2"]) {
@@ -512,7 +512,7 @@ describe("a 429", () => {
         yield* after("1 millis")
         assert.strictEqual((yield* Fiber.join(fiber)).status, 200)
       }),
-      { rateLimit: undefined, respond: (_, n) => (n === 1 ? status(429, { "retry-after": seconds }) : status(200)) }
+      { rateLimits: undefined, respond: (_, n) => (n === 1 ? status(429, { "retry-after": seconds }) : status(200)) }
     )
   }
 
@@ -530,7 +530,7 @@ describe("a 429", () => {
         assert.include(reason.message, "Try again in 60 s")
         return undefined
       }),
-      { rateLimit: undefined, rateLimitRetries: retries, respond: () => status(429) }
+      { rateLimits: undefined, rateLimitRetries: retries, respond: () => status(429) }
     )
   }
 
@@ -563,7 +563,7 @@ describe("an attempt that is not answered", () => {
       name,
       Effect.gen(function* () {
         const fiber = yield* started(
-          Effect.flip(Effect.provideService(execute(request), MovingImage.RequestTimeout, setting))
+          Effect.flip(Effect.provideService(execute(request), Platform.RequestTimeout, setting))
         )
         const enough = Duration.fromInputUnsafe(limit ?? "1 day")
         yield* after(Duration.subtract(enough, Duration.millis(1)))
@@ -584,6 +584,6 @@ describe("an attempt that is not answered", () => {
   timesOut("ends after 60 s if it downloads", HttpClientRequest.get("https://asset-out.example/a"), "60 seconds")
 
   it("has one setting for all platforms", () => {
-    assert.strictEqual(MovingImage.RequestTimeout, ApiVideo.RequestTimeout)
+    assert.strictEqual(Platform.RequestTimeout, Platform.RequestTimeout)
   })
 })

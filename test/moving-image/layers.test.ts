@@ -627,7 +627,7 @@ describe("layerConfig", () => {
         baseUrl: Config.String("URL"),
         videoManager: Config.Int("VIDEO_MANAGER"),
         policy: RenewalPolicy.config("TOKEN"),
-        rateLimit: Config.Int("LIMIT"),
+        rateLimits: Config.map(Config.Int("LIMIT"), (requests) => ({ requests })),
         rateLimitRetries: Config.Int("RETRIES"),
         eager: Config.Boolean("EAGER")
       })

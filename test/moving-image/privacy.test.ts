@@ -66,7 +66,7 @@ const test = (name: string, scenario: Scenario) =>
 const program = (stage: Stage, options: Partial<MovingImage.TokenOptions> = {}) =>
   MovingImage.layerClient({
     baseUrl: stage.url,
-    rateLimit: false,
+    rateLimits: false,
     rateLimitRetries: 0,
     retry: Schedule.recurs(1)
   }).pipe(
@@ -198,7 +198,7 @@ describe("no secret is written down where the server repeats all of the request 
           }).pipe(Effect.provide(repeating))
           yield* everyRequest(play, elsewhere(url)).pipe(
             Effect.provide(
-              MovingImage.layerClient({ baseUrl: url, rateLimit: false, rateLimitRetries: 0, retry: false }).pipe(
+              MovingImage.layerClient({ baseUrl: url, rateLimits: false, rateLimitRetries: 0, retry: false }).pipe(
                 Layer.provide(repeating),
                 Layer.provide(MovingImage.layerToken({ baseUrl: url, ...credentials, policy: hasty }))
               )

@@ -26,7 +26,7 @@ const environment = ({ count = 3, map, sandbox, session }: Setup = {}) =>
         baseUrl,
         username: Redacted.make(username),
         password: Redacted.make(password),
-        rateLimit: false,
+        rateLimits: false,
         retry: false,
         ...session
       })
@@ -202,7 +202,7 @@ describe("a wrong password", () => {
         username: Redacted.make(username),
         ...wrong,
         eager: false,
-        rateLimit: false
+        rateLimits: false
       })
       assert.strictEqual((yield* reasonOf(Effect.provide(list(1_001), intruder)))._tag, "InvalidCredentials")
     })
@@ -238,7 +238,7 @@ describe("a platform that fails", () => {
         baseUrl,
         username: Redacted.make(username),
         password: Redacted.make(password),
-        rateLimit: false
+        rateLimits: false
       })
       yield* Effect.provideService(Effect.provide(list(1_002), another), Console.Console, console)
       assert.match(said.at(-1)!, /WARN.*503.*Starting anyway; the next request will retry\./)

@@ -32,7 +32,7 @@ interface Setup extends Partial<Omit<MovingImage.Options, "baseUrl">> {
 const environment = ({ policy, sandbox, ...options }: Setup = {}) =>
   Layer.unwrap(
     Sandbox.MovingImageSandbox.useSync(({ url: baseUrl }) => {
-      const all = { baseUrl, username, password, rateLimit: false, retry: false, ...options } as const
+      const all = { baseUrl, username, password, rateLimits: false, retry: false, ...options } as const
       return MovingImage.layerClient(all).pipe(
         Layer.provideMerge(MovingImage.layerToken({ ...all, policy: { ...hasty, ...policy } }))
       )
@@ -439,6 +439,6 @@ describe("a program", () => {
       assert.strictEqual(requests, 100)
       assert.isUndefined(responses[429])
     }),
-    { rateLimit: 100, sandbox: { rateLimit: 100 } }
+    { rateLimits: { requests: 100 }, sandbox: { rateLimit: 100 } }
   )
 })

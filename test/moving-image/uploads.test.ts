@@ -90,7 +90,7 @@ const world = <A, E>(body: (world: World) => Effect.Effect<A, E, Services>) =>
           username: Redacted.make("your_username"),
           password: Redacted.make("your_password"),
           videoManager: 101,
-          rateLimit: false
+          rateLimits: false
         })
       )
     )

@@ -25,7 +25,7 @@ const same = <A, B>(..._proof: Same<A, B> extends true ? [] : ["these types diff
 
 // Provide the layer.
 const live = ApiVideo.layer({ apiKey: Redacted.make("key"), environment: "sandbox", policy: RenewalPolicy.onDemand })
-same<typeof live, Layer.Layer<ApiVideo.ApiVideo, TokenError.TokenError, HttpClient.HttpClient>>()
+same<typeof live, Layer.Layer<ApiVideo.ApiVideo | ApiVideo.Tokens, TokenError.TokenError, HttpClient.HttpClient>>()
 export const fromConfig = (
   apiKey: Config.Config<Redacted.Redacted>
 ): Layer.Layer<ApiVideo.ApiVideo, TokenError.TokenError | Config.ConfigError> =>
@@ -36,7 +36,10 @@ ApiVideo.layer({ apiKey: "key" })
 ApiVideo.layer({ apiKey: Redacted.make("key"), environment: "staging" })
 const user = { username: Redacted.make("name"), password: Redacted.make("password") }
 const movingImage = MovingImage.layer({ ...user, videoManager: 42 })
-same<typeof movingImage, Layer.Layer<MovingImage.MovingImage, TokenError.TokenError, HttpClient.HttpClient>>()
+same<
+  typeof movingImage,
+  Layer.Layer<MovingImage.MovingImage | MovingImage.Tokens, TokenError.TokenError, HttpClient.HttpClient>
+>()
 // @ts-expect-error a password is never a plain string
 MovingImage.layer({ ...user, password: "password" })
 

@@ -53,7 +53,15 @@ const platforms: Readonly<Record<string, Platform>> = {
       Layer.effect(
         Get,
         MovingImage.MovingImage.useSync((api) => api.get("/v1/vms"))
-      ).pipe(Layer.provide(MovingImage.layerClient({ ...options, retry: false, rateLimit: limit }))),
+      ).pipe(
+        Layer.provide(
+          MovingImage.layerClient({
+            ...options,
+            retry: false,
+            rateLimits: typeof limit === "number" ? { requests: limit } : limit
+          })
+        )
+      ),
     className: "requests",
     documented: 100
   }

@@ -377,7 +377,7 @@ const platforms: Readonly<
     get: (url) =>
       Effect.provide(
         MovingImage.MovingImage.use((api) => Effect.exit(api.get(url))),
-        MovingImage.layerClient({ rateLimit: false, retry: false })
+        MovingImage.layerClient({ rateLimits: false, retry: false })
       ),
     others: ["asset-in.video-cdn.net", "api-qa.video-cdn.net", "video-cdn.net", "login.movingimage.com"]
   }

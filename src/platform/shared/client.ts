@@ -6,14 +6,15 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type * as CircuitBreaker from "effect/persistence/CircuitBreaker"
+import * as Predicate from "effect/Predicate"
 import type * as Schedule from "effect/Schedule"
+import type { Errors } from "../PlatformError.ts"
 import * as BearerClient from "../BearerClient.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import { TokenService } from "../../token/TokenService.ts"
@@ -22,31 +23,49 @@ import { readError } from "./body.ts"
 import { reportOf } from "./cause.ts"
 import { discreet, isStatusCodeError } from "./http.ts"
 import { CallBudget, patienceOf } from "./budget.ts"
-import { Lanes, limited, type LimiterOptions, type Limits, type RateLimited, waitObserver } from "./limiter.ts"
-import { defaultRetry, type Failure, isBrokenOff, retried } from "./retry.ts"
+import { Lanes, limited, type LimiterOptions, type Limits, waitObserver } from "./limiter.ts"
+import { defaultRetry, type Failure, isBrokenOff, isCircuitOpen, retried } from "./retry.ts"
 import { observersOf } from "../../token/shared/observers.ts"
 import { originOf } from "./origin.ts"
 import type { Server } from "./server.ts"
 import { withProvider } from "../../token/shared/failures.ts"
 
 /** Everything that a request can fail with, where `E` is the platform's own error. */
-export type ClientError<E> =
-  | E
-  | TokenError.TokenError
-  | HttpClientError.HttpClientError
-  | CircuitBreaker.CircuitBreakerError
+export type ClientError<E> = E | TokenError.TokenError | HttpClientError.HttpClientError
 
-export type Client<E> = HttpClient.HttpClient.With<ClientError<E>>
+/** An `HttpClient` within the pipeline of a client. */
+export type Wire<E> = HttpClient.HttpClient.With<ClientError<E>>
+
+/**
+ * The client of a platform: the methods of an `HttpClient`, with typed errors and retries.
+ *
+ * It is no `HttpClient`, because combinators such as `HttpClient.followRedirects`, `retryTransient` and `withCircuitBreaker`
+ * look for responses, and this client turns those into errors. They work in the option `transformClient`, and on
+ * `httpClient`.
+ */
+export interface Client<E> extends Pick<
+  Wire<E>,
+  "execute" | "get" | "query" | "head" | "post" | "patch" | "put" | "del" | "options"
+> {
+  /**
+   * The same client without typed errors and retries, for `HttpApiClient.makeWith` and for Effect's combinators: base URL,
+   * credential, rate limits and `transformClient`. Every response is a success here, whatever its status.
+   */
+  readonly httpClient: Wire<E>
+}
 
 /** How a client behaves around the token, whatever the platform. */
 export interface ClientOptions<E> extends LimiterOptions {
   /**
    * Composes something into the client, between the rate limit and the typed errors, where it sees every attempt and every
-   * response: `HttpClient.followRedirects()`, or a circuit breaker, as in
-   * `(client) => HttpClient.withCircuitBreaker(client, { breaker })`.
+   * response: `HttpClient.followRedirects()`, `HttpClient.retryTransient({ times: 2 })`, or a circuit breaker, as in
+   * `(client) => HttpClient.withCircuitBreaker(client, { breaker })`. A request that an open circuit stops fails with an
+   * `HttpClientError` whose `cause` is the breaker's error.
    * @default nothing
    */
-  readonly transformClient?: ((client: Client<E>) => Client<E>) | undefined
+  readonly transformClient?:
+    | ((client: Wire<E>) => Wire<E> | HttpClient.HttpClient.With<ClientError<E> | CircuitBreaker.CircuitBreakerError>)
+    | undefined
   /**
    * Delays before a failed request is sent again: idempotent methods after a transient failure (timeouts, 408, 5xx, a broken
    * connection), any method if no connection was made. `Retry-After` lengthens them, up to `rateLimitMaxWait`; if it asks
@@ -57,7 +76,7 @@ export interface ClientOptions<E> extends LimiterOptions {
 }
 
 /** A platform's own error, as far as a retry looks at it. */
-interface ApiError {
+export interface ApiError {
   readonly isRetryable: boolean
   readonly retryAfter: Duration.Duration | undefined
   readonly reason: { readonly _tag: string }
@@ -67,22 +86,15 @@ interface ApiError {
 export interface Api<E extends ApiError> {
   readonly server: Server
   readonly limits: Limits
+  readonly errors: Errors<E>
   readonly isUpload: (request: HttpClientRequest.HttpClientRequest) => boolean
   /** The last touch to a request, whose URL is whole. */
   readonly prepare: (
     request: HttpClientRequest.HttpClientRequest,
     isOwn: boolean
   ) => HttpClientRequest.HttpClientRequest
-  /** A URL without the credentials in it. */
-  readonly redactUrl: (url: string) => string
   /** Answers from 400 up that are good ones all the same. */
-  readonly isGood?: (response: HttpClientResponse.HttpClientResponse) => boolean
-  /** Makes the error of a response that is a redirect or has a status from 400 up. */
-  readonly fromResponse: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<E>
-  /** Makes the error of a request that the client's own limiter does not send. */
-  readonly rateLimited: RateLimited<E>
-  /** The class of what `fromResponse` gives. */
-  readonly Error: new (...args: never) => E
+  readonly isGood: (response: HttpClientResponse.HttpClientResponse) => boolean
 }
 
 const minute = Duration.minutes(1)
@@ -99,7 +111,7 @@ const brokenOff = (why: ConstructorParameters<typeof HttpClientError.TransportEr
 /** Bounds the wait for the head of an answer, on the wire: waiting for a token or a rate limit does not count. */
 const timed =
   <E extends ApiError>({ isUpload }: Api<E>) =>
-  (self: Client<E>): Client<E> =>
+  (self: Wire<E>): Wire<E> =>
     HttpClient.transform(self, (effect, request) =>
       Effect.withFiber((fiber) => {
         const budget = fiber.getRef(CallBudget)
@@ -113,27 +125,34 @@ const timed =
       })
     )
 
+/** A request as errors show it. */
+const withoutSecrets = (request: HttpClientRequest.HttpClientRequest, redactUrl: (url: string) => string) =>
+  request.pipe(
+    HttpClientRequest.setUrl(redactUrl(request.url)),
+    HttpClientRequest.removeHeader("authorization"),
+    HttpClientRequest.setBody(HttpBody.empty)
+  )
+
 /**
  * Errors carry the request they belong to, with credentials removed from its headers and URL, and without its body, which
  * may have secrets of its own. A request with a credential in its URL has no span, because a span would show the URL.
  */
 const concealed =
-  <E extends ApiError>({ redactUrl }: Api<E>) =>
-  (self: Client<E>): Client<E> =>
+  <E extends ApiError>({ errors: { redactUrl } }: Api<E>) =>
+  (self: Wire<E>): Wire<E> =>
     HttpClient.transform(self, (effect, request) => {
       const url = redactUrl(request.url)
       const attempt = Effect.mapError(effect, (error) => {
         if (!isBrokenOff(error)) return error
-        const shown = request.pipe(
-          HttpClientRequest.setUrl(url),
-          HttpClientRequest.removeHeader("authorization"),
-          HttpClientRequest.setBody(HttpBody.empty)
-        )
         const {
           cause,
           description = reportOf(cause, (text) => redactUrl(scrubbed(text, credentialsOf(request))))?.text
         } = error.reason
-        return brokenOff({ request: shown, cause, ...(description !== undefined && { description }) })
+        return brokenOff({
+          request: withoutSecrets(request, redactUrl),
+          cause,
+          ...(description !== undefined && { description })
+        })
       })
       return url === request.url ? attempt : Effect.provideService(attempt, HttpClient.TracerDisabledWhen, () => true)
     })
@@ -141,7 +160,7 @@ const concealed =
 /** Paths are relative to the base URL; of an absolute URL only the origin matters, which the credential's guard checks. */
 const based =
   <E extends ApiError>({ prepare, server }: Api<E>) =>
-  (self: Client<E>): Client<E> => {
+  (self: Wire<E>): Wire<E> => {
     const origin = originOf(server.baseUrl)
     return HttpClient.mapRequest(self, (request) => {
       const target = originOf(request.url)
@@ -159,13 +178,13 @@ const isFailure = (status: number): boolean => (status >= 300 && status !== 304)
  * an earlier attempt of the same call may have deleted it.
  */
 const typed =
-  <E extends ApiError>({ fromResponse, isGood }: Api<E>) =>
-  (self: Client<E>): Client<E> =>
+  <E extends ApiError>({ errors: { fromResponse }, isGood }: Api<E>) =>
+  (self: Wire<E>): Wire<E> =>
     HttpClient.transformResponse(
       self,
       Effect.flatMap((response) => {
         const { status } = response
-        if (!isFailure(status) || isGood?.(response)) return Effect.succeed(response)
+        if (!isFailure(status) || isGood(response)) return Effect.succeed(response)
         return Effect.withFiber((fiber) =>
           status === 404 && response.request.method === "DELETE" && fiber.getRef(CallBudget)?.mayBeDeleted === true
             ? Effect.succeed(response)
@@ -178,9 +197,32 @@ const typed =
 const failureOfCall =
   <E extends ApiError>(api: Api<E>) =>
   (error: ClientError<E>): Failure =>
-    error instanceof api.Error
+    error instanceof api.errors.Error
       ? { isTransient: error.isRetryable && error.reason._tag !== "RateLimited", retryAfter: error.retryAfter }
-      : { isTransient: isBrokenOff(error), retryAfter: undefined }
+      : { isTransient: isBrokenOff(error) && !isCircuitOpen(error), retryAfter: undefined }
+
+const isBreakerError = (error: unknown): error is CircuitBreaker.CircuitBreakerError =>
+  Predicate.isTagged(error, "CircuitBreakerError")
+
+/** Turns the error of an open circuit breaker, which the program composed in, into that of a request that was not sent. */
+const withOpenCircuits =
+  <E extends ApiError>({ errors: { redactUrl } }: Api<E>) =>
+  (self: Wire<E> | HttpClient.HttpClient.With<ClientError<E> | CircuitBreaker.CircuitBreakerError>): Wire<E> => {
+    const notSent = (request: HttpClientRequest.HttpClientRequest) => (cause: CircuitBreaker.CircuitBreakerError) =>
+      Effect.fail(
+        brokenOff({
+          request: withoutSecrets(request, redactUrl),
+          cause,
+          description: "not sent, because the circuit is open"
+        })
+      )
+    return HttpClient.makeWith<ClientError<E>, never, ClientError<E>, never>(
+      Effect.flatMap((request) =>
+        Effect.catchIf(self.postprocess(Effect.succeed(request)), isBreakerError, notSent(request))
+      ),
+      (request) => Effect.catchIf(self.preprocess(request), isBreakerError, notSent(request))
+    )
+  }
 
 /**
  * Makes the client: base URL, then the credential, the rate limit, `transformClient`, typed errors and retries. Each
@@ -189,42 +231,62 @@ const failureOfCall =
 export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E extends ApiError>(
   api: Api<E>,
   options: ClientOptions<E>,
-  authenticated: (self: Client<E>) => Client<E>,
+  authenticated: (self: Wire<E>) => Wire<E>,
   lanes: Lanes = new Lanes(api.server.name, options.rateLimiter)
 ): Effect.fn.Return<Client<E>, never, HttpClient.HttpClient> {
-  const { retry = defaultRetry, transformClient = identity } = options
+  const { retry = defaultRetry, transformClient } = options
   const patience = patienceOf(options)
-  const { limits, rateLimited, server } = api
+  const { errors, limits, server } = api
   const onWait = waitObserver(server, limits, observersOf(yield* Effect.context()))
-  const base: Client<E> = HttpClient.transformResponse(
+  const base: Wire<E> = HttpClient.transformResponse(
     yield* HttpClient.HttpClient,
     (effect): Effect.Effect<HttpClientResponse.HttpClientResponse, ClientError<E>> =>
       // The client inside may have turned a status into an error.
       Effect.catchIf(effect, isStatusCodeError, ({ reason }) => Effect.succeed(reason.response))
   )
-  return base.pipe(
+  const counted = base.pipe(
     discreet(false),
     timed(api),
     concealed(api),
     based(api),
     authenticated,
-    limited<ClientError<E>>({ server, limits, lanes, patience, onWait, rateLimited }),
-    transformClient,
+    limited<ClientError<E>>({ server, limits, lanes, patience, onWait, rateLimited: errors.rateLimited })
+  )
+  const httpClient: Wire<E> = transformClient === undefined ? counted : withOpenCircuits(api)(transformClient(counted))
+  const reliable = httpClient.pipe(
     typed(api),
     retried<ClientError<E>>({ schedule: retry, patience, onWait, read: failureOfCall(api) })
   )
+  return Object.assign(reliable, { httpClient })
 })
 
-interface BearerOptions extends Pick<BearerClient.Options, "anonymous"> {
-  /** What may be said of a 401: its status, and a slug that the platform documents. */
-  readonly read: (status: number, body: unknown) => { readonly status: number; readonly type?: string | undefined }
+/** Makes a client whose calls pass through `f`. */
+export const transform = <E>(
+  self: Client<E>,
+  f: (
+    call: Effect.Effect<HttpClientResponse.HttpClientResponse, ClientError<E>>,
+    request: HttpClientRequest.HttpClientRequest
+  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, ClientError<E>>
+): Client<E> =>
+  Object.assign(
+    HttpClient.makeWith<ClientError<E>, never, ClientError<E>, never>(
+      Effect.flatMap((request) => f(self.execute(request), request)),
+      Effect.succeed
+    ),
+    { httpClient: self.httpClient }
+  )
+
+/** What a platform says about requests with a bearer token. */
+export interface BearerOptions extends Pick<BearerClient.Options, "anonymous"> {
+  /** The slug in the JSON of a 401, if the platform documents it. @default none */
+  readonly slugOf?: ((body: unknown) => string | undefined) | undefined
 }
 
 /**
  * The bearer token of the service, sent to the server's origin alone. A 401 that a fresh token did not heal is a
  * `TokenError`: the token was past its time, or it was refused as it was.
  */
-export const bearer = Effect.fnUntraced(function* (server: Server, { anonymous, read }: BearerOptions) {
+export const bearer = Effect.fnUntraced(function* (server: Server, { anonymous, slugOf }: BearerOptions) {
   const clock = yield* Clock.Clock
   return BearerClient.make(yield* TokenService, {
     origins: [server.baseUrl],
@@ -233,7 +295,8 @@ export const bearer = Effect.fnUntraced(function* (server: Server, { anonymous, 
     observers: observersOf(yield* Effect.context()),
     unhealed: (response, token) =>
       Effect.flatMap(readError(response), (content) => {
-        const { status, type } = read(response.status, content._tag === "Json" ? content.value : undefined)
+        const { status } = response
+        const type = content._tag === "Json" ? slugOf?.(content.value) : undefined
         return Effect.fail(
           token.expiresAt <= clock.currentTimeMillisUnsafe()
             ? new TokenError.TokenExpired({ status, type, expiredAt: token.expiresAt })

@@ -64,12 +64,16 @@ export const readOptional = <A>(
   config: Config.Config<A>
 ): Effect.Effect<A | undefined, ConfigurationInvalid> => readConfig(option, Config.withDefault(config, undefined))
 
-/** Checks now that a secret can be read, which stops the start if it is missing, and returns what reads it at each login. */
-export const readLater = <A>(
+/**
+ * Checks now that a secret from configuration can be read, which stops the start if it is missing, and returns what reads it
+ * at each login.
+ */
+export const readLater = (
   option: string,
-  config: Config.Config<A>,
+  secret: unknown,
   value: string
-): Effect.Effect<Effect.Effect<A, ConfigurationInvalid>, ConfigurationInvalid> => {
-  const reading = readConfig(option, config, value)
+): Effect.Effect<unknown, ConfigurationInvalid> => {
+  if (!Config.isConfig(secret)) return Effect.succeed(secret)
+  const reading = readConfig(option, secret, value)
   return Effect.as(reading, reading)
 }

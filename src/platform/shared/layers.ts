@@ -1,6 +1,4 @@
 /** The layers of a platform, as far as they are the same for each. */
-import type * as Arr from "effect/Array"
-import type * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -8,13 +6,12 @@ import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
-import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
-import type * as AccessToken from "../../token/AccessToken.ts"
 import * as RenewalPolicy from "../../token/RenewalPolicy.ts"
 import type * as TokenError from "../../token/TokenError.ts"
 import type { TokenProvider } from "../../token/TokenProvider.ts"
 import * as TokenService from "../../token/TokenService.ts"
+import { pathOf } from "./http.ts"
 import { withProvider } from "../../token/shared/failures.ts"
 
 /** How a token is kept, whatever the platform. */
@@ -89,34 +86,59 @@ export const layerToken = <R>(
     })
   )
 
-/** Options of which those named `Values` may be a `Config`, and those named `Secrets` always are one. */
-export type FromConfig<Options, Values extends keyof Options, Secrets extends keyof Options> = Omit<
-  Options,
-  Values | Secrets
-> & { readonly [K in Values]?: Options[K] | Config.Config<Options[K]> } & {
-  readonly [K in Secrets]: Config.Config<Redacted.Redacted>
-}
+/** Answers requests by `METHOD /path`, as in `"GET /videos/vi1"`, without the base URL and the query. */
+export type Routes = Readonly<Record<string, Answer>>
+
+type Answer = (request: HttpClientRequest.HttpClientRequest) => Response | Effect.Effect<Response>
 
 /** What a spec says of the network and of the token. */
 export interface TestOptions {
-  readonly respond: (request: HttpClientRequest.HttpClientRequest) => Response | Effect.Effect<Response>
+  /**
+   * Answers every request, which has its token already. With `routes`, it answers those that no route matches.
+   * @default a request that nothing answers dies, and the defect names it
+   */
+  readonly respond?: Answer | undefined
+  /** Answers by `METHOD /path`, as in `"GET /videos/vi1"`, without the base URL and the query. */
+  readonly routes?: Routes | undefined
   /** See `TokenService.layerTest`. @default one token, "test" */
-  readonly tokens?: Arr.NonEmptyReadonlyArray<string | AccessToken.AccessToken | TokenError.Reason> | undefined
+  readonly tokens?: TokenService.Outcomes | undefined
+}
+
+/** The path of a request below the base URL. */
+const routeOf = (request: HttpClientRequest.HttpClientRequest, baseUrl: string): string => {
+  const path = pathOf(request)
+  return `${request.method} ${path.startsWith(baseUrl) ? path.slice(baseUrl.length) : path}`
 }
 
 /** Provides a client with tokens that need no login and answers that need no network. */
 export const layerTest = <A, E>(
   client: Layer.Layer<A, E, TokenService.TokenService | HttpClient.HttpClient>,
-  { respond, tokens = ["test"] }: TestOptions
-): Layer.Layer<A | TokenService.TokenService | TokenService.TestCalls, E> =>
-  client.pipe(
+  {
+    baseUrl,
+    name,
+    redactUrl
+  }: { readonly baseUrl: string; readonly name: string; readonly redactUrl: (url: string) => string },
+  { respond, routes = {}, tokens = ["test"] }: TestOptions
+): Layer.Layer<A | TokenService.TokenService | TokenService.TestCalls, E> => {
+  const answerTo = (request: HttpClientRequest.HttpClientRequest): Response | Effect.Effect<Response> => {
+    const route = routeOf(request, baseUrl)
+    const answer = Object.hasOwn(routes, route) ? routes[route] : respond
+    return answer === undefined
+      ? Effect.die(
+          new Error(
+            `${redactUrl(route)}: the spec doesn't answer requests to it. Add it to \`routes\` or \`respond\` of ${name}.`
+          )
+        )
+      : answer(request)
+  }
+  return client.pipe(
     Layer.provideMerge(TokenService.layerTest(tokens)),
     Layer.provide(
       Layer.succeed(
         HttpClient.HttpClient,
         HttpClient.make((request) =>
           Effect.suspend(() => {
-            const answer = respond(request)
+            const answer = answerTo(request)
             return Effect.map(Effect.isEffect(answer) ? answer : Effect.succeed(answer), (response) =>
               HttpClientResponse.fromWeb(request, response)
             )
@@ -125,3 +147,4 @@ export const layerTest = <A, E>(
       )
     )
   )
+}

@@ -31,7 +31,9 @@ const isIdempotent = ({ method }: HttpClientRequest.HttpClientRequest) => /^(GET
 
 const neverSent = (error: unknown): boolean => isBrokenOff(error) && failureOf(error) === "connect"
 
-const isCircuitOpen = Predicate.isTagged("CircuitBreakerError")
+/** A circuit breaker, which the program has composed in, sent nothing. */
+export const isCircuitOpen = (error: unknown): boolean =>
+  isBrokenOff(error) && Predicate.isTagged(error.reason.cause, "CircuitBreakerError")
 
 /** Two retries, after 200 ms and 400 ms. */
 export const defaultRetry = /* @__PURE__ */ Schedule.exponential("200 millis").pipe(

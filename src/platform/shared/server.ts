@@ -1,10 +1,11 @@
 /** A platform's server, and the options that lead to it: checked before any network. */
 import * as Config from "effect/Config"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as TokenError from "../../token/TokenError.ts"
-import { invalid } from "../../token/shared/failures.ts"
+import { invalid, withProvider } from "../../token/shared/failures.ts"
 import { readConfig, wrongVariable } from "./configuration.ts"
 import { isSecureOrigin } from "./origin.ts"
 
@@ -31,11 +32,30 @@ export const locate = (
     ? Effect.succeed({ baseUrl: baseUrl.replace(/\/+$/, ""), host: new URL(baseUrl).host })
     : Effect.fail(invalid("baseUrl", "it must be https, or http on loopback, with at most a path"))
 
-/** A secret as a program gives it: as it is, or by an effect that reads it each time. */
-export type SecretSource =
-  | Redacted.Redacted
-  | Config.Config<Redacted.Redacted>
-  | Effect.Effect<Redacted.Redacted, unknown>
+/**
+ * Makes the server at an option `baseUrl`, or at the platform's own URL.
+ *
+ * Fails with `ConfigurationInvalid` for a URL on which a secret would not be safe.
+ */
+export const serverAt =
+  ({ baseUrl: usual, platform, ...traits }: Pick<Server, "platform" | "baseUrl" | "locksAccount">) =>
+  (options: { readonly baseUrl?: string | undefined }): Effect.Effect<Server, TokenError.TokenError> =>
+    Effect.map(locate(options.baseUrl ?? usual), (place) => ({
+      ...traits,
+      platform,
+      name: `${platform} ${place.host}`,
+      headers: {},
+      ...place
+    })).pipe(withProvider(platform))
+
+/** A secret as a program gives it: as it is, or by an effect that reads it each time and may need services. */
+export type SecretSource<R = never> = Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown, R>
+
+const isConfig = (source: SecretSource<unknown>): source is Config.Config<Redacted.Redacted> => Config.isConfig(source)
+
+/** Provides the services that the reading of a secret needs. A `Config` stays one, for the messages of its errors. */
+export const withServices = <R>(source: SecretSource<R>, context: Context.Context<R>): SecretSource =>
+  Redacted.isRedacted(source) || isConfig(source) ? source : Effect.provide(source, context)
 
 /** Name and code of a failure, without its message, which could contain the secret. */
 const nameOf = (error: unknown): string | undefined => {
@@ -53,7 +73,7 @@ const reasonOfFailure = (
   option: string,
   error: unknown
 ): TokenError.ConfigurationInvalid | TokenError.CredentialUnavailable =>
-  error instanceof TokenError.ConfigurationInvalid
+  error instanceof TokenError.ConfigurationInvalid || error instanceof TokenError.CredentialUnavailable
     ? error
     : error instanceof Config.ConfigError
       ? wrongVariable(option, error)
