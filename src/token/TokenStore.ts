@@ -103,15 +103,16 @@ const checked = (options: Options): Effect.Effect<StoreProtocol.Timing, Configur
     return Effect.fail(invalid("lease", "it must be between 100 milliseconds and an hour"))
   }
   return beat >= 10 && beat <= lease / 2
-    ? Effect.succeed({ lease, beat })
+    ? Effect.succeed({ ...StoreProtocol.defaultTiming, lease, beat })
     : Effect.fail(invalid("beat", "it must be between 10 milliseconds and half of the lease"))
 }
 
 /**
  * Builds a store on a backend. Options that make no sense fail with `ConfigurationInvalid`.
  *
- * If the backend doesn't respond twice in a row, a process that needs a token makes an exchange of its own and keeps the
- * credential to itself. It commits that credential once the backend responds again.
+ * If the backend fails twice in a row, for 3 s or longer, a process that needs a token makes an exchange of its own and keeps
+ * the credential to itself. It commits that credential once the backend responds again. A backend that refuses 50 writes in
+ * a row counts as failed, with the problem `conflict`.
  *
  * @category constructors
  * @since 0.1.0

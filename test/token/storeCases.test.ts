@@ -128,6 +128,97 @@ describe("S1: a lost reply of the store", () => {
   )
 })
 
+/** What may happen to a process of {@link survivor}. */
+type Mishap = "none" | "killed before sending" | "stopped for longer than the lease"
+
+/** A process on a store that loses 45 % of its replies. */
+const survivor = Effect.fnUntraced(function* (
+  memory: TokenStore.Backend,
+  fake: FakeProvider.FakeProvider["Service"],
+  random: () => number,
+  mishap: Mishap
+) {
+  const lost = { count: 0 }
+  const isDead = { value: false }
+  let isStopped = false
+  const backend = faulty(memory, (operation, call) =>
+    Effect.suspend(() => {
+      if (operation === "sending" && mishap === "killed before sending") isDead.value = true
+      if (isDead.value) return Effect.never
+      // A stop comes at any call, and also keeps the signs of life from being shown.
+      const isStop = mishap === "stopped for longer than the lease" && operation !== "beat" && random() < 0.3
+      if (isStop) isStopped = true
+      const paused = isStop
+        ? Effect.andThen(
+            Effect.sleep(7_000 + 10_000 * random()),
+            Effect.sync(() => {
+              isStopped = false
+            })
+          )
+        : Effect.void
+      if (operation === "beat" && isStopped) return Effect.never
+      const reply = Effect.flatMap(call, (reply) => {
+        const isLost = random() < 0.45
+        if (isLost) lost.count += 1
+        return isLost ? unavailable(operation) : Effect.succeed(reply)
+      })
+      return random() < 0.5 ? Effect.andThen(paused, reply) : Effect.tap(reply, paused)
+    })
+  )
+  // Its scope never closes, as nothing happens in a process that was killed.
+  const service = yield* Scope.provide(start({ backend, fake, hasLogin: false }), yield* Scope.make())
+  return { service, lost, isDead }
+})
+
+it.effect(
+  `S1, S3: a session without a login survives 200 lost replies, kills and stops, all mixed (seed ${seed})`,
+  () =>
+    Effect.gen(function* () {
+      const fake = FakeProvider.make({ latency: "300 millis" })
+      const random = numbers([...seed].reduce((sum, char) => (sum * 37 + char.charCodeAt(0)) | 0, 1))
+      const memory = yield* begun(fake).pipe((begun) =>
+        Effect.flatMap(Effect.forkChild(begun), (fiber) => within(fiber, "1 second"))
+      )
+      const mishaps = ["none", "killed before sending", "stopped for longer than the lease"] as const
+      const happened = new Map<Mishap, number>()
+      let [lost, renewals] = [0, 0]
+      while (lost < 200 || mishaps.some((mishap) => (happened.get(mishap) ?? 0) < 10)) {
+        // Two processes at a time, so that one takes over from the other.
+        const pair = [mishaps[Math.floor(3 * random())] ?? "none", mishaps[Math.floor(3 * random())] ?? "none"]
+        const processes = yield* Effect.forEach(pair, (mishap) => survivor(memory, fake, random, mishap))
+        const callers = yield* Effect.forEach(processes, ({ service }) =>
+          Effect.forkDetach(Effect.retry(service.renew, { times: 3, schedule: Schedule.spaced("5 seconds") }))
+        )
+        for (const [index, caller] of callers.entries()) {
+          const process = processes[index]
+          for (
+            let passed = 0;
+            passed < 240 && caller.pollUnsafe() === undefined && process?.isDead.value !== true;
+            passed++
+          )
+            yield* TestClock.adjust("500 millis")
+          const exit = caller.pollUnsafe()
+          if (exit !== undefined && Exit.isSuccess(exit)) renewals += 1
+          if (exit !== undefined && Exit.isFailure(exit)) assert.notInclude(String(exit.cause), "sign-in required")
+          if (exit === undefined) assert.isTrue(process?.isDead.value, "a renewal never ends")
+        }
+        // From here on they are dead.
+        for (const { isDead, lost: own } of processes) {
+          lost += own.count
+          isDead.value = true
+        }
+        for (const mishap of pair) happened.set(mishap, (happened.get(mishap) ?? 0) + 1)
+      }
+      assert.isAbove(renewals, 20)
+      assertSentOnce((yield* fake.ledger).refreshTokens)
+      const last = yield* start({ backend: memory, fake, hasLogin: false })
+      yield* within(
+        yield* Effect.forkChild(Effect.retry(last.renew, { times: 3, schedule: Schedule.spaced("31 seconds") })),
+        "3 minutes"
+      )
+    })
+)
+
 it.effect("S2: 3 processes with a lease of 5 s and a login of 6 s make one login, and all are served", () =>
   Effect.gen(function* () {
     const backend = yield* TokenStore.makeMemory
@@ -282,5 +373,70 @@ describe("a holder that was killed", () => {
         })
       )
     }
+  }
+})
+
+describe("a store that never grants", () => {
+  const refusing = (operation: string) =>
+    Effect.map(TokenStore.makeMemory, (memory) => {
+      const calls = { count: 0 }
+      const backend = faulty(memory, (name, call) =>
+        Effect.suspend(() => {
+          if (name !== operation) return call
+          calls.count += 1
+          return Effect.succeed(false)
+        })
+      )
+      return { backend, calls }
+    })
+
+  for (const operation of ["claim", "sending", "commit"]) {
+    it.effect(`a ${operation} counts as down, and a process that can log in does`, () =>
+      Effect.gen(function* () {
+        const { backend, calls } = yield* refusing(operation)
+        const fake = FakeProvider.make()
+        const service = yield* start({ backend, fake })
+        yield* within(yield* Effect.forkChild(service.get), "1 minute")
+        assert.include(yield* service.state, { degraded: true })
+        assert.isAtMost(calls.count, 60)
+        assert.isAtMost((yield* fake.ledger).logins, 4)
+      })
+    )
+  }
+
+  it.effect("a commit fails a sign-in with StoreUnavailable", () =>
+    Effect.gen(function* () {
+      const { backend, calls } = yield* refusing("commit")
+      const token = yield* (yield* start({ backend: yield* TokenStore.makeMemory, fake: FakeProvider.make() })).get
+      const store = yield* Effect.orDie(TokenStore.make(backend))
+      const reason = yield* Effect.flip(store.replace("one", token))
+      assert.deepInclude(reason, { _tag: "StoreUnavailable", operation: "commit", problem: "conflict" })
+      assert.isAtMost(calls.count, 60)
+    })
+  )
+})
+
+describe("a caller's error names the store that is its cause", () => {
+  for (const [how, fate, problem] of [
+    ["is down", Effect.fail(new TokenError.StoreUnavailable({ operation: "read", problem: "READONLY" })), "READONLY"],
+    [
+      "doesn't respond",
+      Effect.delay(
+        Effect.fail(new TokenError.StoreUnavailable({ operation: "read", problem: "timeout" })),
+        "4 seconds"
+      ),
+      "timeout"
+    ]
+  ] as const) {
+    it.effect(`when it ${how}, and there is no login`, () =>
+      Effect.gen(function* () {
+        const backend = faulty(yield* TokenStore.makeMemory, () => fate)
+        const service = yield* start({ backend, fake: FakeProvider.make(), hasLogin: false })
+        const caller = yield* Effect.forkChild(Effect.flip(service.get))
+        const { message, reason } = yield* within(caller, "30 seconds")
+        assert.deepInclude(reason, { _tag: "StoreUnavailable", problem })
+        assert.include(message, `the token store failed (read: ${problem})`)
+      })
+    )
   }
 })

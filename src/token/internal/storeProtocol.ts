@@ -14,7 +14,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as SecureRandom from "effect/crypto/SecureRandom"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Hex from "effect/encoding/Hex"
 import * as Fiber from "effect/Fiber"
@@ -27,18 +26,21 @@ import type { Backend, Exchanged, Known, Renewal, Renewed, Snapshot, Turn } from
 import { TurnLost } from "../shared/storeModel.ts"
 import { monotonic } from "../shared/time.ts"
 import type { RenewalReason, StoreUnavailable } from "../TokenError.ts"
+import * as StoreAccess from "./storeAccess.ts"
 import { deciding, type Own, rebased, type Watch, watched } from "./storeRules.ts"
 
 /** Milliseconds. */
 export interface Timing {
   readonly lease: number
   readonly beat: number
+  /** A store is down once its calls have failed for so long. A restart takes less. */
+  readonly patience: number
 }
 
-export const defaultTiming: Timing = { lease: 6_000, beat: 2_000 }
+export const defaultTiming: Timing = { lease: 6_000, beat: 2_000, patience: 3_000 }
 
-/** The store failed twice in a row. */
-class StoreDown extends Data.TaggedError("StoreDown")<{ readonly reason: StoreUnavailable }> {}
+/** Writes that may be refused in a row, and exchanges whose results may be overtaken in a row. */
+const [maxConflicts, maxOvertaken] = [50, 3]
 
 /** What this process knows of an identity, for as long as it uses it or has something left to do. */
 interface Place {
@@ -78,42 +80,8 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   const now = () => monotonic(clock)
   /** Whole milliseconds, so that sums of waits are exact and a waiter looks at the very end of a lease. */
   const jittered = (millis: number) => Math.round(millis * (0.75 + 0.25 * random.nextDoubleUnsafe()))
+  const { ask, conflicts, degrade, recover } = StoreAccess.make(clock, jittered, timing.patience)
   const newAttempt = () => Hex.encode(SecureRandom.randomBytesUnsafe(16))
-
-  // ---------------------------------------------------------------------------------------------------------------
-  // Asking the store.
-  // ---------------------------------------------------------------------------------------------------------------
-
-  /** Calls that failed in a row, for whichever identity. */
-  let failures = 0
-  let isDegraded = false
-
-  /** Repeats a call once. A store that failed twice in a row is down until a call succeeds. */
-  const ask = <A>(call: Effect.Effect<A, StoreUnavailable>): Effect.Effect<A, StoreDown> =>
-    Effect.matchEffect(call, {
-      onSuccess: (result) => {
-        failures = 0
-        return Effect.succeed(result)
-      },
-      onFailure: (reason) => {
-        failures += 1
-        return failures < 2
-          ? Effect.andThen(Effect.interruptible(Effect.sleep(jittered(250))), ask(call))
-          : Effect.fail(new StoreDown({ reason }))
-      }
-    })
-
-  const degrade = (reason: StoreUnavailable) =>
-    Effect.suspend(() => {
-      if (isDegraded) return Effect.void
-      isDegraded = true
-      return Effect.logWarning(`${reason.message} Continuing without it.`)
-    })
-  const recover = Effect.suspend(() => {
-    if (!isDegraded) return Effect.void
-    isDegraded = false
-    return Effect.logInfo("The token store is available again.")
-  })
 
   // ---------------------------------------------------------------------------------------------------------------
   // What is left to do.
@@ -178,9 +146,10 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     place: Place,
     own: Own,
     highest: number
-  ): Effect.fn.Return<{ readonly token: AccessToken; readonly known: Known } | undefined, StoreDown> {
+  ): Effect.fn.Return<{ readonly token: AccessToken; readonly known: Known } | undefined, StoreAccess.StoreDown> {
     let base = own.version
     let seen = highest
+    const refused = conflicts("commit", maxConflicts)
     while (true) {
       yield* signOut(identity, place)
       const next = Math.max(base, seen) + 1
@@ -198,6 +167,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
       const row = yield* ask(backend.read(identity))
       const newBase = rebased(own, row)
       if (newBase === undefined) return undefined
+      yield* refused
       base = newBase
       seen = Math.max(seen, row.version)
     }
@@ -314,9 +284,11 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     place: Place,
     renewal: Renewal,
     from: { version: number; loginVersion: number; epoch: number | undefined }
-  ): Effect.fn.Return<Renewed, RenewalReason | StoreDown> {
+  ): Effect.fn.Return<Renewed, RenewalReason | StoreAccess.StoreDown> {
     let { known } = renewal
     let watch: Watch | undefined
+    let refused = conflicts("claim", maxConflicts)
+    const overtaken = conflicts("commit", maxOvertaken)
     while (true) {
       yield* settle(identity, place, known.version)
       const row = yield* ask(backend.read(identity))
@@ -334,10 +306,12 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
           return yield* plan.reason
         case "Wait":
           yield* wait(identity, plan.watch)
+          refused = conflicts("claim", maxConflicts)
           continue
         case "Restore": {
           const restored = yield* commit(identity, place, { ...plan.own, attempt: newAttempt() }, known.version)
           if (restored !== undefined) known = { ...restored.known, token: known.token }
+          yield* refused
           continue
         }
         case "Exchange": {
@@ -347,16 +321,22 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
             // Nobody knows whether it was granted.
             () => Effect.sync(() => void place.releases.set(attempt, true))
           )
-          if (!claimed) continue
+          if (!claimed) {
+            yield* refused
+            continue
+          }
           const exchanged = yield* Effect.catchTag(
             underLease(identity, place, renewal, attempt, row, plan),
             "TurnLost",
             ({ unavailable }) =>
               unavailable === undefined
                 ? Effect.succeed("lost" as const)
-                : Effect.fail(new StoreDown({ reason: unavailable }))
+                : Effect.fail(new StoreAccess.StoreDown({ reason: unavailable }))
           )
-          if (exchanged === "lost") continue
+          if (exchanged === "lost") {
+            yield* refused
+            continue
+          }
           const own: Own = {
             attempt,
             token: exchanged.token,
@@ -378,6 +358,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
           if (committed !== undefined) return { ...committed, isAdopted: false }
           // Overtaken: take what is there.
           watch = undefined
+          yield* overtaken
         }
       }
     }
@@ -460,6 +441,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
       withPlace(identity, (place) =>
         Effect.gen(function* () {
           place.own = undefined
+          const refused = conflicts("commit", maxConflicts)
           while (true) {
             yield* signOut(identity, place)
             const { version } = yield* ask(backend.read(identity))
@@ -467,6 +449,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
             const record = stamped(token, next)
             const committed = { attempt: newAttempt(), version, next, loginVersion: next, record }
             if (yield* ask(backend.commit(identity, committed))) return record
+            yield* refused
           }
         }).pipe(
           Effect.mapError(({ reason }) => reason),

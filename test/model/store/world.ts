@@ -55,7 +55,7 @@ export interface Choice {
 }
 
 /** Milliseconds. Short, so that few timers fire before a lease may be taken over. */
-const timing: StoreProtocol.Timing = { lease: 100, beat: 40 }
+const timing: StoreProtocol.Timing = { lease: 100, beat: 40, patience: 0 }
 
 const exchangeTimeout = 30_000
 
