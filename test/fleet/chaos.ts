@@ -1,23 +1,36 @@
 /**
- * Chaos: processes that share one credential through a store, killed (`kill -9`) while they hold the lease. What that cost
- * is in the server's ledger.
+ * Chaos: processes that share one credential through a store, while their renewals are disturbed. What that cost is in the
+ * server's ledger.
+ *
+ * - `kill`: the process that renews is stopped (`SIGSTOP`), the store is read, and the process is killed.
+ * - `stop`: it is stopped, and continues (`SIGCONT`) after up to three leases.
+ * - `restart`: the store's server is stopped and started again.
  */
-import { Deferred, Effect, Exit, Random, Schema, Scope, Stream } from "effect"
+import { Cause, Clock, Deferred, Effect, Exit, Random, Redacted, Schema, Scope, Stream } from "effect"
 import { ChildProcess, type ChildProcessSpawner } from "effect/process"
+import { TokenEncryption } from "effect-video-auth"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
+import { execFileSync } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { join } from "node:path"
 import { bundle } from "../support/bundle.ts"
+import type { Instance } from "../support/instances.ts"
+import { open } from "./open.ts"
 import { Report, Settings, type Store } from "./protocol.ts"
 
 const script = join(import.meta.dirname, "worker.ts")
 
+export type Disturbance = "kill" | "stop" | "restart"
+
 export interface Options {
   readonly store: Store
+  /** The server of the store, for restarts. */
+  readonly server?: Instance | undefined
+  readonly disturbance: Disturbance
   readonly processes: number
-  /** It is over after so many generations of the credential. */
-  readonly renewals: number
-  readonly kills: number
+  /** It is over after so many generations of the credential, and so many disturbances. */
+  readonly generations: number
+  readonly disturbances: number
   /** All that is left to chance follows from it. */
   readonly seed: string
   /** Between two requests of a process, in milliseconds. @default 200 */
@@ -29,45 +42,64 @@ export interface Outcome {
   readonly logins: number
   readonly refreshes: number
   readonly refreshTokensSentTwice: ReadonlyArray<string>
-  readonly expiredTokensReceived: number
-  /** Answers that processes had from the API. */
+  /** Responses that processes got from the API. */
   readonly served: number
   /** What requests failed with, except those of a process that was killed meanwhile. */
   readonly failures: ReadonlyArray<string>
-  /** How far the exchange was whose process was killed. */
-  readonly killed: { readonly unsent: number; readonly unanswered: number; readonly answered: number }
   /**
-   * Exchanges that made no generation of the store's though nobody was killed. Their process was about as slow as its lease
-   * is long, so that another one took over; or it ended meanwhile; or the store took so long to answer that it did without.
+   * What the store held of the attempt whose process was killed: the lease or nothing, the grant of an exchange, or the
+   * credential that it got.
    */
-  readonly inVain: { readonly slow: number; readonly ended: number; readonly alone: number }
+  readonly killed: { readonly unsent: number; readonly granted: number; readonly committed: number }
+  readonly stops: number
+  /** Restarts of the server, and how many of them took longer than processes wait for a store. */
+  readonly restarts: number
+  readonly longRestarts: number
+  /** Leases that were taken over from a process that ran, because the machine kept it from showing so. */
+  readonly takenOver: number
+  /** Exchanges that the store had not granted, because it didn't respond. */
+  readonly private: number
   /** How each process ended that was not killed. */
   readonly endings: ReadonlyArray<number>
 }
 
-/**
- * Exchanges that came to nothing at most: one for each holder that died, was too slow or ended, as who took over logged in,
- * and for each login past the store one more, as that ends the refresh token in the store.
- */
-export const lostIn = ({ inVain, killed }: Outcome): number =>
-  killed.unsent + killed.unanswered + killed.answered + inVain.slow + inVain.ended + 2 * inVain.alone
-
 /** Milliseconds. */
-const lease = 2_000
+const timing = { lease: 1_000, beat: 300 }
 /** Longer than any run. Whether a request arrives before its token expires would depend on the machine. */
 const lifetime = "1 day"
-/** An exchange is a hesitation of its process, the server's latency, and another hesitation: milliseconds. */
+/** Three hesitations of the process and the server's latency are the length of an exchange: milliseconds. */
 const [hesitation, latency] = [100, 150]
+/** How long a process waits for a store that fails, before it makes an exchange of its own: milliseconds, at least. */
+const patience = 2_500
+
+/** How many logins a run may need at most. */
+export const loginsAllowed = (options: Pick<Options, "processes">, outcome: Outcome): number => {
+  const { killed, longRestarts, restarts, stops, takenOver } = outcome
+  // A lease that was taken over from a process that ran is a stop that nobody asked for. During an outage that is longer
+  // than processes wait, each of them may log in.
+  return 1 + killed.granted + 2 * (stops + restarts + takenOver) + 2 * options.processes * longRestarts
+}
 
 interface Worker {
   readonly name: string
-  /** When its exchange under way began. */
-  exchanging: number | undefined
+  readonly pid: number
+  /** An exchange is under way. */
+  isExchanging: boolean
   /** Of the credential that it has. */
   generation: number
-  /** Of the latest credential that got it an answer from the API. */
-  served: number
-  readonly kill: Effect.Effect<void>
+  /** When the latest request was sent that the API served: epoch milliseconds. */
+  servedAt: number
+  /** Its latest attempt. */
+  attempt: string | undefined
+  /** It was stopped since it got the lease. */
+  wasStopped: boolean
+  /** It is being stopped or killed, or is about to be. */
+  isDisturbed: boolean
+  /** To be done to it at this step of its attempt. */
+  fate: { readonly step: Report["_tag"]; readonly delay: number } | undefined
+  /** Its scope, and the code that it ended with. */
+  readonly scope: Scope.Closeable
+  readonly ended: Effect.Effect<number>
   /** Lets it end by itself. */
   readonly end: Effect.Effect<number>
 }
@@ -82,93 +114,174 @@ const sandbox = ApiVideoSandbox.layer({
   rateLimits: ApiVideoSandbox.noRateLimits
 })
 
-/** Lets a fleet renew its credential so many times, with so many deaths on the way, and tells what came of it. */
+/** Stops a process, and waits until all of it has stopped. */
+const stop = ({ pid }: Worker) =>
+  Effect.andThen(
+    Effect.sync(() => process.kill(pid, "SIGSTOP")),
+    Effect.repeat(
+      Effect.delay(
+        Effect.sync(() => execFileSync("ps", ["-o", "stat=", "-p", `${pid}`], { encoding: "utf8" })),
+        5
+      ),
+      { until: (state) => state.startsWith("T") }
+    )
+  )
+
+/** Lets a fleet renew its credential so many times, with so many disturbances on the way, and returns what came of it. */
 export const chaos = Effect.fnUntraced(
   function* (options: Options) {
     const { inject, ledger, revokeAccessTokens, url } = yield* ApiVideoSandbox.ApiVideoSandbox
+    const { disturbance, server } = options
     const scope = yield* Effect.scope
     const over = yield* Deferred.make<void>()
     const encryptionKey = randomBytes(32).toString("base64")
+    const store = yield* Effect.orDie(
+      open(options.store, TokenEncryption.make({ keys: [Redacted.make(encryptionKey)] }))
+    )
     const running = new Set<Worker>()
     const failures: Array<string> = []
     /** What processes printed beside their reports. */
     const logs: Array<string> = []
-    const killed = { unsent: 0, unanswered: 0, answered: 0 }
-    let [slow, alone] = [0, 0]
-    let [started, generations, served, revoked] = [0, 0, 0, 0]
+    /** What the store held of the attempts whose processes were killed. */
+    const killed = new Map<string, keyof Outcome["killed"]>()
+    let [started, generations, served, revokedAt, done, underWay] = [0, 0, 0, 0, 0, 0]
+    let [stops, restarts, longRestarts, takenOver, privately] = [0, 0, 0, 0, 0]
 
-    // What becomes of each exchange that is announced, and when the server makes it wait: before or after it is processed.
-    // Of those who die in a row there are few: without any token for 20 s, a program is to fail.
-    const fates = yield* Effect.repeat(
-      Random.shuffle(
-        Array.from({ length: options.renewals + options.kills }, (_, index) =>
-          index < options.kills ? "dies" : "lives"
-        )
-      ),
-      { until: (fates) => !fates.join(" ").includes("dies dies dies dies dies dies") }
+    // What happens to each attempt that gets the lease, and when the server makes it wait: before or after it is processed.
+    const fates = yield* Random.shuffle(
+      Array.from({ length: options.generations + options.disturbances }, (_, index) => index < options.disturbances)
     )
-    const faults = yield* Random.shuffle(Array.from({ length: fates.length }, (_, index) => index % 2 === 0))
-    for (const isEarly of faults) {
+    for (const isEarly of yield* Random.shuffle(fates.map((_, index) => index % 2 === 0))) {
       const kind = { _tag: "Latency", duration: latency, when: isEarly ? "before" : "after" } as const
       yield* inject({ on: (_method, path) => isExchange(path), kind })
     }
 
-    const exchangesOf = ({ name }: Worker) =>
-      Effect.map(ledger, ({ entries }) =>
-        entries.filter(({ headers, path }) => isExchange(path) && headers["av-origin-app"] === `${name}:1`)
-      )
-
-    const check = Effect.suspend(() => {
-      const deaths = killed.unsent + killed.unanswered + killed.answered
-      return deaths >= options.kills && generations >= options.renewals
+    const check = Effect.suspend(() =>
+      done >= options.disturbances && underWay === 0 && generations >= options.generations
         ? Deferred.succeed(over, undefined)
         : Effect.void
-    })
+    )
 
-    /** Revokes the access token once the whole fleet has used it, so that it has to be renewed. */
+    /**
+     * Revokes the access tokens once each process has got a response with one that is valid, so that they have to be renewed.
+     * All have the same one then: a process that adopts a newer one must not find it revoked as well.
+     */
     const revoke = Effect.suspend(() => {
-      const isUsed = [...running].every(({ exchanging, served }) => exchanging === undefined && served === generations)
-      if (!isUsed || revoked === generations) return Effect.void
-      revoked = generations
-      return revokeAccessTokens
+      const isBehind = ({ generation, isExchanging, servedAt }: Worker) =>
+        isExchanging || servedAt <= revokedAt || generation !== generations
+      if ([...running].some(isBehind)) return Effect.void
+      revokedAt = Infinity
+      return Effect.andThen(
+        revokeAccessTokens,
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          revokedAt = now
+        })
+      )
     })
 
-    /** Kills a process during its exchange, and starts another one. */
-    const doom = Effect.fnUntraced(function* (worker: Worker) {
-      const before = (yield* exchangesOf(worker)).length
-      yield* Effect.sleep(yield* Random.nextBetween(0, 2 * hesitation + latency))
+    /** Stops a process during its attempt, reads the store, kills the process, and starts another one. */
+    const kill = Effect.fnUntraced(function* (
+      worker: Worker,
+      identity: string
+    ): Effect.fn.Return<void, never, ChildProcessSpawner.ChildProcessSpawner> {
       running.delete(worker)
-      yield* worker.kill
-      const exchange = (yield* exchangesOf(worker))[before]
-      killed[exchange === undefined ? "unsent" : exchange.status === undefined ? "unanswered" : "answered"] += 1
-      yield* Effect.andThen(start, check)
+      yield* stop(worker)
+      const { committedBy, lease, sent } = yield* Effect.orDie(Effect.retry(store.read(identity), { times: 20 }))
+      const attempt = worker.attempt ?? ""
+      const isGranted = sent?.attempt === attempt || (lease?.attempt === attempt && lease.sending !== undefined)
+      killed.set(attempt, committedBy === attempt ? "committed" : isGranted ? "granted" : "unsent")
+      process.kill(worker.pid, "SIGKILL")
+      yield* Effect.andThen(worker.ended, Scope.close(worker.scope, Exit.void))
+      yield* start
     })
 
-    const hear = (worker: Worker, report: Report) => {
+    /** Stops a process during its attempt, and lets it continue. */
+    const pause = Effect.fnUntraced(function* (worker: Worker) {
+      stops += 1
+      worker.wasStopped = true
+      yield* stop(worker)
+      yield* Effect.sleep(yield* Random.nextBetween(0, 3 * timing.lease))
+      process.kill(worker.pid, "SIGCONT")
+    })
+
+    const restart = Effect.gen(function* () {
+      if (server === undefined) return yield* Effect.die("there is no server to restart")
+      restarts += 1
+      const before = yield* Clock.monotonicTimeNanos
+      yield* server.stop
+      yield* Effect.sleep(yield* Random.nextBetween(0, 500))
+      yield* server.start
+      if (Number((yield* Clock.monotonicTimeNanos) - before) > patience * 1e6) longRestarts += 1
+    })
+
+    const disturb = (worker: Worker, identity: string, delay: number) => {
+      const act = { kill: kill(worker, identity), stop: pause(worker), restart }[disturbance]
+      underWay += 1
+      return Effect.sleep(delay).pipe(
+        Effect.andThen(act),
+        Effect.catchCause((cause) => Effect.sync(() => failures.push(`the harness failed: ${Cause.pretty(cause)}`))),
+        Effect.andThen(
+          Effect.suspend(() => {
+            worker.isDisturbed = false
+            done += 1
+            underWay -= 1
+            return check
+          })
+        ),
+        Effect.forkIn(scope)
+      )
+    }
+
+    let identity = ""
+    const hear = Effect.fnUntraced(function* (worker: Worker, report: Report) {
       switch (report._tag) {
         case "Served":
           served += 1
-          worker.served = worker.generation
-          return revoke
+          worker.servedAt = report.at
+          yield* revoke
+          break
         case "Failed":
           failures.push(`${worker.name}: ${report.message}`)
-          return Effect.void
+          break
+        case "Claimed": {
+          identity = report.identity
+          worker.attempt = report.attempt
+          worker.wasStopped = false
+          const holder = [...running].find(({ attempt }) => attempt !== undefined && attempt === report.over)
+          if (holder !== undefined && !holder.wasStopped) takenOver += 1
+          // What it did before it was stopped is read after that.
+          if (worker.isDisturbed || worker.fate !== undefined) break
+          if (fates.shift() === true) {
+            const steps = ["Claimed", "Sending", "Exchanging", "Renewed"] as const
+            worker.fate = {
+              step: steps[yield* Random.nextIntBetween(0, steps.length)] ?? "Renewed",
+              delay: yield* Random.nextBetween(0, hesitation + latency)
+            }
+          }
+          break
+        }
+        case "Sending":
+          // Granted when its process was dead already.
+          if (killed.get(report.sentBy ?? "") === "unsent") killed.set(report.sentBy ?? "", "granted")
+          break
+        case "Exchanging":
+          worker.isExchanging = true
+          if (report.isPrivate) privately += 1
+          break
         case "Renewed":
           generations = Math.max(generations, report.generation)
-          // Not all of the time for which it holds the lease is between the two reports.
-          if (report.at - (worker.exchanging ?? Infinity) > lease / 2) slow += 1
-          worker.exchanging = undefined
-          // A credential of its own claims no generation of the store's.
-          if (report.by !== "adopted" && report.generation <= worker.generation) alone += 1
+          worker.isExchanging = false
           worker.generation = report.generation
-          return check
-        case "Exchanging":
-          worker.exchanging ??= report.at
-          return fates.shift() === "dies" ? Effect.forkIn(doom(worker), scope) : Effect.void
+          yield* check
       }
-    }
+      const { fate } = worker
+      if (fate === undefined || (report._tag !== fate.step && report._tag !== "Renewed")) return
+      worker.fate = undefined
+      worker.isDisturbed = true
+      yield* disturb(worker, identity, fate.delay)
+    })
 
-    // The type is written out because the two need each other.
+    // The type is written out because `kill` and this need each other.
     const start: Effect.Effect<void, never, ChildProcessSpawner.ChildProcessSpawner> = Effect.gen(function* () {
       const name = `worker-${++started}`
       const settings: Settings = {
@@ -176,23 +289,31 @@ export const chaos = Effect.fnUntraced(
         baseUrl: url,
         store: options.store,
         encryptionKey,
-        lease,
+        ...timing,
         pause: options.pause ?? 200,
         hesitation
       }
       const command = ChildProcess.make(
         process.execPath,
         [bundle(script), yield* Schema.encodeEffect(Settings)(settings)],
-        { stderr: "pipe" }
+        // A process that is stopped would not end otherwise.
+        { stderr: "pipe", killSignal: "SIGKILL" }
       )
       const own = yield* Scope.fork(scope)
       const handle = yield* Scope.provide(command, own)
       const worker: Worker = {
         name,
-        exchanging: undefined,
+        pid: handle.pid,
+        isExchanging: false,
         generation: 0,
-        served: 0,
-        kill: Effect.andThen(Effect.orDie(handle.kill({ killSignal: "SIGKILL" })), Scope.close(own, Exit.void)),
+        servedAt: 0,
+        attempt: undefined,
+        wasStopped: false,
+        isDisturbed: false,
+        fate: undefined,
+        scope: own,
+        // The signal that killed it is a failure.
+        ended: Effect.orElseSucceed(handle.exitCode, () => -1),
         end: Effect.andThen(Stream.run(Stream.empty, handle.stdin), handle.exitCode).pipe(Effect.orDie)
       }
       running.add(worker)
@@ -216,27 +337,30 @@ export const chaos = Effect.fnUntraced(
     }).pipe(Effect.orDie)
 
     yield* Effect.replicateEffect(start, options.processes)
-    const patience = (options.renewals + options.kills) * 30_000
+    const limit = (options.generations + options.disturbances) * 30_000
     yield* Effect.timeoutOrElse(Deferred.await(over), {
-      duration: patience,
-      orElse: () =>
-        Effect.die(
-          `not over after ${patience} ms: ${JSON.stringify({ seed: options.seed, generations, killed, failures, logs: logs.slice(-20) })}`
-        )
+      duration: limit,
+      orElse: () => {
+        const state = { seed: options.seed, generations, done, underWay, failures, logs: logs.slice(-20) }
+        return Effect.die(`not over after ${limit} ms: ${JSON.stringify(state)}`)
+      }
     })
     const endings = yield* Effect.forEach(running, ({ end }) => end, { concurrency: "unbounded" })
-    const ended = [...running].filter(({ exchanging }) => exchanging !== undefined).length
-    const { expiredTokensReceived, logins, refreshes, refreshTokensSentTwice } = yield* ledger
+    const { logins, refreshes, refreshTokensSentTwice } = yield* ledger
+    const of = (what: keyof Outcome["killed"]) => [...killed.values()].filter((each) => each === what).length
     return {
       generations,
       logins,
       refreshes,
       refreshTokensSentTwice,
-      expiredTokensReceived,
       served,
       failures,
-      killed,
-      inVain: { slow, ended, alone },
+      killed: { unsent: of("unsent"), granted: of("granted"), committed: of("committed") },
+      stops,
+      restarts,
+      longRestarts,
+      takenOver,
+      private: privately,
       endings
     } satisfies Outcome
   },

@@ -5,7 +5,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Redacted, Ref, Schedule, type Scope } from "effect"
 import { TokenEncryption, TokenService, type TokenStore, TokenStoreRedis, TokenStoreSql } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
-import { type Instance, postgres, redis } from "../support/servers.ts"
+import type { Instance } from "../support/instances.ts"
+import { postgres, redis } from "../support/servers.ts"
 
 const size = 6
 const encryption = TokenEncryption.make({ keys: [Redacted.make(Buffer.alloc(32, 7).toString("base64"))] })

@@ -17,9 +17,10 @@ export const Settings = Schema.fromJsonString(
     store: Store,
     encryptionKey: Schema.String,
     lease: Schema.Finite,
+    beat: Schema.Finite,
     /** Between two requests. */
     pause: Schema.Finite,
-    /** How long it holds the lease before an exchange is sent, and after it was answered. */
+    /** How long it waits after the lease was granted, before an exchange is sent, and after the response. */
     hesitation: Schema.Finite
   })
 )
@@ -28,12 +29,24 @@ export type Settings = typeof Settings.Type
 /** A line of a worker's output. */
 export const Report = Schema.fromJsonString(
   Schema.Union([
-    Schema.TaggedStruct("Served", {}),
+    /** The API served a request, which was sent `at` this time: epoch milliseconds. */
+    Schema.TaggedStruct("Served", { at: Schema.Finite }),
     Schema.TaggedStruct("Failed", { message: Schema.String }),
-    /** It holds the lease and is about to exchange. `at` is its own clock: milliseconds. */
-    Schema.TaggedStruct("Exchanging", { at: Schema.Finite }),
+    /** The store granted the lease to this attempt; `over` is the attempt that had it. */
+    Schema.TaggedStruct("Claimed", {
+      identity: Schema.String,
+      attempt: Schema.String,
+      over: Schema.optional(Schema.String)
+    }),
+    /** The store granted an exchange. `sentBy` is the attempt that may have sent the stored refresh token before. */
+    Schema.TaggedStruct("Sending", {
+      attempt: Schema.String,
+      kind: Schema.Literals(["login", "refresh"]),
+      sentBy: Schema.optional(Schema.String)
+    }),
+    /** An exchange is about to leave. `isPrivate`: the store has not granted it. */
+    Schema.TaggedStruct("Exchanging", { isPrivate: Schema.Boolean }),
     Schema.TaggedStruct("Renewed", {
-      at: Schema.Finite,
       by: Schema.Literals(["login", "refresh", "adopted"]),
       generation: Schema.Int
     })

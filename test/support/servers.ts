@@ -5,172 +5,25 @@
  * else one that is started for the test file. Where there is none its tests are skipped, which is said; with
  * `REQUIRE_SERVERS=1` in the environment they fail.
  */
-import { PgClient } from "@effect/sql-pg"
 import { afterAll, describe, it } from "@effect/vitest"
-import { Config, Effect, Exit, Option, Redacted, Schedule, Scope } from "effect"
-import { SqlClient } from "effect/sql"
-import { type ChildProcess, execFileSync, spawn } from "node:child_process"
-import { globSync, mkdtempSync, rmSync } from "node:fs"
-import { createConnection, createServer } from "node:net"
-import { tmpdir } from "node:os"
-import { delimiter, join } from "node:path"
-
-/** A server of a test's own. It keeps what it is told while it is stopped. */
-export interface Instance {
-  readonly url: string
-  readonly start: Effect.Effect<void>
-  readonly stop: Effect.Effect<void>
-  /** `SIGSTOP` makes it a server that does not answer, `SIGCONT` one that does. */
-  readonly signal: (name: NodeJS.Signals) => Effect.Effect<void>
-}
-
-/** How one kind of server is found, and started. */
-interface Kind {
-  readonly name: string
-  /** The environment's variable. */
-  readonly variable: string
-  readonly usual: ReadonlyArray<string>
-  readonly answers: (url: string) => Effect.Effect<boolean>
-  /** Prepares a server on a port, keeping its files in a directory, and gives its URL and its command; none if it is not installed. */
-  readonly prepare: (
-    port: number,
-    directory: string
-  ) => { readonly url: string; readonly command: string; readonly args: ReadonlyArray<string> } | undefined
-}
-
-/** Where a program is: on the path, or where Debian puts those of PostgreSQL. */
-const locate = (program: string): string | undefined =>
-  [...(process.env["PATH"] ?? "").split(delimiter), "/usr/lib/postgresql/*/bin"]
-    .flatMap((folder) => globSync(join(folder, program)))
-    .at(0)
-
-const isRoot = process.getuid?.() === 0
-
-/** PostgreSQL does not run as root: whom it runs as instead. */
-const unprivileged = (): { readonly uid: number; readonly gid: number } | undefined => {
-  if (!isRoot) return undefined
-  const idOf = (flag: string) => Number(execFileSync("id", [flag, "postgres"], { encoding: "utf8" }))
-  try {
-    return { uid: idOf("-u"), gid: idOf("-g") }
-  } catch {
-    return { uid: 65_534, gid: 65_534 }
-  }
-}
-
-/** Says something over TCP and looks whether the answer begins as expected. */
-const says = (url: string, words: string, expected: string) =>
-  Effect.callback<boolean>((resume) => {
-    const { hostname, port } = new URL(url)
-    const socket = createConnection({ host: hostname, port: Number(port) }, () => socket.write(words))
-    const done = (answer: boolean) => {
-      socket.destroy()
-      resume(Effect.succeed(answer))
-    }
-    socket.setTimeout(2_000, () => done(false))
-    socket.on("error", () => done(false))
-    socket.on("close", () => done(false))
-    socket.on("data", (data) => done(data.toString().startsWith(expected)))
-  })
-
-const redisKind: Kind = {
-  name: "Redis",
-  variable: "REDIS_URL",
-  usual: ["redis://127.0.0.1:6379"],
-  answers: (url) => says(url, "PING\r\n", "+PONG"),
-  prepare: (port, directory) => {
-    const command = locate("redis-server")
-    const persistent = ["--appendonly", "yes", "--appendfsync", "always"]
-    const args = ["--port", `${port}`, "--bind", "127.0.0.1", "--dir", directory, ...persistent]
-    return command === undefined ? undefined : { url: `redis://127.0.0.1:${port}`, command, args }
-  }
-}
-
-const postgresKind: Kind = {
-  name: "PostgreSQL",
-  variable: "DATABASE_URL",
-  usual: ["test", "postgres"].map((database) => `postgres://postgres@127.0.0.1:5432/${database}`),
-  answers: (url) =>
-    SqlClient.SqlClient.use((sql) => sql`select 1`).pipe(
-      Effect.provide(PgClient.layer({ url: Redacted.make(url), maxConnections: 1 })),
-      Effect.timeout("5 seconds"),
-      Effect.isSuccess
-    ),
-  prepare: (port, directory) => {
-    const [command, initdb] = [locate("postgres"), locate("initdb")]
-    if (command === undefined || initdb === undefined) return undefined
-    const data = join(directory, "data")
-    execFileSync(initdb, ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"], {
-      ...unprivileged(),
-      cwd: directory,
-      stdio: "ignore"
-    })
-    const args = ["-D", data, "-p", `${port}`, "-h", "127.0.0.1", "-k", directory, "-F"]
-    return { url: `postgres://postgres@127.0.0.1:${port}/postgres`, command, args }
-  }
-}
-
-const freePort = Effect.callback<number>((resume) => {
-  const server = createServer()
-  server.listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    const port = typeof address === "object" && address !== null ? address.port : 0
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
-
-/** A server of one's own, started; none where it is not installed. */
-const start = Effect.fnUntraced(function* (kind: Kind): Effect.fn.Return<Option.Option<Instance>, never, Scope.Scope> {
-  const directory = yield* Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-video-auth-"))),
-    (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
-  )
-  const user = kind === postgresKind ? unprivileged() : undefined
-  if (user !== undefined) execFileSync("chown", [`${user.uid}:${user.gid}`, directory])
-  const prepared = kind.prepare(yield* freePort, directory)
-  if (prepared === undefined) return Option.none()
-  const { args, command, url } = prepared
-  let child: ChildProcess | undefined
-  const signal = (name: NodeJS.Signals) => Effect.sync(() => void child?.kill(name))
-  const stop = Effect.callback<void>((resume) => {
-    const running = child
-    child = undefined
-    if (running === undefined) return resume(Effect.void)
-    running.once("exit", () => resume(Effect.void))
-    running.kill("SIGCONT")
-    // "Fast" to PostgreSQL, which SIGTERM lets wait for its clients; the same as it to Redis.
-    running.kill("SIGINT")
-  })
-  const instance: Instance = {
-    url,
-    signal,
-    stop,
-    start: Effect.andThen(
-      Effect.sync(() => {
-        child = spawn(command, args, { ...user, cwd: directory, stdio: "ignore" })
-      }),
-      Effect.repeat(kind.answers(url), { until: (answers) => answers, schedule: Schedule.spaced(50) })
-    )
-  }
-  yield* Effect.addFinalizer(() => instance.stop)
-  yield* instance.start
-  return Option.some(instance)
-})
+import { Config, Effect, Exit, Option, Scope } from "effect"
+import * as Instances from "./instances.ts"
 
 /** The server to share: found once per test file, when it is first asked for. */
-const share = Effect.fnUntraced(function* (kind: Kind) {
+const share = Effect.fnUntraced(function* (kind: Instances.Kind) {
   const named = yield* Effect.orDie(Config.option(Config.String(kind.variable)))
   for (const url of Option.isSome(named) ? [named.value] : kind.usual) {
     if (yield* kind.answers(url)) return url
   }
   const scope = yield* Scope.make()
   afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
-  return Option.getOrUndefined(yield* Scope.provide(start(kind), scope))?.url
+  return Option.getOrUndefined(yield* Scope.provide(Instances.start(kind), scope))?.url
 })
 
-const why = (kind: Kind) =>
+const why = (kind: Instances.Kind) =>
   `${kind.name}: none at ${kind.variable}, none at ${kind.usual.join(" or ")}, and not installed; its tests are skipped`
 
-const skip = (kind: Kind, name: string): void => {
+const skip = (kind: Instances.Kind, name: string): void => {
   const isRequired = process.env["REQUIRE_SERVERS"] === "1"
   if (!isRequired) console.warn(why(kind))
   describe(name, () => {
@@ -178,7 +31,7 @@ const skip = (kind: Kind, name: string): void => {
   })
 }
 
-const make = (kind: Kind) => ({
+const make = (kind: Instances.Kind) => ({
   /**
    * Registers tests on a server that others use as well, so with names of their own for all that they put there. Awaited
    * at the top of a test file.
@@ -189,12 +42,11 @@ const make = (kind: Kind) => ({
     else describe(name, () => body(url))
   },
   /** Registers tests that stop and start servers of their own. */
-  describeOwn: (name: string, body: (own: Effect.Effect<Instance, never, Scope.Scope>) => void): void => {
-    const isInstalled = locate(kind === redisKind ? "redis-server" : "postgres") !== undefined
-    if (isInstalled) describe(name, () => body(Effect.map(start(kind), Option.getOrThrow)))
+  describeOwn: (name: string, body: (own: Effect.Effect<Instances.Instance, never, Scope.Scope>) => void): void => {
+    if (kind.isInstalled) describe(name, () => body(Effect.map(Instances.start(kind), Option.getOrThrow)))
     else skip(kind, name)
   }
 })
 
-export const redis = make(redisKind)
-export const postgres = make(postgresKind)
+export const redis = make(Instances.redis)
+export const postgres = make(Instances.postgres)
