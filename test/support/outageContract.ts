@@ -35,7 +35,7 @@ const untilShared = (service: TokenService.TokenService["Service"]) =>
 
 export const outageContract = <E>(name: string, makeOutage: Effect.Effect<Outage<E>, E, Scope.Scope>) => {
   const test = <E2>(name: string, body: (outage: Outage<E>) => Effect.Effect<void, E2, Scope.Scope>) =>
-    it.live(name, () => Effect.flatMap(makeOutage, body), 40_000)
+    it.live(name, () => Effect.flatMap(makeOutage, body))
 
   describe(`${name}: while the store is down`, () => {
     test("a program starts, logs in on its own, and shares its credential once the store is back", (outage) =>
