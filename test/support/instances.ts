@@ -3,7 +3,7 @@
  * again.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Effect, Option, Redacted, Schedule, Scope } from "effect"
+import { Effect, Option, Redacted, Schedule, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { globSync, mkdtempSync, rmSync } from "node:fs"
