@@ -40,7 +40,7 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import { AuthenticatePayload, RefreshTokenPayload } from "./ApiVideo.ts"
 import * as operations from "./shared/operations.ts"
 import { allPairsOf, type Pair, treeOf } from "./shared/query.ts"
-import type { Route, UploadRoute } from "./shared/route.ts"
+import { isUpload, paramNamesOf, type ParamNames, type ParamsOf, type Route, type TypeOf } from "./shared/route.ts"
 import { secret } from "./shared/schema.ts"
 
 /** What a problem says about one parameter. */
@@ -114,26 +114,7 @@ const authentication = {
 /** The part of a name after its module. */
 type Identifier<Name extends string> = Name extends `${string}.${infer Function}` ? Function : never
 
-type ParamNames<Path extends string> = Path extends `${string}:${infer Rest}`
-  ? Rest extends `${infer Name}/${infer Tail}`
-    ? Name | ParamNames<`/${Tail}`>
-    : Rest
-  : never
-
-type TypeOf<S> = S extends Schema.Codec<infer A, unknown> ? A : never
-
-type Params<R extends Route> = [ParamNames<R["path"]>] extends [never]
-  ? never
-  : Schema.Codec<
-      {
-        readonly [Name in ParamNames<R["path"]>]: R extends {
-          readonly params: { readonly [N in Name]: infer S }
-        }
-          ? TypeOf<S>
-          : string
-      },
-      unknown
-    >
+type Params<R extends Route> = [ParamNames<R["path"]>] extends [never] ? never : Schema.Codec<ParamsOf<R>, unknown>
 
 type Query<R extends Route> = R extends { readonly uploadToken: true }
   ? Schema.Codec<{ readonly token: TypeOf<ReturnType<typeof secret>> }, unknown>
@@ -177,7 +158,7 @@ interface Endpoint<R extends Route> extends HttpApiEndpoint.HttpApiEndpoint<
 type Endpoints<R> = R extends Route ? Endpoint<R> : never
 
 const paramsOf = ({ params = {}, path }: Route): Schema.Struct.Fields | undefined => {
-  const names = path.split("/").flatMap((segment) => (segment.startsWith(":") ? [segment.slice(1)] : []))
+  const names = paramNamesOf(path)
   return names.length === 0 ? undefined : Object.fromEntries(names.map((name) => [name, params[name] ?? Schema.String]))
 }
 
@@ -205,8 +186,6 @@ const nested = (query: Schema.Codec<unknown, unknown>) =>
       })
     )
   )
-
-const isUpload = (route: Route): route is UploadRoute => "file" in route
 
 const queryOf = (route: Route): Schema.Top | undefined =>
   isUpload(route) && route.uploadToken

@@ -34,19 +34,24 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
 import type * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { isUpload, type Route } from "../api-video/shared/route.ts"
+import { notSimulated } from "./internal/reply.ts"
+import * as resources from "./internal/resources.ts"
+import type { ResourceSettings } from "./internal/world.ts"
 import * as SandboxControl from "./SandboxControl.ts"
 import * as SandboxFault from "./SandboxFault.ts"
 import * as SandboxKeys from "./SandboxKeys.ts"
 import type * as SandboxLedger from "./SandboxLedger.ts"
 import * as SandboxProblem from "./SandboxProblem.ts"
 import * as SandboxRateLimiter from "./SandboxRateLimiter.ts"
-import { type Answer, type Json, jsonBody, pathOf, type Request, run } from "./SandboxRequest.ts"
+import { type Answer, jsonBody, pathOf, queryOf, run } from "./SandboxRequest.ts"
 import * as SandboxServer from "./SandboxServer.ts"
 import * as SandboxTokens from "./SandboxTokens.ts"
-import * as SandboxVideos from "./SandboxVideos.ts"
 
 export {
   /** See `SandboxFault`. */
@@ -103,6 +108,20 @@ export interface Behaviour {
   readonly rateLimitWindow: Duration.Input
   /** Minimum size of every part except the last, in bytes. Default 5 MiB (documentation, progressive upload errors). */
   readonly minimumPartSize: number
+  /**
+   * From the end of an upload until all qualities are encoded: they wait, then they are encoded one after the other.
+   * Generated captions and summaries take as long again. Default 0: a video can be played at once.
+   */
+  readonly encodingTime: Duration.Input
+  /** From the creation of a video with a `source` until it is ingested. Nothing is downloaded. Default 0. */
+  readonly ingestTime: Duration.Input
+  /** Whether the encoding of sources that arrive from now on fails. Default false. */
+  readonly failsEncoding: boolean
+  /**
+   * Whether the account has Video Restore, so that a deleted video is discarded and can be restored for 90 days. Default
+   * false (api.video OpenAPI, `DELETE-video`).
+   */
+  readonly videoRestore: boolean
 }
 
 /** Options of the server. Every member of `Behaviour` is one as well. */
@@ -137,14 +156,18 @@ export class ApiVideoSandbox extends Context.Service<
     readonly addKey: (key: string) => Effect.Effect<void>
     /** Refuses a key and its refresh tokens. Its access tokens stay valid until they expire. */
     readonly removeKey: (key: string) => Effect.Effect<void>
+    /** Begins to broadcast a live stream, as a streamer does. False: there is no such live stream. */
+    readonly startLiveStream: (liveStreamId: string) => Effect.Effect<boolean>
+    /** Ends the broadcast of a live stream; its recording becomes a video. False: there is no such live stream. */
+    readonly stopLiveStream: (liveStreamId: string) => Effect.Effect<boolean>
   }
 >()("effect-video-auth/testing/ApiVideoSandbox") {}
 
-type Settings = SandboxKeys.Settings & {
-  readonly rateLimits: RateLimits
-  readonly rateLimitWindow: Duration.Duration
-  readonly minimumPartSize: number
-}
+type Settings = SandboxKeys.Settings &
+  ResourceSettings & {
+    readonly rateLimits: RateLimits
+    readonly rateLimitWindow: Duration.Duration
+  }
 
 const tokenDefaults: SandboxTokens.Settings = {
   accessTokenLifetime: 3_600_000,
@@ -163,7 +186,11 @@ const resolve = (options: Options): Settings => ({
   suspended: options.suspended ?? false,
   rateLimits: options.rateLimits ?? documentedRateLimits[options.environment ?? "sandbox"],
   rateLimitWindow: Duration.fromInputUnsafe(options.rateLimitWindow ?? "1 minute"),
-  minimumPartSize: options.minimumPartSize ?? 5 * 1024 * 1024
+  minimumPartSize: options.minimumPartSize ?? 5 * 1024 * 1024,
+  encodingTime: Duration.toMillis(options.encodingTime ?? 0),
+  ingestTime: Duration.toMillis(options.ingestTime ?? 0),
+  failsEncoding: options.failsEncoding ?? false,
+  videoRestore: options.videoRestore ?? false
 })
 
 type Handler = SandboxServer.Handler
@@ -217,8 +244,17 @@ const exchange =
       })
     })
 
+/** Largest body of one request: 200 MiB, and something for the multipart frame (api.video documentation, video upload). */
+const maximumBodySize = 201 * 1024 * 1024
+
+/** Whether an upload token is the credential. */
+const isDelegated = (route: Route): boolean => isUpload(route) && route.uploadToken === true
+
+/** How a seed calls what a module creates: `Videos.create` creates `videos`. */
+const kindOf = (name: string): string => `${name.slice(0, 1).toLowerCase()}${name.slice(1).replace(/\..*/, "")}`
+
 /** One start of the sandbox, with all of its state. */
-const begin = (options: Options, { ledger, now, url }: SandboxServer.Start) => {
+const begin = Effect.fnUntraced(function* (options: Options, { ledger, now, url }: SandboxServer.Start) {
   const { configure, current: settings } = SandboxServer.makeSettings(options, resolve)
 
   const limiter = SandboxRateLimiter.make<RateClass>({
@@ -233,11 +269,18 @@ const begin = (options: Options, { ledger, now, url }: SandboxServer.Start) => {
     serverTime: () => now() + settings().clockSkew,
     ledger
   })
-  const videos = SandboxVideos.make({
+  const runFork = yield* FiberSet.makeRuntime()
+  const state = resources.make({
     origin: url,
     now,
-    minimumPartSize: () => settings().minimumPartSize,
-    conceal: ledger.conceal
+    settings,
+    conceal: ledger.conceal,
+    emit: () => {},
+    at: (instant, action) => {
+      const wait = instant - now()
+      if (wait <= 0) action()
+      else runFork(Effect.andThen(Effect.sleep(wait), Effect.sync(action)))
+    }
   })
 
   const withLimit = (response: Answer, rateClass: RateClass): Answer => {
@@ -267,29 +310,27 @@ const begin = (options: Options, { ledger, now, url }: SandboxServer.Start) => {
       return limited(classOf(request.method, pathOf(request)), refusal ?? suspension(), () => handler(request, params))
     }
 
-  const withBody = (handler: (body: Json | undefined, id: string) => Answer): Handler =>
-    api((request, params) => Effect.map(jsonBody(request), (body) => handler(body, params["id"] ?? "")))
-  const withId = (handler: (id: string, request: Request) => ReturnType<Handler>): Handler =>
-    api((request, params) => handler(params["id"] ?? "", request))
+  // The upload token alone decides here; an Authorization header is not looked at (api.video OpenAPI, security: []).
+  const delegated =
+    (handler: Handler): Handler =>
+    (request, params) =>
+      limited("uploads", state.uploadRefusal(queryOf(request).get("token")) ?? suspension(), () =>
+        handler(request, params)
+      )
 
-  const routes: SandboxServer.Routes = {
+  const routes: Record<`/${string}`, Record<string, Handler>> = {
     "/auth/api-key": { POST: exchange("apiKey", keys.login) },
-    "/auth/refresh": { POST: exchange("refreshToken", keys.refresh) },
-    "/videos": { GET: api(videos.list), POST: withBody(videos.create) },
-    "/videos/:id": {
-      GET: withId(videos.get),
-      PATCH: withBody((body, id) => videos.update(id, body)),
-      DELETE: withId(videos.delete)
-    },
-    "/videos/:id/status": { GET: withId(videos.status) },
-    "/videos/:id/source": { POST: withId(videos.source) },
-    "/upload-tokens": { GET: api(videos.listUploadTokens), POST: withBody(videos.createUploadToken) },
-    "/upload-tokens/:id": { GET: withId(videos.getUploadToken), DELETE: withId(videos.deleteUploadToken) },
-    // The upload token alone decides here; an Authorization header is not looked at (api.video OpenAPI, security: []).
-    "/upload": {
-      POST: (request) => limited("uploads", videos.uploadRefusal(request) ?? suspension(), () => videos.upload(request))
-    }
+    "/auth/refresh": { POST: exchange("refreshToken", keys.refresh) }
   }
+  for (const { route, serve } of state.operations) {
+    const methods = (routes[route.path] ??= {})
+    methods[route.method] = isDelegated(route) ? delegated(serve) : api(serve)
+  }
+  const creators = Object.fromEntries(
+    state.operations.flatMap(({ create, route: { method, name, path } }) =>
+      method === "POST" && !path.includes(":") && name.endsWith(".create") ? [[kindOf(name), create] as const] : []
+    )
+  )
 
   const platform: SandboxServer.Platform<SandboxKeys.Verdict> = {
     routes,
@@ -300,27 +341,40 @@ const begin = (options: Options, { ledger, now, url }: SandboxServer.Start) => {
     noteExchange: keys.noteExchange,
     judge: (request) => keys.verify(request.headers["authorization"]),
     shownPath: (path) => path.replace(/^\/upload-tokens\/.+/, "/upload-tokens/{uploadToken}"),
-    unroutable: (request, what) => {
-      const path = pathOf(request)
-      const response = SandboxProblem.response(what === "path" ? "unrecognized-request-url" : "method-not-allowed")
-      return path.startsWith("/auth/") ? response : withLimit(response, classOf(request.method, path))
+    unroutable: (request) => {
+      const name = `${request.method} ${pathOf(request)}`
+      return notSimulated([{ name, what: "operation" }], name)
     },
     tooLarge: () => SandboxProblem.response("uploaded-file-too-large"),
     voice,
-    maximumBodySize: SandboxVideos.maximumBodySize,
+    maximumBodySize,
     exposedHeaders: ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Retry-After"]
   }
 
   return {
     platform,
-    creators: { videos: videos.create, uploadTokens: videos.createUploadToken },
-    controls: { configure, keys, ledger }
+    creators,
+    controls: { configure, keys, ledger, broadcast: state.broadcast }
   }
-}
+})
+
+/** A command about one live stream. */
+const broadcast = (name: string, about: string, run: (liveStreamId: string) => Effect.Effect<boolean>) =>
+  SandboxControl.command({
+    method: "POST",
+    path: `/_sandbox/live-streams/${name}`,
+    about,
+    example: { liveStreamId: "li4pqNqGUkhKfWcBGpZVLRY5" },
+    payload: Schema.Struct({ liveStreamId: Schema.String }),
+    run: ({ liveStreamId }) =>
+      Effect.flatMap(run(liveStreamId), (isThere) =>
+        isThere ? Effect.void : Effect.fail([{ name: "liveStreamId", title: "There is no such live stream." }])
+      )
+  })
 
 const make = Effect.fnUntraced(function* (options: Options) {
   const start = yield* SandboxServer.listen(options)
-  const { controls, current, serve } = yield* start((given) => Effect.sync(() => begin(options, given)))
+  const { controls, current, serve } = yield* start((given) => begin(options, given))
   const revokeAccessTokens = Effect.sync(() => current().keys.killAccessTokens())
   const sandbox = ApiVideoSandbox.of({
     ...controls,
@@ -330,9 +384,15 @@ const make = Effect.fnUntraced(function* (options: Options) {
     revokeRefreshTokens: Effect.sync(() => current().keys.killRefreshTokens()),
     expireAccessTokens: revokeAccessTokens,
     addKey: (key) => Effect.sync(() => current().keys.addKey(key)),
-    removeKey: (key) => Effect.sync(() => current().keys.removeKey(key))
+    removeKey: (key) => Effect.sync(() => current().keys.removeKey(key)),
+    startLiveStream: (liveStreamId) => Effect.sync(() => current().broadcast(liveStreamId, true)),
+    stopLiveStream: (liveStreamId) => Effect.sync(() => current().broadcast(liveStreamId, false))
   })
-  yield* serve(SandboxControl.commands(sandbox))
+  yield* serve([
+    ...SandboxControl.commands(sandbox),
+    broadcast("start", "Begins to broadcast a live stream", sandbox.startLiveStream),
+    broadcast("stop", "Ends the broadcast of a live stream, whose recording becomes a video", sandbox.stopLiveStream)
+  ])
   return sandbox
 })
 

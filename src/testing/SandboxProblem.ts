@@ -18,10 +18,13 @@ const documented = {
   "invalid-attribute": [400, "An attribute is invalid."],
   "invalid-payload": [400, "The payload is invalid."],
   "method-not-allowed": [405, "Method is not allowed for this route."],
+  "request-invalid-query-parameter": [400, "A query parameter is invalid."],
   "resource-not-found": [404, "The requested resource was not found."],
+  "summary-already-exists": [409, "A summary already exists or is being created on this video."],
   "too-many-requests": [429, "Too many requests."],
   "unrecognized-request-url": [404, "Unrecognized request URL."],
   "uploaded-file-empty": [400, "The uploaded file is empty."],
+  "uploaded-file-extension-invalid": [400, "The extension of the uploaded file is invalid."],
   "uploaded-file-multiple-files": [400, "There are more than one uploaded file in the request."],
   "uploaded-file-no-file": [400, "There is no uploaded file in the request."],
   "uploaded-file-too-large": [400, "The uploaded file is too large."],
@@ -95,6 +98,8 @@ const documented = {
     400,
     'This "Content-Range" upload has been started with "part", you cannot continue it with "bytes".'
   ],
+  "video-source-already-copied": [400, "This video source has already been copied."],
+  "video-source-already-downloaded": [400, "This video source has already been downloaded."],
   "video-source-already-uploaded": [400, "This video source has already been uploaded."]
 } as const satisfies Record<string, readonly [status: number, title: string]>
 

@@ -104,7 +104,7 @@ const preflight = (request: Request, exposed: ReadonlyArray<string>): Answer =>
   HttpServerResponse.empty({
     headers: {
       ...corsHeaders(exposed),
-      "access-control-allow-methods": "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
+      "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
       // "*" would not cover Authorization (Fetch standard), so what is asked for is allowed by name.
       "access-control-allow-headers":
         request.headers["access-control-request-headers"] ?? "Authorization, Content-Type",

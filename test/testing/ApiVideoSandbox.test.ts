@@ -91,6 +91,13 @@ const file = (content: string, fields: Readonly<Record<string, string>> = {}) =>
   return form
 }
 
+const image = (fields: Readonly<Record<string, string>>) => {
+  const form = new FormData()
+  form.append("file", new File(["image"], "image.jpg"))
+  for (const [name, value] of Object.entries(fields)) form.append(name, value)
+  return form
+}
+
 const createVideo = Effect.gen(function* () {
   const { json } = yield* call("POST", "/videos", { json: { title: "Maths video" }, authorization: basic })
   return yield* decodeVideo(json)
@@ -464,7 +471,7 @@ describe("videos", () => {
   test(
     "a page out of range is refused as documented: a name, a range, no type",
     Effect.gen(function* () {
-      const answer = yield* call("GET", "/videos?currentPage=0&pageSize=9", { authorization: basic })
+      const answer = yield* call("GET", "/videos?currentPage=0&pageSize=101", { authorization: basic })
       const title = "This parameter is out of the allowed range of values."
       assert.deepStrictEqual(answer.json, {
         title,
@@ -473,7 +480,7 @@ describe("videos", () => {
         range: { min: 1 },
         problems: [
           { title, name: "page", range: { min: 1 } },
-          { title, name: "pageSize", range: { min: 10, max: 100 } }
+          { title, name: "pageSize", range: { min: 1, max: 100 } }
         ]
       })
     })
@@ -696,11 +703,60 @@ describe("upload tokens", () => {
 
 describe("routes", () => {
   test(
-    "an unknown path is 404, a known one with another method 405",
+    "an unknown operation is refused, and named",
     Effect.gen(function* () {
-      problem(yield* call("GET", "/foobar"), 404, "unrecognized-request-url")
-      problem(yield* call("DELETE", "/videos", { authorization: basic }), 405, "method-not-allowed")
-      problem(yield* call("GET", "/auth/api-key"), 405, "method-not-allowed")
+      for (const [method, path] of [
+        ["GET", "/foobar"],
+        ["DELETE", "/videos"],
+        ["GET", "/auth/api-key"]
+      ] as const) {
+        const answer = yield* call(method, path, { authorization: basic })
+        assert.strictEqual(answer.status, 501)
+        const title = `The sandbox does not simulate the operation ${method} ${path}.`
+        assert.deepInclude(answer.json, { title, name: `${method} ${path}` })
+      }
+    })
+  )
+
+  const unknown: ReadonlyArray<readonly [name: string, what: string, call: ReturnType<typeof call>]> = [
+    ["colour", "query parameter", call("GET", "/videos?title=a&colour=red", { authorization: basic })],
+    ["tags", "query parameter", call("GET", "/videos/vi1/captions?tags[]=a", { authorization: basic })],
+    [
+      "filterBy[planet]",
+      "query parameter",
+      call("GET", "/data/metrics/play/count?filterBy[planet]=mars", { authorization: basic })
+    ],
+    ["a", "query parameter", call("GET", "/videos/vi1?a", { authorization: basic })],
+    ["colour", "body field", call("POST", "/videos", { json: { title: "a", colour: "red" }, authorization: basic })],
+    [
+      "clip[speed]",
+      "body field",
+      call("POST", "/videos", { json: { title: "a", clip: { speed: 2 } }, authorization: basic })
+    ],
+    ["force", "body field", call("DELETE", "/videos/vi1", { json: { force: true }, authorization: basic })],
+    ["colour", "form field", call("POST", "/watermarks", { form: image({ colour: "red" }), authorization: basic })]
+  ]
+
+  for (const [name, what, request] of unknown) {
+    test(
+      `the unknown ${what} ${name} is refused, and named`,
+      Effect.gen(function* () {
+        const answer = yield* request
+        assert.strictEqual(answer.status, 501)
+        assert.deepInclude(answer.json, { name })
+        assert.include(answer.text, `The sandbox does not simulate the ${what} ${name} of `)
+      })
+    )
+  }
+
+  test(
+    "a known parameter of another form is refused, and named",
+    Effect.gen(function* () {
+      for (const query of ["sortBy=colour", "tags=a", "title[]=a", "title=a&title=b"]) {
+        const answer = yield* call("GET", `/videos?${query}`, { authorization: basic })
+        problem(answer, 400, "request-invalid-query-parameter")
+        assert.deepInclude(answer.json, { name: /^\w+/.exec(query)?.[0] })
+      }
     })
   )
 

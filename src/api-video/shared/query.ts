@@ -43,11 +43,10 @@ const treeOfNode = ({ members, texts }: Node): Tree => {
   const items = members.get("")
   if (items !== undefined && members.size === 1) return [...texts, ...items.texts]
   if (members.size > 0) return Object.fromEntries([...members].map(([key, node]) => [key, treeOfNode(node)]))
-  const [first = "", ...others] = texts
-  return others.length === 0 ? first : texts
+  return texts.at(-1) ?? ""
 }
 
-/** What parameters say, the other way round. A parameter that is there twice is a list. */
+/** What parameters say, the other way round. Of a parameter without brackets that is there twice, the last one counts. */
 export const treeOf = (pairs: Iterable<Pair>): { readonly [name: string]: Tree } => {
   const root = emptyNode()
   for (const [name, value] of pairs) segmentsOf(name).reduce(memberOf, root).texts.push(value)

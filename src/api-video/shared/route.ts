@@ -13,6 +13,8 @@ export interface FileRule {
   readonly maxSize: number
   /** Name of a file that has none. Images get the extension of their format. */
   readonly name: string
+  /** Extensions that the API accepts, in lower case; without them, any. */
+  readonly extensions?: ReadonlyArray<string>
 }
 
 export interface Route {
@@ -43,3 +45,26 @@ export interface UploadRoute extends Route {
   /** `range` in the argument after the file becomes the header `Content-Range`. */
   readonly range?: Schema.Codec<unknown, string>
 }
+
+/** Names of the parameters of a path. */
+export type ParamNames<Path extends string> = Path extends `${string}:${infer Rest}`
+  ? Rest extends `${infer Name}/${infer Tail}`
+    ? Name | ParamNames<`/${Tail}`>
+    : Rest
+  : never
+
+/** What a schema decodes to; `never` without one. */
+export type TypeOf<S> = S extends Schema.Codec<infer A, unknown> ? A : never
+
+/** The decoded parameters of a route's path. */
+export type ParamsOf<R extends Route> = {
+  readonly [Name in ParamNames<R["path"]>]: R extends { readonly params: { readonly [N in Name]: infer S } }
+    ? TypeOf<S>
+    : string
+}
+
+/** Names of the parameters of a path. */
+export const paramNamesOf = (path: string): ReadonlyArray<string> =>
+  path.split("/").flatMap((segment) => (segment.startsWith(":") ? [segment.slice(1)] : []))
+
+export const isUpload = (route: Route): route is UploadRoute => "file" in route

@@ -1,0 +1,65 @@
+/** Lists: filtered and sorted by their callers' words, and cut into pages with links. */
+import type { Json } from "../SandboxRequest.ts"
+
+export interface Paging {
+  readonly currentPage?: number | undefined
+  readonly pageSize?: number | undefined
+}
+
+export interface Sorting<Key extends string> {
+  readonly sortBy?: Key | undefined
+  readonly sortOrder?: "asc" | "desc" | undefined
+}
+
+/** By code units: no locale of the machine decides. */
+export const compare = (a: string | number, b: string | number): number => (a < b ? -1 : a > b ? 1 : 0)
+
+/**
+ * Sorts a list that is in order of creation. Items that compare alike stay in that order, so that pages neither repeat nor
+ * miss any. Without `sortBy` it is the order of creation, ascending unless `sortOrder` says otherwise.
+ */
+export const sorted = <A, Key extends string>(
+  items: ReadonlyArray<A>,
+  { sortBy, sortOrder = "asc" }: Sorting<Key>,
+  valueOf: (item: A, key: Key) => string | number
+): ReadonlyArray<A> => {
+  const direction = sortOrder === "asc" ? 1 : -1
+  if (sortBy === undefined || sortBy === "createdAt") return sortOrder === "asc" ? items : items.toReversed()
+  return items.toSorted((a, b) => direction * compare(valueOf(a, sortBy), valueOf(b, sortBy)))
+}
+
+/** One page of a list. Only its items are shown. */
+export const page = <A>(
+  items: ReadonlyArray<A>,
+  { currentPage = 1, pageSize = 25 }: Paging,
+  request: { readonly origin: string; readonly url: string },
+  show: (item: A) => Json
+) => {
+  const { pathname, searchParams } = new URL(request.url, request.origin)
+  const pagesTotal = Math.max(1, Math.ceil(items.length / pageSize))
+  const data = items.slice((currentPage - 1) * pageSize, currentPage * pageSize).map(show)
+  const link = (rel: string, number: number, base: string) => {
+    searchParams.set("currentPage", String(number))
+    searchParams.set("pageSize", String(pageSize))
+    return { rel, uri: `${base}${pathname}?${searchParams}` }
+  }
+  // Documented answers hold relative and absolute links (api.video OpenAPI): a client must resolve both.
+  const links = [
+    link("self", currentPage, ""),
+    link("first", 1, ""),
+    ...(currentPage > 1 ? [link("previous", currentPage - 1, request.origin)] : []),
+    ...(currentPage < pagesTotal ? [link("next", currentPage + 1, request.origin)] : []),
+    link("last", pagesTotal, "")
+  ]
+  return {
+    data,
+    pagination: {
+      currentPage,
+      currentPageItems: data.length,
+      pageSize,
+      pagesTotal,
+      itemsTotal: items.length,
+      links
+    }
+  }
+}

@@ -1,0 +1,374 @@
+/** The videos of the sandboxed api.video, with their sources, thumbnails and life after deletion. */
+import type * as routes from "../../api-video/shared/routes/videos.ts"
+import * as SandboxProblem from "../SandboxProblem.ts"
+import type { Json } from "../SandboxRequest.ts"
+import * as encodings from "./encoding.ts"
+import type { Handlers, Input } from "./input.ts"
+import { page, sorted } from "./pages.ts"
+import { notFound, type Reply } from "./reply.ts"
+import * as sources from "./sources.ts"
+import { atom, identifier, type World } from "./world.ts"
+
+type Creation = Input<typeof routes.create>["body"]
+type Update = Input<typeof routes.update>["body"]
+type Query = Input<typeof routes.list>["query"]
+
+/** The captions or chapters of one language. */
+export interface Track {
+  readonly language: string
+  default: boolean
+}
+
+/** Where a video comes from. */
+type Origin =
+  | { readonly kind: "upload" }
+  | { readonly kind: "download" | "copy"; readonly from: string }
+  | { readonly kind: "liveStream"; readonly liveStreamId: string }
+
+export interface Video {
+  readonly videoId: string
+  readonly createdAt: number
+  readonly origin: Origin
+  readonly clip: encodings.Clip | undefined
+  updatedAt: number
+  title: string
+  description: string
+  public: boolean
+  panoramic: boolean
+  mp4Support: boolean
+  playerId: string | undefined
+  tags: ReadonlyArray<string>
+  metadata: ReadonlyArray<{ readonly key: string; readonly value: string }>
+  language: string | undefined
+  languageOrigin: "api" | "auto" | undefined
+  discardedAt: number | undefined
+  source: sources.Source | undefined
+  encoding: encodings.Encoding | undefined
+  readonly captions: Map<string, Track>
+  readonly chapters: Map<string, Track>
+  /** Private tokens that nobody has used yet. */
+  readonly tokens: Set<string>
+  /** What happens once the video is encoded. */
+  waiting: Array<() => void>
+}
+
+/** What else creating or updating a video begins. */
+export interface Hooks {
+  readonly transcribe: (video: Video, language: string | undefined) => void
+  /** False: there is a summary already. */
+  readonly summarize: (video: Video, attributes: ReadonlyArray<string> | undefined) => boolean
+}
+
+/** Discarded videos are deleted after 90 days (api.video OpenAPI, `DELETE-video`). */
+const retention = 90 * 24 * 60 * 60 * 1000
+
+/** Tokens of a private video that are kept: one for each of its latest responses. */
+const maximumTokens = 1_000
+
+const summaryExists = () =>
+  SandboxProblem.response("summary-already-exists", {
+    detail: "You can delete the existing summary and generate a new one.",
+    name: "transcriptSummary"
+  })
+
+const contains = (text: string, part: string | undefined) => part === undefined || text.includes(part)
+
+const matches = (video: Video, { description, liveStreamId, metadata = {}, tags = [], title }: Query): boolean =>
+  contains(video.title, title) &&
+  contains(video.description, description) &&
+  tags.every((tag) => video.tags.includes(tag)) &&
+  Object.entries(metadata).every(([key, value]) =>
+    video.metadata.some((entry) => entry.key === key && entry.value === value)
+  ) &&
+  (liveStreamId === undefined || (video.origin.kind === "liveStream" && video.origin.liveStreamId === liveStreamId))
+
+const valueOf = (video: Video, key: "title" | "createdAt" | "publishedAt" | "updatedAt"): string | number =>
+  key === "publishedAt" ? video.createdAt : video[key]
+
+const isUrl = (text: string) => /^https?:\/\/\S+$/i.test(text)
+
+export const make = (world: World, hooks: Hooks) => {
+  const { at, conceal, emit, now, origin, settings } = world
+  const videos = new Map<string, Video>()
+
+  const find = (videoId: string): Video | undefined => {
+    const video = videos.get(videoId)
+    return video?.discardedAt === undefined ? video : undefined
+  }
+
+  const isKept = ({ discardedAt }: Video) => discardedAt !== undefined && now() < discardedAt + retention
+  const findDiscarded = (videoId: string): Video | undefined => {
+    const video = videos.get(videoId)
+    return video !== undefined && isKept(video) ? video : undefined
+  }
+
+  const issueToken = ({ tokens }: Video): string => {
+    const token = crypto.randomUUID()
+    const [oldest] = tokens
+    if (oldest !== undefined && tokens.size >= maximumTokens) tokens.delete(oldest)
+    tokens.add(token)
+    conceal(token)
+    return token
+  }
+
+  const assetsOf = (video: Video): Json => {
+    const base = `${origin}/vod/${video.videoId}`
+    const token = video.public ? undefined : issueToken(video)
+    const files = token === undefined ? base : `${base}/token/${token}`
+    const player = token === undefined ? base : `${base}?token=${token}`
+    return {
+      iframe: `<iframe src="${player}" width="100%" height="100%" frameborder="0" scrolling="no" allowfullscreen=""></iframe>`,
+      player,
+      hls: `${files}/hls/manifest.m3u8`,
+      thumbnail: `${files}/thumbnail.jpg`,
+      ...(video.mp4Support ? { mp4: `${files}/mp4/source.mp4` } : {})
+    }
+  }
+
+  const sourceOf = ({ origin, videoId }: Video): Json =>
+    origin.kind === "liveStream"
+      ? {
+          type: "liveStream",
+          liveStream: {
+            liveStreamId: origin.liveStreamId,
+            links: [{ rel: "self", uri: `/live-streams/${origin.liveStreamId}` }]
+          }
+        }
+      : { uri: origin.kind === "upload" ? `/videos/${videoId}/source` : origin.from }
+
+  const show = (video: Video): Json => ({
+    videoId: video.videoId,
+    createdAt: atom(video.createdAt),
+    title: video.title,
+    description: video.description,
+    publishedAt: atom(video.createdAt),
+    updatedAt: atom(video.updatedAt),
+    discarded: video.discardedAt !== undefined,
+    discardedAt: video.discardedAt === undefined ? null : atom(video.discardedAt),
+    deletesAt: video.discardedAt === undefined ? null : atom(video.discardedAt + retention),
+    ...(video.language === undefined ? {} : { language: video.language, languageOrigin: video.languageOrigin }),
+    tags: video.tags,
+    metadata: video.metadata,
+    source: sourceOf(video),
+    assets: video.discardedAt === undefined ? assetsOf(video) : null,
+    ...(video.playerId === undefined ? {} : { playerId: video.playerId }),
+    public: video.public,
+    panoramic: video.panoramic,
+    mp4Support: video.mp4Support
+  })
+
+  const add = (title: string, origin: Origin, creation: Omit<Creation, "title"> = {}): Video => {
+    const createdAt = now()
+    const video: Video = {
+      videoId: identifier("vi"),
+      createdAt,
+      updatedAt: createdAt,
+      origin,
+      clip: creation.clip,
+      title,
+      description: creation.description ?? "",
+      public: creation.public ?? true,
+      panoramic: creation.panoramic ?? false,
+      mp4Support: creation.mp4Support ?? true,
+      playerId: creation.playerId,
+      tags: creation.tags ?? [],
+      metadata: creation.metadata ?? [],
+      language: undefined,
+      languageOrigin: undefined,
+      discardedAt: undefined,
+      source: undefined,
+      encoding: undefined,
+      captions: new Map(),
+      chapters: new Map(),
+      tokens: new Set(),
+      waiting: []
+    }
+    videos.set(video.videoId, video)
+    return video
+  }
+
+  /** Encodes the source of a video, which is complete at an instant. */
+  const encode = (video: Video, ingestedAt: number): void => {
+    const encoding = encodings.plan(ingestedAt, settings(), video)
+    video.encoding = encoding
+    const liveStream = video.origin.kind === "liveStream" ? { liveStreamId: video.origin.liveStreamId } : {}
+    for (const { endsAt, quality, type } of encoding.qualities) {
+      at(endsAt, () => {
+        if (encoding.fails || !videos.has(video.videoId)) return
+        emit({
+          type: "video.encoding.quality.completed",
+          emittedAt: new Date(now()).toISOString(),
+          videoId: video.videoId,
+          ...liveStream,
+          encoding: type,
+          quality
+        })
+      })
+    }
+    at(encoding.endsAt, () => {
+      const { waiting } = video
+      video.waiting = []
+      if (!encoding.fails) for (const action of waiting) action()
+    })
+  }
+
+  /** Does something that takes as long as the encoding, once that is over. */
+  const afterEncoding = (video: Video, action: () => void): void => {
+    const later = () => at(now() + settings().encodingTime, () => (videos.has(video.videoId) ? action() : undefined))
+    if (video.encoding !== undefined && now() >= video.encoding.endsAt) later()
+    else video.waiting.push(later)
+  }
+
+  const originOf = (source: string | undefined): Origin | undefined => {
+    if (source === undefined) return { kind: "upload" }
+    if (find(source) !== undefined) return { kind: "copy", from: source }
+    return isUrl(source) ? { kind: "download", from: source } : undefined
+  }
+
+  const speak = (video: Video, body: Creation | Update): void => {
+    if (body.language === null) {
+      video.language = undefined
+      video.languageOrigin = undefined
+    } else if (body.language !== undefined) {
+      video.language = body.language
+      video.languageOrigin = "api"
+    }
+    if (body.transcript === true || typeof body.language === "string") {
+      hooks.transcribe(video, typeof body.language === "string" ? body.language : undefined)
+    }
+  }
+
+  const withVideo = (videoId: string, use: (video: Video) => Reply): Reply => {
+    const video = find(videoId)
+    return video === undefined ? notFound("videoId") : use(video)
+  }
+
+  const touch = (video: Video): Json => {
+    video.updatedAt = now()
+    return show(video)
+  }
+
+  const alreadyThere = {
+    copy: "video-source-already-copied",
+    download: "video-source-already-downloaded",
+    liveStream: "video-source-already-uploaded"
+  } as const
+
+  const take = (video: Video, file: File, contentRange: string | undefined): Reply => {
+    if (video.origin.kind !== "upload") {
+      return SandboxProblem.response(alreadyThere[video.origin.kind], { name: "file" })
+    }
+    const source = sources.receive(video.source, file.size, contentRange, settings().minimumPartSize)
+    if (typeof source === "string") return SandboxProblem.response(source, { name: "file" })
+    video.source = source
+    if (source.unit === "whole") encode(video, now())
+    return show(video)
+  }
+
+  const ingestOf = ({ encoding, origin, source }: Video): string | null => {
+    if (origin.kind === "upload")
+      return source === undefined ? null : source.unit === "whole" ? "uploaded" : "uploading"
+    return encoding !== undefined && now() >= encoding.ingestedAt ? "ingested" : "ingesting"
+  }
+
+  const list = (found: ReadonlyArray<Video>, query: Query, url: string) =>
+    page(
+      sorted(
+        found.filter((video) => matches(video, query)),
+        query,
+        valueOf
+      ),
+      query,
+      { origin, url },
+      show
+    )
+
+  const all = (): ReadonlyArray<Video> => [...videos.values()].filter(({ discardedAt }) => discardedAt === undefined)
+
+  const handlers: Handlers<typeof routes> = {
+    list: ({ query, url }) => list(all(), query, url),
+    create: ({ body }) => {
+      if (body.title === "") return SandboxProblem.response("attribute-required", { name: "title" })
+      const from = originOf(body.source)
+      if (from === undefined) {
+        return SandboxProblem.response("invalid-attribute", {
+          name: "source",
+          detail: "The source is neither an http: or https: URL nor the videoId of one of your videos."
+        })
+      }
+      const video = add(body.title, from, body)
+      if (from.kind !== "upload") encode(video, now() + settings().ingestTime)
+      speak(video, body)
+      if (body.transcriptSummary === true) hooks.summarize(video, body.transcriptSummaryAttributes)
+      return show(video)
+    },
+    get: ({ params }) => withVideo(params.videoId, show),
+    update: ({ body, params }) =>
+      withVideo(params.videoId, (video) => {
+        if (body.transcriptSummary === true && !hooks.summarize(video, body.transcriptSummaryAttributes)) {
+          return summaryExists()
+        }
+        video.title = body.title ?? video.title
+        video.description = body.description ?? video.description
+        video.public = body.public ?? video.public
+        video.panoramic = body.panoramic ?? video.panoramic
+        video.mp4Support = body.mp4Support ?? video.mp4Support
+        video.playerId = body.playerId ?? video.playerId
+        video.tags = body.tags ?? video.tags
+        video.metadata = body.metadata ?? video.metadata
+        speak(video, body)
+        return touch(video)
+      }),
+    remove: ({ params }) =>
+      withVideo(params.videoId, (video) => {
+        if (settings().videoRestore) video.discardedAt = now()
+        else videos.delete(video.videoId)
+        return undefined
+      }),
+    getStatus: ({ params }) =>
+      withVideo(params.videoId, (video) => ({
+        ingest: { status: ingestOf(video), ...sources.show(video.source) },
+        encoding: encodings.show(video.encoding, now())
+      })),
+    uploadThumbnail: ({ params }) => withVideo(params.videoId, touch),
+    pickThumbnail: ({ params }) => withVideo(params.videoId, touch),
+    listDiscarded: ({ query, url }) => list([...videos.values()].filter(isKept), query, url),
+    getDiscarded: ({ params }) => {
+      const video = findDiscarded(params.videoId)
+      return video === undefined ? notFound("videoId") : show(video)
+    },
+    restore: ({ params }) => {
+      const video = findDiscarded(params.videoId)
+      if (video === undefined) return notFound("videoId")
+      video.discardedAt = undefined
+      return touch(video)
+    },
+    upload: ({ contentRange, file, params }) => withVideo(params.videoId, (video) => take(video, file, contentRange)),
+    /** A part that does not repeat the `videoId` of the first answer starts another video (api.video-nodejs-client, issue 216). */
+    uploadWithUploadToken: ({ contentRange, file, form }) =>
+      form.videoId === undefined
+        ? take(add(file.name, { kind: "upload" }), file, contentRange)
+        : withVideo(form.videoId, (video) => take(video, file, contentRange))
+  }
+
+  return {
+    handlers,
+    all,
+    find,
+    withVideo,
+    afterEncoding,
+    /** The recording of a live stream. */
+    record: (liveStreamId: string, title: string, isPublic: boolean): Video => {
+      const video = add(title, { kind: "liveStream", liveStreamId }, { public: isPublic })
+      encode(video, now())
+      return video
+    },
+    /** Undefined: there is no such video. */
+    isPublic: (videoId: string): boolean | undefined => find(videoId)?.public,
+    /** Whether a private token is one that nobody has used. From now on it is used. */
+    redeemPrivateToken: (videoId: string, token: string): boolean => find(videoId)?.tokens.delete(token) ?? false
+  }
+}
+
+/** The videos of one sandbox. */
+export type Videos = ReturnType<typeof make>
