@@ -144,6 +144,7 @@ describe.concurrent("examples", () => {
     const files = readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"))
     // Those have tests of their own.
     const elsewhere = [
+      "brightcove.ts",
       "browser-app.ts",
       "fleet.ts",
       "observability.ts",

@@ -333,7 +333,7 @@ const credential: Platform.Credential<ServerOptions, "apiKey"> = {
     environment: /* @__PURE__ */ Config.Literals(["production", "sandbox"], "APIVIDEO_ENVIRONMENT"),
     baseUrl: /* @__PURE__ */ Config.String("APIVIDEO_BASE_URL")
   },
-  provider
+  provider: (secrets, options) => provider({ ...options, ...secrets })
 }
 
 /**
@@ -456,7 +456,11 @@ export const layerClient = (
 export const layer = <R = never>(
   options: Options<R>
 ): Layer.Layer<ApiVideo | Tokens, TokenError.TokenError, HttpClient.HttpClient | R> =>
-  Kit.layer(api, credential, options)
+  Kit.layer<ApiVideo, ApiVideoError.ApiVideoError, ServerOptions, ServerOptions, "apiKey", Class, R>(
+    api,
+    credential,
+    options
+  )
 
 /**
  * The clients of many keys, for a program that serves many customers. {@link clientFor} returns one of them.
@@ -597,7 +601,11 @@ export const layerAnonymous = (
 export const layerConfig = <R = never>(
   options: ConfigOptions<R>
 ): Layer.Layer<ApiVideo | Tokens, TokenError.TokenError, HttpClient.HttpClient | R> =>
-  Kit.layerConfig(api, credential, options)
+  Kit.layerConfig<ApiVideo, ApiVideoError.ApiVideoError, ServerOptions, ServerOptions, "apiKey", Class, R>(
+    api,
+    credential,
+    options
+  )
 
 /**
  * What a spec answers, in place of api.video.

@@ -491,7 +491,7 @@ const credential: Platform.Credential<OwnOptions, SecretNames> = {
   name: "movingimage",
   secrets: { username: "the name of a VideoManager Pro user", password: "that user's password" },
   variables: { baseUrl: /* @__PURE__ */ Config.String("MOVINGIMAGE_BASE_URL") },
-  provider
+  provider: (secrets, options) => provider({ ...options, ...secrets })
 }
 
 /**
@@ -689,7 +689,11 @@ const listOf = (token: AccessToken.AccessToken): ReadonlyArray<VideoManager> =>
 export const layer = <R = never>(
   options: Options<R>
 ): Layer.Layer<MovingImage | Tokens, TokenError.TokenError, HttpClient.HttpClient | R> =>
-  Kit.layer(api, credential, options)
+  Kit.layer<MovingImage, MovingImageError.MovingImageError, ServerOptions, OwnOptions, SecretNames, "requests", R>(
+    api,
+    credential,
+    options
+  )
 
 /**
  * Provides {@link layer} with options from configuration. Without a `baseUrl` in the code, it reads the variable
@@ -703,7 +707,15 @@ export const layer = <R = never>(
 export const layerConfig = <R = never>(
   options: ConfigOptions<R>
 ): Layer.Layer<MovingImage | Tokens, TokenError.TokenError, HttpClient.HttpClient | R> =>
-  Kit.layerConfig(api, credential, options)
+  Kit.layerConfig<
+    MovingImage,
+    MovingImageError.MovingImageError,
+    ServerOptions,
+    OwnOptions,
+    SecretNames,
+    "requests",
+    R
+  >(api, credential, options)
 
 /**
  * Provides the client for specs, without a network and a login. `respond` gets each request with its token and returns the

@@ -217,13 +217,13 @@ type TokenSettings<Own, Names extends string, R> = Own & TokenOptions & Secrets<
  * @category models
  * @since 0.1.0
  */
-export interface Platform<Self, E, Own, Names extends string, Class extends string> {
+export interface Platform<Self, E, Place, Own, Names extends string, Class extends string> {
   readonly Tokens: Context.Service<Tokens<Self>, TokenService["Service"]>
   readonly layer: <R = never>(
-    options: ClientSettings<E, Own, Class> & TokenSettings<Own, Names, R>
+    options: ClientSettings<E, Place, Class> & TokenSettings<Own, Names, R>
   ) => Layer.Layer<Self | Tokens<Self>, TokenError.TokenError, HttpClient.HttpClient | R>
   readonly layerConfig: <R = never>(
-    options: ConfigOptions<ClientSettings<E, Own, Class> & TokenOptions, Names, R>
+    options: ConfigOptions<ClientSettings<E, Place, Class> & Own & TokenOptions, Names, R>
   ) => Layer.Layer<Self | Tokens<Self>, TokenError.TokenError, HttpClient.HttpClient | R>
   readonly layerToken: <R = never>(
     options: TokenSettings<Own, Names, R>
@@ -232,19 +232,21 @@ export interface Platform<Self, E, Own, Names extends string, Class extends stri
     options: ConfigOptions<Own & TokenOptions, Names, R>
   ) => Layer.Layer<TokenService, TokenError.TokenError, HttpClient.HttpClient | R>
   readonly layerClient: (
-    options: ClientSettings<E, Own, Class>
+    options: ClientSettings<E, Place, Class>
   ) => Layer.Layer<Self | Tokens<Self>, TokenError.TokenError, TokenService | HttpClient.HttpClient>
   readonly layerTest: (
-    options: Own & TestOptions
+    options: Place & TestOptions
   ) => Layer.Layer<Self | Tokens<Self> | TestCalls, TokenError.TokenError>
   readonly layerMap: (
-    options: ClientSettings<E, Own, Class>
+    options: ClientSettings<E, Place, Class>
   ) => Layer.Layer<Kit.Clients<Self>, TokenError.TokenError, TokenServiceMap | HttpClient.HttpClient>
-  readonly clientFor: (secrets: Secrets<Names>) => Effect.Effect<Client<E>, TokenError.TokenError, Kit.Clients<Self>>
+  readonly clientFor: (
+    options: Own & Secrets<Names>
+  ) => Effect.Effect<Client<E>, TokenError.TokenError, Kit.Clients<Self>>
 }
 
 /**
- * Makes a platform's layers.
+ * Makes a platform's layers. The options of `server` belong to the client, and those of `provider` to the token.
  *
  * @category constructors
  * @since 0.1.0
@@ -252,18 +254,20 @@ export interface Platform<Self, E, Own, Names extends string, Class extends stri
 export const make = <
   Self,
   E extends Kit.ApiError,
-  Own extends object,
+  Place extends object,
   Names extends string,
+  Own extends object = {},
   Class extends string = never
 >(
-  platform: Api<Self, E, Own, Class> & Credential<Own, Names>
-): Platform<Self, E, Own, Names, Class> => {
-  const clients = Kit.clientsOf<Self, E, Names>(platform.service)
+  platform: Api<Self, E, Place, Class> & Credential<Own, Names>
+): Platform<Self, E, Place, Own, Names, Class> => {
+  const clients = Kit.clientsOf<Self, E, Own & Secrets<Names>>(platform.service)
   return {
     Tokens: Kit.tokensOf(platform.service),
-    layer: (options) => Kit.layer(platform, platform, options),
-    layerConfig: <R>(options: ConfigOptions<ClientSettings<E, Own, Class> & TokenOptions, Names, R>) =>
-      Kit.layerConfig<Self, E, Own, Names, Class, R>(platform, platform, options),
+    layer: <R>(options: ClientSettings<E, Place, Class> & TokenSettings<Own, Names, R>) =>
+      Kit.layer<Self, E, Place, Own, Names, Class, R>(platform, platform, options),
+    layerConfig: <R>(options: ConfigOptions<ClientSettings<E, Place, Class> & Own & TokenOptions, Names, R>) =>
+      Kit.layerConfig<Self, E, Place, Own, Names, Class, R>(platform, platform, options),
     layerToken: (options) => Kit.layerToken(platform, options),
     layerTokenConfig: <R>(options: ConfigOptions<Own & TokenOptions, Names, R>) =>
       Kit.layerTokenConfig<Own, Names, R>(platform, options),
@@ -274,9 +278,9 @@ export const make = <
         clients,
         Effect.map(
           Kit.makeClients(platform, options),
-          (clientOf) => (secrets: Secrets<Names>) => clientOf(platform.provider({ ...options, ...secrets }))
+          (clientOf) => (identity: Own & Secrets<Names>) => clientOf(platform.provider(identity, identity))
         )
       ),
-    clientFor: (secrets) => clients.use((clientOf) => clientOf(secrets))
+    clientFor: (identity) => clients.use((clientOf) => clientOf(identity))
   }
 }

@@ -14,6 +14,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -24,8 +25,10 @@ import * as Engine from "./internal/engine.ts"
 import { toService } from "./internal/service.ts"
 import type { State } from "./internal/state.ts"
 import { withProvider } from "./shared/failures.ts"
+import * as Identities from "./shared/identities.ts"
 import * as TokenError from "./TokenError.ts"
 import type { TokenProvider } from "./TokenProvider.ts"
+import { TokenStore } from "./TokenStore.ts"
 
 export type { State }
 
@@ -75,7 +78,8 @@ export interface Options {
 
 /**
  * Makes a service that lives until the scope closes. It shares the credential through the `TokenStore` in its context, or
- * keeps it in memory if the context has no store.
+ * keeps it in memory if the context has no store. Without a store, a second service of the same identity in this process is
+ * a mistake, about which a warning is logged: each would renew on its own.
  *
  * @category constructors
  * @since 0.1.0
@@ -86,6 +90,8 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* ({
 }: Options): Effect.fn.Return<TokenService["Service"], TokenError.TokenError, Scope.Scope> {
   const failed = withProvider(provider.name)
   const identity = yield* failed(provider.identity)
+  // Services that share a store also share the credential.
+  if (Option.isNone(yield* Effect.serviceOption(TokenStore))) yield* Identities.register(identity, provider)
   const engine = new Engine.Engine(provider, identity, yield* failed(Actor.make(policy)))
   yield* Scope.addFinalizer(
     yield* Effect.scope,

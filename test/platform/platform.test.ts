@@ -1,6 +1,6 @@
 /** What every platform on the kit can do, shown on one that has nothing of its own. */
 import { assert, describe, it } from "@effect/vitest"
-import { Config, ConfigProvider, Context, Effect, Layer, Redacted, Schema } from "effect"
+import { Config, ConfigProvider, Context, Effect, Layer, Logger, Redacted, Schema } from "effect"
 import { HttpClient } from "effect/http"
 import type { CircuitBreaker } from "effect/persistence"
 import {
@@ -55,7 +55,7 @@ const credentialOf = (request: Recording.Recorded | undefined) =>
   request?.authorization && Redacted.value(request.authorization)
 
 const id = Redacted.make("id-1")
-const secret = Redacted.make("secret-1")
+const secret = Redacted.make("secret1")
 const get = Example.use((api) => api.get("/videos/1"))
 
 describe("layer", () => {
@@ -105,7 +105,7 @@ describe("layer", () => {
         Effect.provideService(HttpClient.HttpClient, client)
       )
       const [login] = yield* requests
-      assert.strictEqual(credentialOf(login), `Basic ${btoa("example:secret-1")}`)
+      assert.strictEqual(credentialOf(login), `Basic ${btoa("example:secret1")}`)
     })
   )
 })
@@ -118,11 +118,11 @@ describe("layerConfig", () => {
     Effect.gen(function* () {
       const { client, requests } = network(() => json(200, {}))
       yield* get.pipe(
-        Effect.provide(Layer.provide(live, withVariables({ ID: "id-1", SECRET: "secret-2" }))),
+        Effect.provide(Layer.provide(live, withVariables({ ID: "id-1", SECRET: "secret2" }))),
         Effect.provideService(HttpClient.HttpClient, client)
       )
       const [login] = yield* requests
-      assert.strictEqual(credentialOf(login), `Basic ${btoa("example:secret-2")}`)
+      assert.strictEqual(credentialOf(login), `Basic ${btoa("example:secret2")}`)
     })
   )
 
@@ -236,6 +236,50 @@ describe("Effect's combinators", () => {
         )
       ).pipe(Effect.flip, Effect.provide(example.layerTest({ respond: () => status(404) })))
       assert.deepStrictEqual(tags, ["ExampleError"])
+    })
+  )
+})
+
+describe("two services of one identity in one process", () => {
+  const apiKey = Redacted.make("key-1")
+  const { client } = network(() => json(200, {}))
+  const apiVideo = { apiKey, eager: false }
+  const routes: Readonly<Record<string, Layer.Layer<never, unknown, HttpClient.HttpClient>>> = {
+    "a client and a token": Layer.merge(ApiVideo.layer(apiVideo), ApiVideo.layerToken(apiVideo)),
+    "two tokens": Layer.merge(ApiVideo.layerToken(apiVideo), ApiVideo.layerToken(apiVideo)),
+    movingimage: Layer.merge(
+      MovingImage.layer({ username: id, password: secret, eager: false }),
+      MovingImage.layerToken({ username: id, password: secret, eager: false })
+    ),
+    OAuth: Layer.merge(example.layer({ id, secret, eager: false }), example.layerToken({ id, secret, eager: false }))
+  }
+  const warningsOf = <A, E>(layer: Layer.Layer<A, E, HttpClient.HttpClient>) =>
+    Effect.gen(function* () {
+      const warnings: Array<string> = []
+      const logger = Logger.make(({ message }) => void warnings.push(String(message)))
+      yield* Effect.scoped(Layer.build(layer)).pipe(
+        Effect.provide(Logger.layer([logger])),
+        Effect.provideService(HttpClient.HttpClient, client)
+      )
+      return warnings
+    })
+
+  for (const [name, layer] of Object.entries(routes)) {
+    it.effect(`log a warning: ${name}`, () =>
+      Effect.gen(function* () {
+        const warnings = yield* warningsOf(layer)
+        assert.strictEqual(warnings.length, 1)
+        assert.include(warnings[0], "is used by two services in this process")
+      })
+    )
+  }
+
+  it.effect("log none if they share a layer, or one has closed", () =>
+    Effect.gen(function* () {
+      const tokens = ApiVideo.layerToken(apiVideo)
+      const shared = Layer.merge(Layer.provide(ApiVideo.layerClient(), tokens), tokens)
+      assert.deepStrictEqual(yield* warningsOf(shared), [])
+      assert.deepStrictEqual(yield* warningsOf(shared), [])
     })
   )
 })

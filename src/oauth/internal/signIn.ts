@@ -19,6 +19,7 @@ import * as TokenService from "../../token/TokenService.ts"
 import * as TokenStore from "../../token/TokenStore.ts"
 import { PreparationTimeout, withPreparationTimeout } from "../shared/requests.ts"
 import { withProvider } from "../../token/shared/failures.ts"
+import * as Identities from "../../token/shared/identities.ts"
 
 export interface SignIn {
   readonly service: TokenService.TokenService["Service"]
@@ -56,6 +57,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   const store = Option.isSome(shared)
     ? shared.value
     : Context.get(yield* Layer.build(TokenStore.layerMemory), TokenStore.TokenStore)
+  if (Option.isNone(shared)) yield* Identities.register(identity, provider)
   const revokes = options.revoke !== "never"
 
   let arriving: AccessToken.AccessToken | undefined

@@ -2,7 +2,6 @@
 import * as Duration from "effect/Duration"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import { sentences } from "../../token/shared/message.ts"
 import type { Content } from "./body.ts"
@@ -144,7 +143,8 @@ export const readAnswer = (
   const secrets = secretsOf(request, hiding)
   return {
     answer: { method, path, status, ...(content._tag === "Unread" && { unread: content.problem }) },
-    body: content._tag === "Json" && Predicate.isObject(content.value) ? content.value : {},
+    // A list of errors has members too: its indices.
+    body: content._tag === "Json" ? Object(content.value) : {},
     scrub: (text) => scrubbed(text, secrets)
   }
 }

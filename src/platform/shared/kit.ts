@@ -39,7 +39,10 @@ export interface Credential<Own, Names extends string> {
   /** The options that are secrets, and what each should be set to, as in `"an API key from https://example.com"`. */
   readonly secrets: Readonly<Record<Names, string>>
   /** Makes the protocol: a grant of `OAuth2`, or one of the platform's own with `makeExchange`. */
-  readonly provider: (options: Own & Secrets<Names>) => Effect.Effect<TokenProvider, Failure, HttpClient.HttpClient>
+  readonly provider: (
+    secrets: Secrets<Names>,
+    options: Own
+  ) => Effect.Effect<TokenProvider, Failure, HttpClient.HttpClient>
   /** Variables that `layerConfig` reads if the code has none of these options. They may be missing. */
   readonly variables?: { readonly [K in keyof Own]?: Config.Config<Own[K]> } | undefined
 }
@@ -100,9 +103,9 @@ export interface Clients<Self> {
   readonly clientsOf: Self
 }
 
-export const clientsOf = <Self, E, Names extends string>(
+export const clientsOf = <Self, E, Identity>(
   service: Context.Key<Self, Client<E>>
-): Context.Service<Clients<Self>, (secrets: Secrets<Names>) => Effect.Effect<Client<E>, Failure>> =>
+): Context.Service<Clients<Self>, (identity: Identity) => Effect.Effect<Client<E>, Failure>> =>
   Context.Service(`${service.key}/Clients`)
 
 /** What several clients share: the server, which may be one account's, and the limits. */
@@ -187,7 +190,10 @@ export const layerToken = <Own, Names extends string, R>(
 ): Layer.Layer<TokenService.TokenService, Failure, HttpClient.HttpClient | R> =>
   Layers.layerToken(
     Effect.flatMap(Effect.context<R>(), (context) =>
-      provider({ ...options, ...Rec.map(secrets, (_, name) => withServices(options[name], context)) })
+      provider(
+        Rec.map(secrets, (_, name) => withServices(options[name], context)),
+        options
+      )
     ),
     options
   )
@@ -236,11 +242,26 @@ export const layerTokenConfig = <Own, Names extends string, R>(
     )
   )
 
+/** All options of a client with its own token, but the secrets. */
+type Settings<E, Place, Own, Class extends string> = Place &
+  Own &
+  PlatformClient.ClientOptions<E> &
+  RateLimits<Class> &
+  Layers.TokenOptions
+
 /** Provides the client with its own token. */
-export const layer = <Self, E extends PlatformClient.ApiError, Own, Names extends string, Class extends string, R>(
-  api: Api<Self, E, Own, Class>,
+export const layer = <
+  Self,
+  E extends PlatformClient.ApiError,
+  Place,
+  Own,
+  Names extends string,
+  Class extends string,
+  R
+>(
+  api: Api<Self, E, Place, Class>,
   credential: Credential<Own, Names>,
-  options: Own & PlatformClient.ClientOptions<E> & RateLimits<Class> & Layers.TokenOptions & Secrets<Names, R>
+  options: Settings<E, Place, Own, Class> & Secrets<Names, R>
 ): Layer.Layer<Self | Tokens<Self>, Failure, HttpClient.HttpClient | R> =>
   Layer.provide(layerClient(api, options), layerToken(credential, options))
 
@@ -248,23 +269,19 @@ export const layer = <Self, E extends PlatformClient.ApiError, Own, Names extend
 export const layerConfig = <
   Self,
   E extends PlatformClient.ApiError,
+  Place,
   Own,
   Names extends string,
   Class extends string,
   R
 >(
-  api: Api<Self, E, Own, Class>,
+  api: Api<Self, E, Place, Class>,
   credential: Credential<Own, Names>,
-  options: FromConfig<Own & PlatformClient.ClientOptions<E> & RateLimits<Class> & Layers.TokenOptions> &
-    Secrets<Names, R>
+  options: FromConfig<Settings<E, Place, Own, Class>> & Secrets<Names, R>
 ): Layer.Layer<Self | Tokens<Self>, Failure, HttpClient.HttpClient | R> =>
   Layer.unwrap(
-    Effect.map(
-      readOptions<Own, Names, Own & PlatformClient.ClientOptions<E> & RateLimits<Class> & Layers.TokenOptions, R>(
-        credential,
-        options
-      ),
-      (read) => layer(api, credential, read)
+    Effect.map(readOptions<Own, Names, Settings<E, Place, Own, Class>, R>(credential, options), (read) =>
+      layer<Self, E, Place, Own, Names, Class, R>(api, credential, read)
     )
   )
 
