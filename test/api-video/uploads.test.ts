@@ -1,7 +1,7 @@
 /** What `Uploads` does around the parts: bad input, the journal, events and interruption. `test/fuzz/uploads.test.ts` has the faults. */
 import { NodeHttpClient, NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Queue, Redacted, Schedule, type Scope, Stream } from "effect"
+import { Effect, Fiber, Layer, Logger, Queue, Redacted, Schedule, type Scope, Stream } from "effect"
 import { KeyValueStore } from "effect/persistence"
 import { ApiVideo, type UploadOptions, Uploads, Videos } from "effect-video-auth/api-video"
 import { mkdtemp, rm, utimes, writeFile } from "node:fs/promises"
@@ -203,6 +203,18 @@ describe("the journal", () => {
     )
   )
 
+  it.live("begins anew if the video was deleted meanwhile", () =>
+    world((world) =>
+      Effect.gen(function* () {
+        const { journal } = yield* makeJournal
+        yield* interrupted(world, { journal })
+        world.server.remove("vi1")
+        const { videoId } = yield* upload(world.path, { journal })
+        assert.isTrue(world.server.sourceOf(videoId).equals(content))
+      })
+    )
+  )
+
   it.live("survives a write that ended half way", () =>
     world((world) =>
       Effect.gen(function* () {
@@ -276,13 +288,16 @@ describe("streams", () => {
 })
 
 describe("interruption", () => {
-  it.live("leaves no request running", () =>
+  it.live("leaves no request running, and says how to go on", () =>
     world(({ faults, path, server }) =>
       Effect.gen(function* () {
+        const lines: Array<string> = []
+        const logger = Logger.make<unknown, void>(({ message }) => void lines.push(String(message)))
         faults.push(undefined, "stall", "stall")
         const seen = yield* Queue.unbounded<string>()
         const fiber = yield* Uploads.events(path, { ...small, concurrency: 2 }).pipe(
           Stream.runForEach(({ _tag }) => Queue.offer(seen, _tag)),
+          Effect.provide(Logger.layer([logger])),
           Effect.forkChild
         )
         yield* Stream.fromQueue(seen).pipe(
@@ -290,6 +305,9 @@ describe("interruption", () => {
           Stream.runDrain
         )
         yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual(lines, [
+          `${path}: the upload was interrupted. Run it again with videoId: "vi1" to go on`
+        ])
         const { parts } = server.counts
         yield* Effect.promise(() => server.stop())
         assert.strictEqual(server.counts.parts, parts)

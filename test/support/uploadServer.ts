@@ -180,6 +180,8 @@ export const start = async (next: () => Fault | undefined, loseCreation: () => b
       const { parts = [] } = videos.get(videoId) ?? {}
       return Buffer.concat(parts.toSorted((a, b) => a.from - b.from).map(({ bytes }) => bytes))
     },
+    /** Deletes a video. */
+    remove: (videoId: string) => videos.delete(videoId),
     stop: () => {
       for (const socket of sockets) socket.destroy()
       return new Promise<void>((resolve) => server.close(() => resolve()))

@@ -214,7 +214,6 @@ const runFile = (
     const { filename, fingerprint } = source
     const total = fingerprint.size
     const { chunkSize, smallest } = settings
-    const repetition = { retry: settings.retry, emit }
     yield* Settings.checkParts(total, settings)
     const session = yield* Session.open(source, options, {
       platform: "api.video",
@@ -231,7 +230,9 @@ const runFile = (
       const { chunkSize, received } = entry()
       const note = (range: Range) => remember({ received: [...entry().received, range] })
       const start = { cut: { chunkSize, smallest }, received, note }
-      const video = yield* Engine.sendFile(destination, source, start, { ...settings, emit })
+      const video = yield* Engine.sendFile(destination, source, start, { ...settings, emit }).pipe(
+        Session.advising(source, options, () => "Without a journal, it begins again")
+      )
       yield* forget
       if (video !== undefined) return video
       // Every part had arrived before: with an upload token, the server cannot be asked for the video.
@@ -239,13 +240,38 @@ const runFile = (
       return videoId === undefined ? yield* Effect.die("an upload without a part") : { videoId }
     }
 
+    return yield* toOwnVideo(session, source, options, settings, emit)
+  })
+
+/** Whether a video exists. Someone may have deleted it since an upload to it was interrupted. */
+const exists = (videoId: string): Effect.Effect<boolean, ClientError, ApiVideo> =>
+  Videos.getStatus(videoId).pipe(
+    Effect.as(true),
+    Effect.catchReason("ApiVideoError", "NotFound", () => Effect.succeed(false))
+  )
+
+/** Uploads to a video that the client's credential may write. */
+const toOwnVideo = (
+  { entry, forget, isResumed, remember, restart }: Session.Session,
+  source: Sources.Source,
+  options: UploadOptions,
+  settings: Settings.Settings,
+  emit: (event: UploadEvent) => Effect.Effect<void>
+): Effect.Effect<Video, UploadFailure, ApiVideo> =>
+  Effect.gen(function* () {
+    const { filename, fingerprint } = source
+    const total = fingerprint.size
+    const { chunkSize, smallest } = settings
+    const repetition = { retry: settings.retry, emit }
+    const { videoId: earlier } = entry()
+    if (options.videoId === undefined && earlier !== undefined && !(yield* patiently(exists(earlier), repetition))) {
+      yield* restart
+    }
     const { uploadId } = entry()
     const creation = creationOf(options, filename, uploadId)
     const videoId =
-      options.videoId ??
-      entry().videoId ??
-      (yield* createOrFind(creation, uploadId, session.isResumed, repetition)).videoId
-    if (options.videoId !== undefined && !session.isResumed) {
+      options.videoId ?? entry().videoId ?? (yield* createOrFind(creation, uploadId, isResumed, repetition)).videoId
+    if (options.videoId !== undefined && !isResumed) {
       const [whole] = yield* patiently(receivedOf(videoId, total), repetition)
       if (whole?.to === total && whole.from === 0) {
         yield* forget
@@ -258,7 +284,9 @@ const runFile = (
       received: patiently(receivedOf(videoId, total), repetition)
     }
     const start = { cut: { chunkSize, smallest }, received: [], note: () => Effect.void }
-    const video = yield* Engine.sendFile(destination, source, start, { ...settings, emit })
+    const video = yield* Engine.sendFile(destination, source, start, { ...settings, emit }).pipe(
+      Session.advising(source, options, () => `Run it again with videoId: "${videoId}" to go on`)
+    )
     const result = video ?? (yield* patiently(Videos.get(videoId), repetition))
     yield* forget
     return result

@@ -177,7 +177,9 @@ export const run = (
     const destination = toVideo(options, videoId, file, chunkSize, { retry: settings.retry, emit })
     const note = (range: Range) => remember({ received: [...entry().received, range] })
     const cut = { chunkSize, smallest: settings.smallest }
-    yield* Engine.sendFile(destination, file, { cut, received, note }, { ...settings, emit })
+    yield* Engine.sendFile(destination, file, { cut, received, note }, { ...settings, emit }).pipe(
+      Session.advising(file, options, () => "Without a journal, it begins again")
+    )
     yield* forget
     return { videoId }
   }).pipe(Effect.provideService(OnWaiting, emitWaits(emit)))

@@ -12,6 +12,8 @@ export interface Session {
   readonly isResumed: boolean
   readonly entry: () => Journal.Entry
   readonly remember: (changes: Partial<Journal.Entry>) => Effect.Effect<void, UploadError.UploadError>
+  /** Begins anew, because what the entry names is gone. */
+  readonly restart: Effect.Effect<void, UploadError.UploadError>
   /** Removes the entry. */
   readonly forget: Effect.Effect<void, UploadError.UploadError>
 }
@@ -38,6 +40,18 @@ const checkUnchanged = (
   return entry.modifiedAt === modifiedAt ? Effect.void : changed("modification time")
 }
 
+/** Logs how to go on if an upload is interrupted. `advice` says it for an upload without a journal. */
+export const advising = (
+  { place }: Source,
+  { journal }: Pick<TransferOptions, "journal">,
+  advice: () => string
+): (<A, E, R>(upload: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) =>
+  Effect.onInterrupt(() =>
+    Effect.logInfo(
+      `${place}: the upload was interrupted. ${journal === undefined ? advice() : "Run it again with the same journal to go on"}`
+    )
+  )
+
 /** Finds the upload in the journal, or writes it down, before the first byte is sent. */
 export const open = (
   source: Source,
@@ -53,14 +67,15 @@ export const open = (
     const hash = options.verify === "hash" && options.journal !== undefined ? yield* source.hash : undefined
     const earlier = yield* journal.read
     if (earlier !== undefined) yield* checkUnchanged(source, earlier, hash)
-    let entry: Journal.Entry = earlier ?? {
+    const anew = (): Journal.Entry => ({
       size,
       chunkSize: place.chunkSize,
       uploadId: crypto.randomUUID(),
       received: [],
       ...(modifiedAt !== undefined && { modifiedAt }),
       ...(hash !== undefined && { hash })
-    }
+    })
+    let entry = earlier ?? anew()
     if (earlier === undefined) yield* journal.write(entry)
     return {
       isResumed: earlier !== undefined,
@@ -70,6 +85,10 @@ export const open = (
           entry = { ...entry, ...changes }
           return journal.write(entry)
         }),
+      restart: Effect.suspend(() => {
+        entry = anew()
+        return journal.write(entry)
+      }),
       forget: journal.remove
     }
   })
