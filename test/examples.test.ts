@@ -1,11 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { DateTime, Effect, Schedule } from "effect"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import * as MovingImageSandbox from "effect-video-auth/testing/MovingImageSandbox"
 import { spawnSync } from "node:child_process"
-import { readdirSync, readFileSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { assertDiscreet, root, run } from "./support/examples.ts"
+import { stripVTControlCharacters } from "node:util"
+import type { State } from "../examples/support/progress.ts"
+import { line } from "../examples/support/terminal.ts"
+import { assertDiscreet, ending, root, run, start } from "./support/examples.ts"
 
 const videos = "videos: [ 'Trailer', 'Interview', 'Credits' ]"
 
@@ -79,6 +83,7 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
     "404",
     "TokenExpired: InvalidCredentials, no use to try again"
   ],
+  "upload.ts": ["holiday.mp4: 24.0 MiB", "waits 1 s because of a 429", "uploaded: https://embed.api.video/vod/vi…"],
   "videos.ts": [
     "videos: [ 'Trailer', 'Interview', 'Credits', 'Lecture 1' ]",
     "metadata: [ { key: 'Author', value: 'John Doe' } ]",
@@ -100,7 +105,10 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
 
 /** Replaces what differs on each run. */
 const comparable = (stdout: string): string =>
-  stdout.replaceAll(/http:\/\/127\.0\.0\.1:\d+/g, "<origin>").replaceAll(/\b[A-Z]{4}-[A-Z]{4}\b/g, "<code>")
+  stdout
+    .replaceAll(/http:\/\/127\.0\.0\.1:\d+/g, "<origin>")
+    .replaceAll(/\b[A-Z]{4}-[A-Z]{4}\b/g, "<code>")
+    .replaceAll(/(?<=\/vod\/vi)\w+/g, "…")
 
 describe.concurrent("examples", () => {
   for (const [file, lines] of Object.entries(outputs)) {
@@ -140,6 +148,53 @@ describe.concurrent("examples", () => {
     }).pipe(Effect.provide(MovingImageSandbox.layer()))
   )
 
+  it.live("upload.ts goes on where Ctrl-C ended it", () =>
+    Effect.gen(function* () {
+      const { clearFaults, inject, ledger, url } = yield* ApiVideoSandbox.ApiVideoSandbox
+      const folder = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "uploads-"))),
+        (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+      )
+      const path = join(folder, "holiday.mp4")
+      writeFileSync(path, Buffer.alloc(16 * 1024 * 1024, "0123456789"))
+      const env = { APIVIDEO_API_KEY: "your_api_key", APIVIDEO_BASE_URL: url, UPLOAD_JOURNAL: join(folder, "journal") }
+      const parts = Effect.map(ledger, ({ entries }) => entries.filter(({ path }) => path.endsWith("/source")).length)
+      let received = 0
+      yield* inject({
+        on: (_, path) => path.endsWith("/source") && ++received === 3,
+        kind: { _tag: "Hang" }
+      })
+      const child = start("upload.ts", env, [path])
+      const interrupted = Effect.promise(() => ending(child))
+      yield* Effect.repeat(parts, { until: () => received === 3, schedule: Schedule.spaced("25 millis") })
+      child.kill("SIGINT")
+      assert.include((yield* interrupted).stdout, "Run it again with the same journal to go on")
+      yield* clearFaults
+      const resumed = yield* Effect.promise(() => run("upload.ts", env, [path]))
+      assert.strictEqual(
+        comparable(resumed.stdout),
+        "holiday.mp4: 16.0 MiB\ngoes on after 10.0 MiB\nuploaded: https://embed.api.video/vod/vi…\n"
+      )
+    }).pipe(Effect.scoped, Effect.provide(ApiVideoSandbox.layer()))
+  )
+
+  it("upload.ts draws a bar that fits the terminal", () => {
+    const state = {
+      filename: "holiday.mp4",
+      total: 100 * 1024 ** 2,
+      sent: 62.5 * 1024 ** 2,
+      rate: 5 * 1024 ** 2,
+      timeLeft: 75_000,
+      wait: undefined
+    }
+    const drawn = (changes: Partial<State>, columns = 80) =>
+      stripVTControlCharacters(line({ ...state, ...changes }, columns, 0))
+    assert.strictEqual(drawn({}), "holiday.mp4  ━━━━━━━━━━━━━────────   62 %  62.5/100.0 MiB   5.0 MiB/s  1:15 left")
+    assert.include(drawn({ wait: { why: "because of a 429", until: DateTime.makeUnsafe(3_000) } }), "waits 3 s because")
+    assert.include(drawn({ sent: state.total }), "finishing")
+    for (const columns of [80, 100, 200]) assert.isAtMost(drawn({ filename: "a".repeat(200) }, columns).length, columns)
+  })
+
   it("are all run, and all in the README", () => {
     const files = readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"))
     // Those have tests of their own.
@@ -150,7 +205,8 @@ describe.concurrent("examples", () => {
       "observability.ts",
       "quickstart.ts",
       "spec.test.ts",
-      "update-diffs.ts"
+      "update-diffs.ts",
+      "upload-page.ts"
     ]
     assert.sameMembers(files, [...Object.keys(outputs), ...elsewhere])
     const readme = readFileSync(join(root, "examples", "README.md"), "utf8")

@@ -37,6 +37,8 @@ export interface Page {
   readonly waitForText: (text: string) => Effect.Effect<void, ChromiumError>
   /** Waits for an element, and types into it. */
   readonly fill: (selector: string, value: string) => Effect.Effect<void, ChromiumError>
+  /** Picks a file of this machine in a file input. */
+  readonly pick: (selector: string, path: string) => Effect.Effect<void, ChromiumError>
   /** Waits for an element, and clicks on the middle of it. */
   readonly click: (selector: string) => Effect.Effect<void, ChromiumError>
   /** Writes `NAME.png`, and gives its path: into `SCREENSHOTS`, or into a directory that goes with the browser. */
@@ -181,6 +183,8 @@ const connect = Effect.fnUntraced(function* (address: string) {
 const Nothing = Schema.Unknown
 const Target = Schema.Struct({ targetId: Schema.String })
 const Session = Schema.Struct({ sessionId: Schema.String })
+const Node = Schema.Struct({ nodeId: Schema.Number })
+const Root = Schema.Struct({ root: Node })
 const Navigated = Schema.Struct({ errorText: Schema.optional(Schema.String) })
 const Screenshot = Schema.Struct({ data: Schema.String })
 const Evaluated = Schema.Struct({
@@ -314,6 +318,11 @@ const makePage = Effect.fnUntraced(function* (connection: Connection, directory:
       yield* click(selector)
       yield* evaluate(`document.querySelector(${JSON.stringify(selector)}).select()`, Nothing)
       yield* send("Input.insertText", { text: value }, Nothing)
+    }),
+    pick: Effect.fnUntraced(function* (selector, path) {
+      const { root } = yield* send("DOM.getDocument", {}, Root)
+      const { nodeId } = yield* send("DOM.querySelector", { nodeId: root.nodeId, selector }, Node)
+      yield* send("DOM.setFileInputFiles", { nodeId, files: [path] }, Nothing)
     }),
     screenshot: Effect.fnUntraced(function* (name) {
       const { data } = yield* send("Page.captureScreenshot", { format: "png" }, Screenshot)

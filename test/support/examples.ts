@@ -17,7 +17,7 @@ export const root = join(import.meta.dirname, "..", "..")
 /** As deep as the modules of the examples, some of which read files beside them. */
 const directory = join(root, "examples", `.bundled-${process.pid}`)
 
-/** What imports a member of undici by name cannot be bundled: undici is CommonJS, and is left out. */
+/** What imports a member of undici by name cannot be bundled: undici is CommonJS, and is left out. So is esbuild. */
 const entryPoints = globSync("examples/*.ts", { cwd: root, exclude: ["**/*.test.ts", "examples/proxy.ts"] })
 
 let isBundled = false
@@ -26,7 +26,7 @@ const bundle = () => {
   isBundled = true
   buildSync({
     ...bundling,
-    external: [...bundling.external, "undici"],
+    external: [...bundling.external, "undici", "esbuild"],
     absWorkingDir: root,
     entryPoints,
     outdir: directory,
