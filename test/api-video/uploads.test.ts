@@ -1,7 +1,7 @@
 /** What `Uploads` does around the parts: bad input, the journal, events and interruption. `test/fuzz/uploads.test.ts` has the faults. */
 import { NodeHttpClient, NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Logger, Queue, Redacted, Schedule, type Scope, Stream } from "effect"
+import { Effect, Fiber, FileSystem, Layer, Logger, PlatformError, Queue, Redacted, Schedule, type Scope, Stream } from "effect"
 import { KeyValueStore } from "effect/persistence"
 import { ApiVideo, type UploadOptions, Uploads, Videos } from "effect-video-auth/api-video"
 import { mkdtemp, rm, utimes, writeFile } from "node:fs/promises"
@@ -115,6 +115,69 @@ describe("sources", () => {
       })
     )
   )
+
+  it.live("a file that must not be read is refused before anything is sent", () =>
+    world(({ path, server }) =>
+      Effect.gen(function* () {
+        // A superuser may read everything, so the file system says it.
+        const fs = yield* FileSystem.FileSystem
+        const denied = PlatformError.systemError({ _tag: "PermissionDenied", module: "FileSystem", method: "open" })
+        const error = yield* upload(path).pipe(
+          Effect.provideService(FileSystem.FileSystem, { ...fs, open: () => Effect.fail(denied) }),
+          Effect.flip
+        )
+        assert.include(error.message, "the file is unreadable (PermissionDenied). Choose a file")
+        assert.deepInclude(server.counts, { creations: 0, parts: 0 })
+      })
+    )
+  )
+
+  it.live("a stream with more than 10,000 parts is refused when it shows", () =>
+    world(({ server }) =>
+      Effect.gen(function* () {
+        const endless = Stream.range(1, 20_000).pipe(Stream.map(() => new Uint8Array(1)))
+        const settled = { chunkSize: 1, smallestChunk: 1, concurrency: 1 }
+        const answers = ApiVideo.layerTest({ respond: () => Response.json({ videoId: "vi1" }, { status: 201 }) })
+        const error = yield* Effect.flip(Effect.provide(Uploads.upload(endless, settled), answers))
+        assert.include(error.message, "more than 10000 parts of it. Use a larger one")
+        assert.strictEqual(server.counts.parts, 0)
+      })
+    )
+  )
+
+  const answers: ReadonlyArray<
+    readonly [what: string, status: number, slug: string, options: UploadOptions, words: RegExp]
+  > = [
+    [
+      "an upload token that has expired",
+      401,
+      "authentication-invalid-upload-token",
+      { uploadToken: "to-planted" },
+      /401: .*upload token: it may be wrong, expired or used up/
+    ],
+    ["a file with an extension that is refused", 400, "uploaded-file-extension-invalid", {}, /400: .*extension/i]
+  ]
+  for (const [what, status, slug, options, words] of answers) {
+    it.effect(`${what} fails at once, with advice`, () =>
+      Effect.gen(function* () {
+        let parts = 0
+        const layer = ApiVideo.layerTest({
+          respond: ({ url }) => {
+            if (!/\/source$|\/upload\?/.test(url)) return Response.json({ videoId: "vi1" }, { status: 201 })
+            parts++
+            const type = `https://docs.api.video/reference/${slug}`
+            const title = slug.includes("token") ? "The upload token is invalid." : "Only [mp4] extensions are supported."
+            return Response.json({ type, title, status }, { status })
+          }
+        })
+        const error = yield* Effect.flip(Effect.provide(Uploads.upload(new Blob([content]), options), layer))
+        assert.strictEqual(error._tag, "ApiVideoError")
+        assert.match(error.message, words)
+        assert.notInclude(error.message, "planted")
+        assert.strictEqual(parts, 1)
+      })
+    )
+  }
 
   it.live("a video that has a source is refused", () =>
     world(({ path, server }) =>

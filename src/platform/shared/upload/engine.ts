@@ -18,6 +18,7 @@ import type { Measured } from "./progress.ts"
 import { meter } from "./progress.ts"
 import { type Cut, missing, notReceived, type Range, sizeOf } from "./ranges.ts"
 import { type Delay, emitWaits, repeatedly, type Repetition, type Verdict } from "./repetition.ts"
+import { refuse } from "./settings.ts"
 import { type Content, pieces, type Source } from "./source.ts"
 
 /** One part, for a request. */
@@ -44,6 +45,7 @@ export type Event =
   | { readonly _tag: "Resumed"; readonly received: number; readonly total: number }
 
 export interface Options extends Repetition {
+  readonly mostParts: number
   readonly concurrency: number
   /** How long no byte may be accepted before a part is sent again, in milliseconds. */
   readonly stallTimeout: number
@@ -242,6 +244,9 @@ export const sendFile = <A, E, R>(
     return last
   })
 
+const tooManyParts = (name: string, mostParts: number) =>
+  refuse("chunkSize", `${name} has more than ${mostParts} parts of it. Use a larger one`)
+
 /** Sends a stream in numbered parts. Returns the last answer; `undefined` for an empty stream. */
 export const sendStream = <A, E, R, E2, R2>(
   destination: Destination<A, E, R>,
@@ -257,14 +262,15 @@ export const sendStream = <A, E, R, E2, R2>(
     const sendAll = pieces(stream, chunkSize).pipe(
       Stream.map((piece) => ({ ...piece, number: ++number })),
       Stream.mapEffect(
-        ({ bytes, isLast, number }) => {
+        ({ blob, isLast, number }) => {
+          if (number > options.mostParts) return tooManyParts(name, options.mostParts)
           const part: Part = {
-            content: { _tag: "Blob", blob: new Blob([bytes]) },
+            content: { _tag: "Blob", blob },
             place: { _tag: "Number", number, total: isLast ? number : undefined }
           }
           const once = sendOnce(destination, part, name, counter, options)
           return Effect.map(sendRepeatedly(destination, once, once, options), (answer) => {
-            counter.arrived += bytes.byteLength
+            counter.arrived += blob.size
             last = answer ?? last
           })
         },

@@ -129,35 +129,40 @@ export const fromInput = (
   return fromBlob(new Blob([input.slice()]), filename ?? "video.mp4")
 }
 
-/** Cuts a stream into pieces of `size` bytes, the last of which may be smaller. Marks the last one. */
+/** A part of a stream. */
+export interface Piece {
+  readonly blob: Blob
+  readonly isLast: boolean
+}
+
+/**
+ * Cuts a stream into pieces of `size` bytes, the last of which may be smaller. Marks the last one. One buffer is filled again
+ * and again, and each piece is a copy of it, so that no more memory is held than the pieces that are in use and the buffer.
+ */
 export const pieces = <E, R>(
   stream: Stream.Stream<Uint8Array, E, R>,
   size: number
-): Stream.Stream<{ readonly bytes: Uint8Array<ArrayBuffer>; readonly isLast: boolean }, E, R> => {
-  interface Buffer {
-    bytes: Uint8Array<ArrayBuffer>
-    filled: number
-  }
-  const empty = (): Buffer => ({ bytes: new Uint8Array(size), filled: 0 })
-  return Stream.mapAccum(
+): Stream.Stream<Piece, E, R> =>
+  Stream.mapAccum(
     stream,
-    empty,
-    (buffer: Buffer, chunk) => {
-      const full: Array<{ readonly bytes: Uint8Array<ArrayBuffer>; readonly isLast: boolean }> = []
-      let current = buffer
+    () => ({ bytes: new Uint8Array(size), filled: 0 }),
+    (buffer, chunk) => {
+      const full: Array<Piece> = []
       for (let at = 0; at < chunk.byteLength;) {
         // A full piece is only emitted once more bytes follow: until then it may be the last.
-        if (current.filled === size) {
-          full.push({ bytes: current.bytes, isLast: false })
-          current = empty()
+        if (buffer.filled === size) {
+          full.push({ blob: new Blob([buffer.bytes]), isLast: false })
+          buffer.filled = 0
         }
-        const taken = chunk.subarray(at, at + size - current.filled)
-        current.bytes.set(taken, current.filled)
-        current.filled += taken.byteLength
+        const taken = chunk.subarray(at, at + size - buffer.filled)
+        buffer.bytes.set(taken, buffer.filled)
+        buffer.filled += taken.byteLength
         at += taken.byteLength
       }
-      return [current, full]
+      return [buffer, full]
     },
-    { onHalt: ({ bytes, filled }) => (filled === 0 ? [] : [{ bytes: bytes.slice(0, filled), isLast: true }]) }
+    {
+      onHalt: ({ bytes, filled }) =>
+        filled === 0 ? [] : [{ blob: new Blob([bytes.subarray(0, filled)]), isLast: true }]
+    }
   )
-}
