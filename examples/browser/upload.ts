@@ -80,6 +80,8 @@ element("input").addEventListener("change", ({ currentTarget }) => {
 })
 document.querySelector("#cancel")!.addEventListener("click", () => void runtime.runPromise(stop()))
 
-if (localStorage.getItem("upload-token") !== null) {
-  document.querySelector("#hint")!.textContent = "Pick the same video again to go on with its upload"
-}
+const isInterrupted = localStorage.getItem("upload-token") !== null
+document.querySelector("#hint")!.textContent = isInterrupted
+  ? "Pick the same video again to go on with its upload"
+  : "Pick a video, or drop it here"
+element("input").disabled = false

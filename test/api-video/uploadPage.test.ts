@@ -13,20 +13,26 @@ const example = (env: Readonly<Record<string, string>>) =>
   Effect.acquireRelease(
     Effect.promise(
       () =>
-        new Promise<{ readonly url: string; readonly stop: () => void }>((resolve, reject) => {
+        new Promise<{ readonly url: string; readonly stop: () => Promise<unknown> }>((resolve, reject) => {
           const child = start("upload-page.ts", env)
           let said = ""
           const listen = (chunk: Buffer) => {
             said += String(chunk)
             const url = /http:\/\/127\.0\.0\.1:\d+/.exec(said)?.[0]
-            if (url !== undefined) resolve({ url, stop: () => child.kill("SIGINT") })
+            if (url === undefined) return
+            const stop = () =>
+              new Promise((stopped) => {
+                child.once("close", stopped)
+                child.kill("SIGINT")
+              })
+            resolve({ url, stop })
           }
           child.stdout.on("data", listen)
           child.stderr.on("data", listen)
           child.on("close", () => reject(new Error(said)))
         })
     ),
-    ({ stop }) => Effect.sync(stop)
+    ({ stop }) => Effect.promise(stop)
   )
 
 const isPart = (method: string, path: string) => method === "POST" && path === "/upload"
