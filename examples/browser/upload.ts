@@ -18,6 +18,16 @@ const runtime = ManagedRuntime.make(PageLive)
 const element = <Name extends keyof HTMLElementTagNameMap>(name: Name) => document.querySelector(name)!
 const show = (text: string) => Effect.sync(() => void (element("output").textContent = text))
 
+const cancel = document.querySelector<HTMLButtonElement>("#cancel")!
+
+/** Asks for a file: for another one, or for the one whose upload is not complete. */
+const ask = (isNew: boolean) => {
+  document.querySelector("#hint")!.textContent = isNew
+    ? "Pick a video, or drop it here"
+    : "Pick the same video again to go on with its upload"
+  cancel.hidden = isNew
+}
+
 const UploadToken = Schema.Struct({ token: Schema.String })
 
 /** The token of the upload that is not complete, or a new one from the page's server. */
@@ -58,12 +68,18 @@ const upload = (file: File) =>
       Stream.runForEach(([state, event]) => draw(state, event))
     )
     yield* forgetToken
+    yield* Effect.sync(() => ask(true))
   }).pipe(
     Effect.catchReason("ApiVideoError", "Unauthorized", () =>
       Effect.andThen(forgetToken, show("This upload has expired. Pick the file again to begin anew"))
     ),
     Effect.catch(({ message }) => show(message)),
-    Effect.onInterrupt(() => show("Cancelled. Pick the file again to go on"))
+    Effect.onInterrupt(() =>
+      Effect.andThen(
+        Effect.sync(() => ask(false)),
+        show("Cancelled")
+      )
+    )
   )
 
 let running: Fiber.Fiber<void, unknown> | undefined
@@ -74,14 +90,12 @@ element("input").addEventListener("change", ({ currentTarget }) => {
   if (file === undefined) return
   element("section").hidden = false
   document.querySelector("#name")!.textContent = file.name
+  cancel.hidden = false
   void runtime.runPromise(stop()).then(() => {
     running = runtime.runFork(upload(file))
   })
 })
-document.querySelector("#cancel")!.addEventListener("click", () => void runtime.runPromise(stop()))
+cancel.addEventListener("click", () => void runtime.runPromise(stop()))
 
-const isInterrupted = localStorage.getItem("upload-token") !== null
-document.querySelector("#hint")!.textContent = isInterrupted
-  ? "Pick the same video again to go on with its upload"
-  : "Pick a video, or drop it here"
+ask(localStorage.getItem("upload-token") === null)
 element("input").disabled = false

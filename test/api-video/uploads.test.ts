@@ -163,7 +163,7 @@ describe("sources", () => {
         let parts = 0
         const layer = ApiVideo.layerTest({
           respond: ({ url }) => {
-            if (!/\/source$|\/upload\?/.test(url)) return Response.json({ videoId: "vi1" }, { status: 201 })
+            if (!/\/source$|\/upload(\?|$)/.test(url)) return Response.json({ videoId: "vi1" }, { status: 201 })
             parts++
             const type = `https://docs.api.video/reference/${slug}`
             const title = slug.includes("token") ? "The upload token is invalid." : "Only [mp4] extensions are supported."
