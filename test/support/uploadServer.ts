@@ -42,8 +42,15 @@ const fileOf = (body: Buffer): Buffer => {
 const fieldOf = (body: Buffer, name: string): string | undefined =>
   new RegExp(`name="${name}"\\r\\n\\r\\n([^\\r]*)\\r\\n`).exec(body.toString("latin1"))?.[1]
 
-/** Starts the server. `next` draws what happens to each request for a part; `undefined` is nothing. */
-export const start = async (next: () => Fault | undefined, loseCreation: () => boolean = () => false) => {
+/**
+ * Starts the server. `next` draws what happens to each request for a part; `undefined` is nothing. `onStep` is called when a
+ * request begins, when a piece of its body arrives, and before and after its response.
+ */
+export const start = async (
+  next: () => Fault | undefined,
+  loseCreation: () => boolean = () => false,
+  onStep: () => void = () => {}
+) => {
   const videos = new Map<string, Video>()
   const counts = { parts: 0, creations: 0, refusedOverlaps: 0 }
   const sockets = new Set<http.IncomingMessage["socket"]>()
@@ -150,11 +157,16 @@ export const start = async (next: () => Fault | undefined, loseCreation: () => b
   const server = http.createServer((request, response) => {
     const isPart = /\/source$|^\/upload/.test(request.url ?? "")
     const fault = isPart ? next() : undefined
+    onStep()
     if (isPart) counts.parts++
     if (fault === "stall") return request.pause()
     if (fault === "cut") return request.once("data", () => request.socket.destroy())
     const chunks: Array<Buffer> = []
-    request.on("data", (chunk: Buffer) => chunks.push(chunk))
+    request.on("data", (chunk: Buffer) => {
+      chunks.push(chunk)
+      onStep()
+    })
+    response.on("finish", onStep)
     request.on("end", () => {
       if (fault === 401) return problem(response, 401, "authentication-invalid-access-token")
       if (fault === 503) return problem(response, 503, "unavailable")
@@ -163,6 +175,7 @@ export const start = async (next: () => Fault | undefined, loseCreation: () => b
         return problem(response, 429, "too-many-requests")
       }
       if (fault === "lost") response.end = () => request.socket.destroy() && response
+      onStep()
       handle(request, response, Buffer.concat(chunks))
     })
     request.on("error", () => undefined)
