@@ -14,7 +14,7 @@ import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ApiVideo, TokenEvent } from "effect-video-auth"
-import { Videos } from "effect-video-auth/api-video"
+import { Uploads, UploadTokens, Videos } from "effect-video-auth/api-video"
 import * as TokenError from "effect-video-auth/token/TokenError"
 
 const apiKey = Redacted.make("your_api_key")
@@ -109,6 +109,25 @@ const program = Effect.fnUntraced(function* ({ baseUrl, closedUrl, redirectingUr
   yield* typed(Videos.delete(created.videoId))
   const deleted = yield* typed(Effect.flip(Videos.get(created.videoId)))
   yield* check(deleted.reason._tag === "NotFound", String(deleted))
+
+  // Uploads in parts: of a stream with the client's token, and of a file with an upload token.
+  const mebibyte = 1024 * 1024
+  const chunkSize = 5 * mebibyte
+  const stream = Stream.range(1, 6).pipe(Stream.map((n) => new Uint8Array(mebibyte).fill(n)))
+  const { token: uploadToken } = yield* typed(UploadTokens.create({ ttl: 3600 }))
+  const film = new File([new Uint8Array(6 * mebibyte)], "film.mp4")
+  for (const [what, uploading, total] of [
+    ["stream", Uploads.events(stream, { chunkSize, title: "Stream" }), undefined],
+    ["file", Uploads.events(film, { chunkSize, uploadToken }), 6 * mebibyte]
+  ]) {
+    const seen = yield* typed(Stream.runCollect(uploading))
+    const progress = seen.filter(({ _tag }) => _tag === "Progress").at(-1)
+    yield* check(progress?.sent === 6 * mebibyte && progress.total === total, `a ${what}: ${JSON.stringify(progress)}`)
+    const last = seen.at(-1)
+    yield* check(last?._tag === "Completed", `a ${what} ended with ${last?._tag}`)
+    const { ingest } = yield* typed(Videos.getStatus(last.video.videoId))
+    yield* check(ingest?.status === "uploaded", `the status of a ${what}: ${ingest?.status}`)
+  }
 
   const wrongKey = yield* refusal("wrong_key", baseUrl)
   yield* check(wrongKey instanceof TokenError.TokenError, "no TokenError")
