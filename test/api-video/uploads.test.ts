@@ -1,7 +1,19 @@
 /** What `Uploads` does around the parts: bad input, the journal, events and interruption. `test/fuzz/uploads.test.ts` has the faults. */
 import { NodeHttpClient, NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, FileSystem, Layer, Logger, PlatformError, Queue, Redacted, Schedule, type Scope, Stream } from "effect"
+import {
+  Effect,
+  Fiber,
+  FileSystem,
+  Layer,
+  Logger,
+  PlatformError,
+  Queue,
+  Redacted,
+  Schedule,
+  type Scope,
+  Stream
+} from "effect"
 import { KeyValueStore } from "effect/persistence"
 import { ApiVideo, type UploadOptions, Uploads, Videos } from "effect-video-auth/api-video"
 import { mkdtemp, rm, utimes, writeFile } from "node:fs/promises"
@@ -166,7 +178,9 @@ describe("sources", () => {
             if (!/\/source$|\/upload(\?|$)/.test(url)) return Response.json({ videoId: "vi1" }, { status: 201 })
             parts++
             const type = `https://docs.api.video/reference/${slug}`
-            const title = slug.includes("token") ? "The upload token is invalid." : "Only [mp4] extensions are supported."
+            const title = slug.includes("token")
+              ? "The upload token is invalid."
+              : "Only [mp4] extensions are supported."
             return Response.json({ type, title, status }, { status })
           }
         })

@@ -121,7 +121,7 @@ const program = Effect.fnUntraced(function* ({ baseUrl, closedUrl, redirectingUr
     ["file", Uploads.events(film, { chunkSize, uploadToken }), 6 * mebibyte]
   ]) {
     const seen = yield* typed(Stream.runCollect(uploading))
-    const progress = seen.filter(({ _tag }) => _tag === "Progress").at(-1)
+    const progress = seen.findLast(({ _tag }) => _tag === "Progress")
     yield* check(progress?.sent === 6 * mebibyte && progress.total === total, `a ${what}: ${JSON.stringify(progress)}`)
     const last = seen.at(-1)
     yield* check(last?._tag === "Completed", `a ${what} ended with ${last?._tag}`)

@@ -139,10 +139,7 @@ export interface Piece {
  * Cuts a stream into pieces of `size` bytes, the last of which may be smaller. Marks the last one. One buffer is filled again
  * and again, and each piece is a copy of it, so that no more memory is held than the pieces that are in use and the buffer.
  */
-export const pieces = <E, R>(
-  stream: Stream.Stream<Uint8Array, E, R>,
-  size: number
-): Stream.Stream<Piece, E, R> =>
+export const pieces = <E, R>(stream: Stream.Stream<Uint8Array, E, R>, size: number): Stream.Stream<Piece, E, R> =>
   Stream.mapAccum(
     stream,
     () => ({ bytes: new Uint8Array(size), filled: 0 }),
