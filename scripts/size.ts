@@ -3,7 +3,7 @@
  *
  * Bundles each program with esbuild, minified and compressed, with the library and without it. Without it, the program sends
  * the credential itself, read from the same place. `ownGzip` counts our modules alone. `token` and `client` are those of
- * api.video. A bundle must not contain modules of other platforms, and those of the JSON logins none of OAuth.
+ * api.video. A bundle must not contain modules of other platforms or of a store, and those of the JSON logins none of OAuth.
  */
 import { readFileSync } from "node:fs"
 import { gzipSync } from "node:zlib"
@@ -44,8 +44,11 @@ interface Platform {
   readonly foreign: RegExp
 }
 
-/** What is for OAuth alone. */
-const oauth = "oauth4webapi|src/oauth/|OpenId"
+/** What is for a store alone. */
+const store = "src/store/"
+
+/** What is for OAuth or for a store alone. */
+const oauth = `oauth4webapi|src/oauth/|OpenId|${store}`
 
 const apiVideo: Platform = {
   module: "ApiVideo",
@@ -170,7 +173,7 @@ const groups = [...new Set(functions.map((name) => name.split(".")[0] ?? ""))]
 
 /** Client credentials at any OAuth 2 server, in place of a token that is written down. */
 const clientCredentials: Program = {
-  foreign: /src\/(api-video|moving-image)\/|AuthorizationCode|DeviceAuthorization/,
+  foreign: new RegExp(`src/(api-video|moving-image)/|AuthorizationCode|DeviceAuthorization|${store}`),
   without: `${calls("https://api.example.com/videos")}
 import * as Redacted from "effect/Redacted"
 
