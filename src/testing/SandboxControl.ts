@@ -7,6 +7,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
+import { isLoopback, urlOf } from "./internal/loopback.ts"
 import * as SandboxFault from "./SandboxFault.ts"
 import { type Answer, isRecord, type Json, parseJson, pathOf, type Request } from "./SandboxRequest.ts"
 import type * as SandboxSeed from "./SandboxSeed.ts"
@@ -154,14 +155,6 @@ const root = "/_sandbox"
 
 /** Whether a path is the sandbox's own. */
 export const owns = (path: string): boolean => path === root || path.startsWith(`${root}/`)
-
-const isLoopback = (hostname: string): boolean =>
-  hostname === "localhost" ||
-  hostname.endsWith(".localhost") ||
-  hostname === "[::1]" ||
-  /^127(\.\d+){3}$/.test(hostname)
-
-const urlOf = (text: string): URL | undefined => (URL.canParse(text) ? new URL(text) : undefined)
 
 /**
  * Whether a request comes from a program on this machine, or from a page that this machine serves. A page elsewhere shows in
