@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { Instant, pagingFields, pattern, secret, SecretInput, SortOrder } from "./shared/schema.ts"
+import { asset, Instant, pagingFields, pattern, secret, SecretInput, SortOrder } from "./shared/schema.ts"
 
 /**
  * A place to which a live stream is sent on, such as YouTube.
@@ -45,11 +45,11 @@ export class LiveStream
         assets: Schema.optional(
           Schema.Struct({
             /** The HLS manifest. */
-            hls: Schema.optional(Schema.String),
+            hls: Schema.optional(asset),
             /** HTML that embeds the player. */
-            iframe: Schema.optional(Schema.String),
-            player: Schema.optional(Schema.String),
-            thumbnail: Schema.optional(Schema.String)
+            iframe: Schema.optional(asset),
+            player: Schema.optional(asset),
+            thumbnail: Schema.optional(asset)
           })
         ),
         playerId: Schema.optional(Schema.String),

@@ -4,10 +4,11 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-import { between, Instant, open, pagingFields, pattern, SortOrder } from "./shared/schema.ts"
+import { asset, between, Instant, open, pagingFields, pattern, SortOrder } from "./shared/schema.ts"
 
 /**
  * A key and a value that describe a video.
@@ -52,7 +53,8 @@ export class VideoSource
 }
 
 /**
- * URLs of a video and its player. Those of a private video have a token that works once.
+ * URLs of a video and its player. Those of a private video have a token that works once, so they are redacted;
+ * `PrivateVideos.session` makes URLs that last.
  *
  * @category schemas
  * @since 0.1.0
@@ -62,17 +64,17 @@ export class VideoAssets
     Schema.Opaque<VideoAssets>()(
       Schema.Struct({
         /** The HLS manifest. */
-        hls: Schema.optional(Schema.String),
+        hls: Schema.optional(asset),
         /** HTML that embeds the player. */
-        iframe: Schema.optional(Schema.String),
-        player: Schema.optional(Schema.String),
-        thumbnail: Schema.optional(Schema.String),
+        iframe: Schema.optional(asset),
+        player: Schema.optional(asset),
+        thumbnail: Schema.optional(asset),
         /** Missing unless `mp4Support` is on. */
-        mp4: Schema.optional(Schema.String)
+        mp4: Schema.optional(asset)
       })
     ))()
 {
-  declare readonly hls?: string | undefined
+  declare readonly hls?: string | Redacted.Redacted | undefined
 }
 
 /**

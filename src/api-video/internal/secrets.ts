@@ -1,2 +1,2 @@
-/** Query parameters that are credentials: an upload token, and the key that starts a live stream. */
-export const secretParameters: ReadonlyArray<string> = ["token", "streamKey"]
+/** Query parameters that are credentials: an upload or private token, a session of a private video, the key of a live stream. */
+export const secretParameters: ReadonlyArray<string> = ["token", "streamKey", "avh"]

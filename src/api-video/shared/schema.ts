@@ -76,6 +76,24 @@ export const secret = (label: string) =>
     )
   )
 
+/** A private token in the URL of an asset, or in HTML: in its path, or in the query of a player. */
+const privateToken = /\/token\/|[?&]token=/u
+
+/** The URL of an asset. That of a private video or live stream has a token, and is redacted. */
+export const asset = /* @__PURE__ */ (() =>
+  Schema.String.pipe(
+    Schema.decodeTo(
+      Schema.Union([
+        Schema.String.check(Schema.makeFilter((url) => !privateToken.test(url))),
+        Schema.Redacted(Schema.String.check(Schema.isPattern(privateToken)))
+      ]),
+      SchemaTransformation.transform({
+        decode: (url: string) => (privateToken.test(url) ? Redacted.make(url, { label: "asset" }) : url),
+        encode: (url: string | Redacted.Redacted) => (Redacted.isRedacted(url) ? Redacted.value(url) : url)
+      })
+    )
+  ))()
+
 /** A secret in a request: redacted as responses give it, or plain. */
 export const SecretInput = /* @__PURE__ */ (() => Schema.Union([secret("secret"), Schema.String]))()
 
