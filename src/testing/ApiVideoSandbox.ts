@@ -41,9 +41,11 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { isUpload, type Route } from "../api-video/shared/route.ts"
 import { notSimulated } from "./internal/reply.ts"
+import * as assets from "./internal/assets.ts"
 import * as resources from "./internal/resources.ts"
 import type { ResourceSettings } from "./internal/world.ts"
 import * as SandboxControl from "./SandboxControl.ts"
+import * as SandboxDelivery from "./SandboxDelivery.ts"
 import * as SandboxFault from "./SandboxFault.ts"
 import * as SandboxKeys from "./SandboxKeys.ts"
 import type * as SandboxLedger from "./SandboxLedger.ts"
@@ -132,6 +134,10 @@ export interface Options extends Partial<Behaviour>, SandboxServer.Setup {
   readonly apiKeys?: ReadonlyArray<string> | undefined
   /** Keys of the other environment: 401 `authentication-invalid-api-key` (documentation, basic authentication). */
   readonly otherEnvironmentKeys?: ReadonlyArray<string> | undefined
+  /** Where webhooks may be: `anywhere`, or by default on this machine only. The others are recorded, and get nothing. */
+  readonly webhooks?: "anywhere" | "loopback" | undefined
+  /** Runs after each attempt to deliver an event to a webhook. */
+  readonly onDelivery?: ((delivery: SandboxDelivery.Delivery) => Effect.Effect<void>) | undefined
 }
 
 /** The keys in api.video's own examples, so that these run word for word. */
@@ -152,6 +158,8 @@ export class ApiVideoSandbox extends Context.Service<
   SandboxControl.Controls<SandboxLedger.Ledger, Behaviour> & {
     /** Does the same as `revokeAccessTokens`, because expired and revoked look the same. Not counted in `expiredTokensReceived`. */
     readonly expireAccessTokens: Effect.Effect<void>
+    /** The attempts to deliver events to webhooks until now. */
+    readonly deliveries: Effect.Effect<ReadonlyArray<SandboxDelivery.Delivery>>
     /** Accepts another key. */
     readonly addKey: (key: string) => Effect.Effect<void>
     /** Refuses a key and its refresh tokens. Its access tokens stay valid until they expire. */
@@ -270,12 +278,22 @@ const begin = Effect.fnUntraced(function* (options: Options, { ledger, now, url 
     ledger
   })
   const runFork = yield* FiberSet.makeRuntime()
+  const deliveries: Array<SandboxDelivery.Delivery> = []
+  const { onDelivery = () => Effect.void, webhooks = "loopback" } = options
+  const delivery = yield* SandboxDelivery.make({
+    webhooksFor: (type) => state.webhooksFor(type),
+    anywhere: webhooks === "anywhere",
+    onDelivery: (attempt) => {
+      deliveries.push(attempt)
+      return onDelivery(attempt)
+    }
+  })
   const state = resources.make({
     origin: url,
     now,
     settings,
     conceal: ledger.conceal,
-    emit: () => {},
+    emit: (event) => void runFork(delivery.emit(event)),
     at: (instant, action) => {
       const wait = instant - now()
       if (wait <= 0) action()
@@ -320,7 +338,8 @@ const begin = Effect.fnUntraced(function* (options: Options, { ledger, now, url 
 
   const routes: Record<`/${string}`, Record<string, Handler>> = {
     "/auth/api-key": { POST: exchange("apiKey", keys.login) },
-    "/auth/refresh": { POST: exchange("refreshToken", keys.refresh) }
+    "/auth/refresh": { POST: exchange("refreshToken", keys.refresh) },
+    ...assets.make({ ...state, now, conceal: ledger.conceal })
   }
   for (const { route, serve } of state.operations) {
     const methods = (routes[route.path] ??= {})
@@ -340,7 +359,8 @@ const begin = Effect.fnUntraced(function* (options: Options, { ledger, now, url 
     },
     noteExchange: keys.noteExchange,
     judge: (request) => keys.verify(request.headers["authorization"]),
-    shownPath: (path) => path.replace(/^\/upload-tokens\/.+/, "/upload-tokens/{uploadToken}"),
+    isApi: (path) => !assets.owns(path),
+    shownPath: (path) => assets.shownPath(path.replace(/^\/upload-tokens\/.+/, "/upload-tokens/{uploadToken}")),
     unroutable: (request) => {
       const name = `${request.method} ${pathOf(request)}`
       return notSimulated([{ name, what: "operation" }], name)
@@ -354,7 +374,7 @@ const begin = Effect.fnUntraced(function* (options: Options, { ledger, now, url 
   return {
     platform,
     creators,
-    controls: { configure, keys, ledger, broadcast: state.broadcast }
+    controls: { configure, keys, ledger, deliveries, broadcast: state.broadcast }
   }
 })
 
@@ -379,6 +399,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const sandbox = ApiVideoSandbox.of({
     ...controls,
     ledger: Effect.sync(() => current().ledger.snapshot()),
+    deliveries: Effect.sync(() => [...current().deliveries]),
     configure: (behaviour) => Effect.suspend(() => current().configure(behaviour)),
     revokeAccessTokens,
     revokeRefreshTokens: Effect.sync(() => current().keys.killRefreshTokens()),
@@ -390,6 +411,13 @@ const make = Effect.fnUntraced(function* (options: Options) {
   })
   yield* serve([
     ...SandboxControl.commands(sandbox),
+    SandboxControl.command({
+      method: "GET",
+      path: "/_sandbox/deliveries",
+      about: "Lists the attempts to deliver events to webhooks",
+      payload: Schema.Struct({}),
+      run: () => Effect.map(sandbox.deliveries, (data) => ({ data }))
+    }),
     broadcast("start", "Begins to broadcast a live stream", sandbox.startLiveStream),
     broadcast("stop", "Ends the broadcast of a live stream, whose recording becomes a video", sandbox.stopLiveStream)
   ])

@@ -233,8 +233,8 @@ for (const { Client, groups, removed, version } of [
       )
       const { summaryId } = await api.summaries.create({ videoId, origin: "auto" })
       assert.ok((await api.summaries.list({ videoId })).data.some((summary) => summary.summaryId === summaryId))
-      assert.equal((await api.summaries.update(summaryId, { title: "Sum" })).title, "Sum")
-      assert.equal((await api.summaries.getSummarySource(summaryId)).title, "Sum")
+      assert.equal((await api.summaries.update(summaryId, { _abstract: "Sums" }))._abstract, "Sums")
+      assert.equal((await api.summaries.getSummarySource(summaryId))._abstract, "Sums")
       await api.summaries.delete(summaryId)
       const from = new Date(Date.now() - 86_400_000)
       const plays = await api.analytics.getAggregatedMetrics({ metric: "play", aggregation: "count", from })
@@ -250,8 +250,8 @@ for (const { Client, groups, removed, version } of [
       { skip: removed === undefined },
       async () => {
         const api = client[removed]
-        await rejectsWith(api.listVideoSessions({ videoId: "vi1" }), 501)
-        await rejectsWith(api.listLiveStreamSessions({ liveStreamId: "li1" }), 501)
+        await rejectsWith(api.listVideoSessions({ videoId: "vi1", period: "2023" }), 501)
+        await rejectsWith(api.listLiveStreamSessions({ liveStreamId: "li1", period: "2023" }), 501)
         await rejectsWith(api.listSessionEvents({ sessionId: "ps1" }), 501)
       }
     )

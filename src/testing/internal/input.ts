@@ -7,7 +7,7 @@ import { treeOf } from "../../api-video/shared/query.ts"
 import type { FileRule, ParamsOf, Route, TypeOf, UploadRoute } from "../../api-video/shared/route.ts"
 import { isUpload, paramNamesOf } from "../../api-video/shared/route.ts"
 import * as SandboxProblem from "../SandboxProblem.ts"
-import { type Answer, isRecord, type Json, parseJson, queryOf, type Request } from "../SandboxRequest.ts"
+import { type Answer, isRecord, type Json, parseJson, pathOf, queryOf, type Request } from "../SandboxRequest.ts"
 import { notSimulated, type Reply, toAnswer, type Unknown } from "./reply.ts"
 
 /** What a handler gets. */
@@ -181,6 +181,12 @@ const fileProblem = (files: ReadonlyArray<File>, { extensions, maxSize }: FileRu
       })
 }
 
+/** Whether a field says what the path of its request says already. */
+const isInPath = ({ path }: Route, request: Request, name: string, value: string): boolean => {
+  const index = path.split("/").indexOf(`:${name}`)
+  return index > 0 && pathOf(request).split("/")[index] === encodeURIComponent(value)
+}
+
 /** The file is whatever part has a file name: the official client for Node names the field after the file. */
 const formReader = (route: UploadRoute) => {
   const readFields = reader(route, route.form, "form field", bodyRefusal)
@@ -196,8 +202,9 @@ const formReader = (route: UploadRoute) => {
         const files: Array<File> = []
         const fields: Array<readonly [string, string]> = []
         for (const [name, value] of form) {
-          if (typeof value === "string") fields.push([name, value])
-          else files.push(value)
+          if (typeof value !== "string") files.push(value)
+          // The official uploader repeats the videoId of the path (api.video-typescript-uploader 1.1.6).
+          else if (!isInPath(route, request, name, value)) fields.push([name, value])
         }
         const problem = fileProblem(files, route.file)
         const [file] = files

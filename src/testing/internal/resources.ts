@@ -77,6 +77,7 @@ export const make = (world: World) => {
     uploadRefusal: uploadToken.refusalOf,
     webhooksFor: webhook.webhooksFor,
     broadcast: liveStream.broadcast,
+    isPlayable: video.isPlayable,
     isPublic: video.isPublic,
     redeemPrivateToken: video.redeemPrivateToken
   }

@@ -364,6 +364,10 @@ export const make = (world: World, hooks: Hooks) => {
       return video
     },
     /** Undefined: there is no such video. */
+    isPlayable: (videoId: string): boolean => {
+      const video = find(videoId)
+      return video !== undefined && encodings.show(video.encoding, now())["playable"] === true
+    },
     isPublic: (videoId: string): boolean | undefined => find(videoId)?.public,
     /** Whether a private token is one that nobody has used. From now on it is used. */
     redeemPrivateToken: (videoId: string, token: string): boolean => find(videoId)?.tokens.delete(token) ?? false
