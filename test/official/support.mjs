@@ -28,7 +28,11 @@ export const startSandbox = async () => {
 const mebibyte = 1024 * 1024
 
 /** Content of so many bytes that is not the same throughout. */
-export const bytes = (length) => Buffer.alloc(length, Uint8Array.from({ length: 251 }, (_, index) => index))
+export const bytes = (length) =>
+  Buffer.alloc(
+    length,
+    Uint8Array.from({ length: 251 }, (_, index) => index)
+  )
 
 /** The smallest JPEG that file types are told by. */
 const picture = Uint8Array.from([

@@ -135,8 +135,8 @@ describe("@api.video/video-uploader 1.1.6", () => {
   })
 
   it("repeats a request that got a 503", async () => {
+    const options = await credentials["an upload token"]()
     await sandbox.inject({ on: "api", kind: { _tag: "Status", status: 503 } })
-    const options = { uploadToken: await credentials["an upload token"]().then(({ uploadToken }) => uploadToken) }
     await new VideoUploader({ ...options, file: film(1000), retryStrategy: () => 1 }).upload()
   })
 
@@ -152,6 +152,11 @@ describe("@api.video/video-uploader 1.1.6", () => {
     await sandbox.inject({ on: "api", kind: { _tag: "Hang" } })
     const uploader = new VideoUploader({ apiKey, videoId: "vi1", file: film(1000) })
     const ended = assert.rejects(uploader.upload(), ({ reason }) => reason === "ABORTED")
+    const arrived = async () => {
+      const { entries } = await sandbox.ledger()
+      if (entries.at(-1)?.fault !== "Hang") await new Promise(setImmediate).then(arrived)
+    }
+    await arrived()
     uploader.cancel()
     await ended
   })
