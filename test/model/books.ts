@@ -8,6 +8,7 @@ import {
   acquireTimeout,
   fatalForOf,
   fatalPause,
+  glance,
   grain,
   longPause,
   shortestPause,
@@ -29,7 +30,7 @@ export interface Held {
   readonly margin: number
   readonly since: number
   readonly isAdopted: boolean
-  /** The wall was stepped back meanwhile: whether it has expired is known at the next tick. */
+  /** The wall was stepped back meanwhile: whether it has expired is known when the clocks are compared again. */
   steppedBack: boolean
   /** In which turn somebody said that the API refused it; `Infinity` while nobody has. */
   refusedIn: number
@@ -160,7 +161,8 @@ export const make = (program: Program, world: World) => {
   const surelyExpired = (held: Held) => {
     if (wallAge(held) >= held.issued.lifetime) return true
     const over = monoAge(held) - held.issued.lifetime
-    return over >= 0 && (!keepFresh || !held.steppedBack || Math.min(over, timer() - moved.at) > tick + grain)
+    const compared = keepFresh ? tick : glance
+    return over >= 0 && (!held.steppedBack || Math.min(over, timer() - moved.at) > compared + grain)
   }
 
   /** Since when nobody can have taken it to be valid, in milliseconds of running time; 0 while somebody can. */

@@ -1,6 +1,8 @@
 /** What the default policy says, in milliseconds. The model's own copy: a default that moves must move here as well. */
 
 export const tick = 30_000
+/** Where nothing ticks, a `get` compares the clocks when this much has passed since another did. */
+export const glance = 1_000
 export const exchangeTimeout = 30_000
 export const acquireTimeout = 20_000
 export const shutdownGrace = 5_000
