@@ -119,9 +119,9 @@ const byModel = async (directory: string, mutant: Mutant): Promise<Verdict | und
 const byTests = async (directory: string, mutant: Mutant): Promise<Verdict | undefined> => {
   const { output, passed } = await test(directory, mutant.tests)
   if (passed) return undefined
-  const first = /FAIL\s+(?:\|\S+\|\s+)?(\S+) > (.*)/.exec(output)
+  const first = /FAIL\s+(?:\S+\s+)?(\S+\.test\.ts) > (.*)/.exec(output)
   const killedBy = first?.[1] ?? mutant.tests[0]!
-  return { mutant, killedBy, how: first?.[2]?.split(" > ").at(-1) ?? "it does not end" }
+  return { mutant, killedBy, how: first?.[2]?.split(" > ").at(-1) ?? output.trim().split("\n").at(-1) ?? "" }
 }
 
 const judge = async (directory: string, mutant: Mutant, source: string): Promise<Verdict> => {
