@@ -15,17 +15,17 @@ export interface Sorting<Key extends string> {
 export const compare = (a: string | number, b: string | number): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /**
- * Sorts a list that is in order of creation. Items that compare alike stay in that order, so that pages neither repeat nor
- * miss any. Without `sortBy` it is the order of creation, ascending unless `sortOrder` says otherwise.
+ * Sorts a list that is in order of creation, which is the order without `sortBy`. Items that compare alike stay in that
+ * order, so that pages neither repeat nor miss any. A descending list is the ascending one backwards.
  */
 export const sorted = <A, Key extends string>(
   items: ReadonlyArray<A>,
   { sortBy, sortOrder = "asc" }: Sorting<Key>,
   valueOf: (item: A, key: Key) => string | number
 ): ReadonlyArray<A> => {
-  const direction = sortOrder === "asc" ? 1 : -1
-  if (sortBy === undefined || sortBy === "createdAt") return sortOrder === "asc" ? items : items.toReversed()
-  return items.toSorted((a, b) => direction * compare(valueOf(a, sortBy), valueOf(b, sortBy)))
+  const isInOrder = sortBy === undefined || sortBy === "createdAt"
+  const ascending = isInOrder ? items : items.toSorted((a, b) => compare(valueOf(a, sortBy), valueOf(b, sortBy)))
+  return sortOrder === "asc" ? ascending : ascending.toReversed()
 }
 
 /** One page of a list. Only its items are shown. */
