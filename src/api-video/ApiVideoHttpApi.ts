@@ -141,8 +141,13 @@ type Success<R extends Route> = R extends { readonly success: infer S }
   ? Schema.Codec<TypeOf<S>, unknown>
   : typeof HttpApiSchema.NoContent
 
-/** The endpoint of a route. */
-interface Endpoint<R extends Route> extends HttpApiEndpoint.HttpApiEndpoint<
+/**
+ * The endpoint of an operation: its path, parameters, payload, response and errors.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Endpoint<R extends Route> extends HttpApiEndpoint.HttpApiEndpoint<
   Identifier<R["name"]>,
   R["method"],
   R["path"],

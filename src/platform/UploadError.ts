@@ -113,7 +113,7 @@ export class JournalUnavailable extends Schema.TaggedError<JournalUnavailable>()
  */
 export class Unsupported extends Schema.TaggedError<Unsupported>()("Unsupported", {
   platform: Schema.String,
-  /** What was asked for. */
+  /** The endpoint or the feature that is missing. */
   what: Schema.String,
   advice: Schema.String
 }) {

@@ -29,7 +29,7 @@ export const parseJson = (text: string): unknown => {
   }
 }
 
-/** The JSON of a response that is not a stream; undefined: there is none. */
+/** The JSON of a response that is not a stream; undefined if it has no body. */
 export const jsonOf = (answer: Answer): unknown => parseJson(textOf(answer))
 
 /** The response of a handler, which may be asynchronous. */

@@ -20,7 +20,7 @@ import * as SandboxLedger from "./SandboxLedger.ts"
 import { type Answer, fieldsOf, type Json, pathOf, queryOf, type Request, run } from "./SandboxRequest.ts"
 import * as SandboxSeed from "./SandboxSeed.ts"
 
-/** Where to listen, what is there at the start, and who watches. */
+/** Where to listen, what exists at the start, and what is called for each request. */
 export interface Setup {
   /** Default 0: any free port. */
   readonly port?: number | undefined
@@ -252,7 +252,7 @@ const makeResponder = Effect.fnUntraced(function* <V extends Verdict>(
 
 /** What a platform is made with each time it starts. */
 export interface Start {
-  /** Of the server. */
+  /** The origin of the server. */
   readonly url: string
   /** Epoch milliseconds on the layer's clock. */
   readonly now: () => number

@@ -186,7 +186,7 @@ const eventful = () => {
 
 describe("Effect's combinators", () => {
   it("do not compile around the typed client, which has no responses for them to see", () => {
-    Example.use((api) => {
+    const program = Example.use((api) => {
       // @ts-expect-error redirects are errors there
       const following = () => HttpClient.followRedirects(api)
       // @ts-expect-error responses are errors there
@@ -196,6 +196,7 @@ describe("Effect's combinators", () => {
         HttpClient.withCircuitBreaker(api, { breaker })
       return Effect.succeed([following, retrying, breaking])
     })
+    assert.isTrue(Effect.isEffect(program))
   })
 
   it.live("work on `httpClient`", () =>
