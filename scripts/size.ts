@@ -3,7 +3,8 @@
  *
  * Bundles each program with esbuild, minified and compressed, with the library and without it. Without it, the program sends
  * the credential itself, read from the same place. `ownGzip` counts our modules alone. `token` and `client` are those of
- * api.video. A bundle must not contain modules of other platforms or of a store, and those of the JSON logins none of OAuth.
+ * api.video; `webStore` is what `TokenStoreWeb` adds to that token. A bundle must not contain modules of other platforms or of
+ * a store that it doesn't use, and those of the JSON logins none of OAuth.
  */
 import { readFileSync } from "node:fs"
 import { gzipSync } from "node:zlib"
@@ -107,6 +108,17 @@ const program = Effect.gen(function*() {
 Effect.runFork(Effect.provide(Effect.scoped(program), FetchHttpClient.layer))
 `
 })
+
+/** The store of pages, on top of a program with a token. */
+const webStore = (platform: Platform): Program => {
+  const { with: without } = token(platform)
+  return {
+    foreign: /src\/moving-image\/|oauth4webapi|src\/oauth\/|OpenId|src\/store\/(TokenEncryption|TokenStore(?!Web))/,
+    without,
+    with: `import * as TokenStoreWeb from "./src/store/TokenStoreWeb.ts"
+${without.replace("Effect.scoped(program)", "Effect.provide(Effect.scoped(program), TokenStoreWeb.layer())")}`
+  }
+}
 
 /** The whole client: `layerConfig`. */
 const client = (platform: Platform): Program => ({
@@ -245,6 +257,7 @@ const programs: ReadonlyArray<readonly [name: string, program: Program, budget: 
   ["allOperations", operations(groups, `Effect.all([${functions}])`), 12_000],
   ["movingImageToken", token(movingImage), 29_000],
   ["movingImageClient", client(movingImage), 35_500],
+  ["webStore", webStore(apiVideo), 10_000],
   ["clientCredentials", clientCredentials, 37_500]
 ]
 

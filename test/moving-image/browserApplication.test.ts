@@ -1,6 +1,6 @@
 /** The example of a browser application, in a browser: its page, the login service's page, and back. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import { spawn } from "node:child_process"
 import { join } from "node:path"
 import * as Chromium from "../support/chromium.ts"
@@ -32,12 +32,14 @@ const example = Effect.acquireRelease(
 )
 
 describe.skipIf(Chromium.isSkipped)(Chromium.named("browser application"), () => {
-  it.live("signs its user in on the login page, calls the API, and signs out", () =>
+  it.live("signs its user in for all tabs, calls the API after a reload, and signs out", () =>
     Effect.gen(function* () {
       const { url } = yield* example
       const chromium = yield* Chromium.make
       const page = yield* chromium.open(url)
+      // A visitor who never signed in has lost no session.
       yield* page.waitForText("Nobody has signed in")
+      yield* page.screenshot("visitor")
       yield* page.click("#begin")
       yield* page.waitForText("Sign in to your account")
       yield* page.screenshot("login")
@@ -48,11 +50,16 @@ describe.skipIf(Chromium.isSkipped)(Chromium.named("browser application"), () =>
       yield* page.screenshot("signed-in")
       // Neither code nor state is left in the address.
       assert.strictEqual(yield* page.url, `${url}/`)
+      yield* page.evaluate("document.querySelector('output').textContent = ''", Schema.Unknown)
+      yield* page.reload
+      yield* page.waitForText("VideoManagers: Marketing, Training")
+      const other = yield* chromium.open(url)
+      yield* other.waitForText("VideoManagers: Marketing, Training")
       yield* page.click("#end")
-      yield* page.waitForText("Signed out")
-      yield* page.click("#list")
-      yield* page.waitForText("sign-in required")
-      assert.deepStrictEqual(yield* page.complaints, [])
+      yield* page.waitForText("You have signed out")
+      yield* other.reload
+      yield* other.waitForText("Nobody has signed in")
+      for (const tab of [page, other]) assert.deepStrictEqual(yield* tab.complaints, [])
     })
   )
 })

@@ -44,10 +44,38 @@ export interface Page {
   /** Writes `NAME.png`, and gives its path: into `SCREENSHOTS`, or into a directory that goes with the browser. */
   readonly screenshot: (name: string) => Effect.Effect<string, ChromiumError>
   readonly complaints: Effect.Effect<ReadonlyArray<Complaint>>
+  /** Runs JavaScript in the page, waits for it if it is a promise, and reads its result. */
+  readonly evaluate: <S extends Schema.Decoder<unknown>>(
+    expression: string,
+    value: S
+  ) => Effect.Effect<S["Type"], ChromiumError>
+  /** Asks for something until it is not `null`. `what` names it if it never is. */
+  readonly waitFor: <S extends Schema.Decoder<unknown>>(
+    what: string,
+    expression: string,
+    value: S
+  ) => Effect.Effect<S["Type"], ChromiumError>
+  readonly reload: Effect.Effect<void, ChromiumError>
+  /** Stops all tasks of the page, as the browser does with a tab that was in the background for long, or has them go on. */
+  readonly setFrozen: (isFrozen: boolean) => Effect.Effect<void, ChromiumError>
+  /** Kills the process of the page. */
+  readonly crash: Effect.Effect<void, ChromiumError>
+  /** Limits what the origin of the page may store, in bytes; `undefined` lifts the limit. */
+  readonly setQuota: (bytes: number | undefined) => Effect.Effect<void, ChromiumError>
+}
+
+export interface OpenOptions {
+  /** JavaScript that runs before any of the page's own. */
+  readonly before?: string | undefined
 }
 
 export interface Chromium {
-  readonly open: (url: string) => Effect.Effect<Page, ChromiumError>
+  /** Opens a tab. */
+  readonly open: (url: string, options?: OpenOptions) => Effect.Effect<Page, ChromiumError>
+  /** Waits for a tab that a page opened by itself, and takes it over. */
+  readonly adopt: Effect.Effect<Page, ChromiumError>
+  /** Stops all processes of the browser, as a machine that sleeps does, or has them go on. */
+  readonly setStopped: (isStopped: boolean) => Effect.Effect<void>
 }
 
 const fail = (message: string) => Effect.fail(new ChromiumError({ message }))
@@ -76,7 +104,7 @@ const kill = (child: ChildProcess) => {
 const running = new Set<ChildProcess>()
 process.once("exit", () => running.forEach(kill))
 
-/** Starts it, and gives the address of its DevTools. */
+/** Starts it, and gives its process and the address of its DevTools. */
 const start = (path: string, profile: string) =>
   Effect.gen(function* () {
     const child = yield* Effect.acquireRelease(
@@ -98,7 +126,7 @@ const start = (path: string, profile: string) =>
           kill(child)
         })
     )
-    return yield* Effect.callback<string, ChromiumError>((resume) => {
+    const address = yield* Effect.callback<string, ChromiumError>((resume) => {
       let output = ""
       child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
         output += chunk
@@ -108,6 +136,7 @@ const start = (path: string, profile: string) =>
       child.on("error", (error) => resume(fail(error.message)))
       child.on("exit", (code) => resume(fail(`the browser ended with ${code}: ${output.slice(-2_000)}`)))
     })
+    return { child, address }
   })
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -182,6 +211,9 @@ const connect = Effect.fnUntraced(function* (address: string) {
 
 const Nothing = Schema.Unknown
 const Target = Schema.Struct({ targetId: Schema.String })
+const Targets = Schema.Struct({
+  targetInfos: Schema.Array(Schema.Struct({ targetId: Schema.String, type: Schema.String }))
+})
 const Session = Schema.Struct({ sessionId: Schema.String })
 const Node = Schema.Struct({ nodeId: Schema.Number })
 const Root = Schema.Struct({ root: Node })
@@ -243,9 +275,13 @@ const complaintOf = (method: string, params: unknown): Complaint | undefined => 
 
 const Point = Schema.Struct({ x: Schema.Number, y: Schema.Number })
 
-const makePage = Effect.fnUntraced(function* (connection: Connection, directory: string) {
+const makePage = Effect.fnUntraced(function* (
+  connection: Connection,
+  directory: string,
+  targetId: string,
+  { before }: OpenOptions = {}
+) {
   const browser = connection.on(undefined)
-  const { targetId } = yield* browser("Target.createTarget", { url: "about:blank" }, Target)
   const { sessionId } = yield* browser("Target.attachToTarget", { targetId, flatten: true }, Session)
   const complaints: Array<Complaint> = []
   const send = connection.on(sessionId, (method, params) => {
@@ -255,9 +291,14 @@ const makePage = Effect.fnUntraced(function* (connection: Connection, directory:
   yield* send("Runtime.enable", {}, Nothing)
   yield* send("Log.enable", {}, Nothing)
   yield* send("Page.enable", {}, Nothing)
+  if (before !== undefined) yield* send("Page.addScriptToEvaluateOnNewDocument", { source: before }, Nothing)
 
   const evaluate = <S extends Schema.Decoder<unknown>>(expression: string, value: S) =>
-    send("Runtime.evaluate", { expression, returnByValue: true, awaitPromise: true }, Evaluated).pipe(
+    send(
+      "Runtime.evaluate",
+      { expression, returnByValue: true, awaitPromise: true, userGesture: true },
+      Evaluated
+    ).pipe(
       Effect.flatMap(({ exceptionDetails, result }) =>
         exceptionDetails === undefined
           ? Effect.orDie(Schema.decodeUnknownEffect(value)(result.value))
@@ -330,7 +371,18 @@ const makePage = Effect.fnUntraced(function* (connection: Connection, directory:
       yield* Effect.sync(() => writeFileSync(path, Buffer.from(data, "base64")))
       return path
     }),
-    complaints: Effect.sync(() => [...complaints])
+    complaints: Effect.sync(() => [...complaints]),
+    evaluate,
+    waitFor,
+    reload: Effect.asVoid(send("Page.reload", {}, Nothing)),
+    setFrozen: (isFrozen) =>
+      Effect.asVoid(send("Page.setWebLifecycleState", { state: isFrozen ? "frozen" : "active" }, Nothing)),
+    // Nobody is left who could answer.
+    crash: Effect.asVoid(Effect.forkDetach(Effect.exit(send("Page.crash", {}, Nothing)), { startImmediately: true })),
+    setQuota: Effect.fnUntraced(function* (quotaSize) {
+      const { origin } = new URL(yield* url)
+      yield* send("Storage.overrideQuotaForOrigin", { origin, quotaSize }, Nothing)
+    })
   }
   return page
 })
@@ -341,12 +393,37 @@ export const make: Effect.Effect<Chromium, ChromiumError, Scope.Scope> = Effect.
   const directory = yield* scratch
   const screenshots = process.env["SCREENSHOTS"] ?? directory
   mkdirSync(screenshots, { recursive: true })
-  const connection = yield* connect(yield* start(binary, join(directory, "profile")))
+  const { address, child } = yield* start(binary, join(directory, "profile"))
+  const connection = yield* connect(address)
+  const browser = connection.on(undefined)
+  const known = new Set<string>()
+  const targets = Effect.map(browser("Target.getTargets", {}, Targets), ({ targetInfos }) =>
+    targetInfos.filter(({ type }) => type === "page").map(({ targetId }) => targetId)
+  )
+  // The tab that the browser began with.
+  for (const target of yield* targets) known.add(target)
+  const attach = (targetId: string, options?: OpenOptions) => {
+    known.add(targetId)
+    return makePage(connection, screenshots, targetId, options)
+  }
   return {
-    open: Effect.fnUntraced(function* (url) {
-      const page = yield* makePage(connection, screenshots)
+    open: Effect.fnUntraced(function* (url, options) {
+      const { targetId } = yield* browser("Target.createTarget", { url: "about:blank" }, Target)
+      const page = yield* attach(targetId, options)
       yield* page.goto(url)
       return page
-    })
+    }),
+    adopt: targets.pipe(
+      Effect.flatMap((targets) => {
+        const target = targets.find((target) => !known.has(target))
+        return target === undefined ? fail("no page opened another tab") : Effect.succeed(target)
+      }),
+      Effect.retry({ schedule: Schedule.spaced("25 millis"), times: 1_000 }),
+      Effect.flatMap((target) => attach(target))
+    ),
+    setStopped: (isStopped) =>
+      Effect.sync(() => {
+        if (child.pid !== undefined && !isOver(child)) process.kill(-child.pid, isStopped ? "SIGSTOP" : "SIGCONT")
+      })
   }
 })

@@ -83,8 +83,11 @@ const openDatabase = (name: string) =>
   })
 
 /**
- * Runs one transaction: reads an entry, and replaces it unless `change` returns nothing. It ends as soon as the last request
- * of it has been made. A tab that is frozen after that holds nobody up.
+ * Runs one transaction: reads an entry, and replaces it unless `change` returns nothing.
+ *
+ * Each transaction is committed as soon as its last request has been made. From then on the browser ends it without the page,
+ * so a tab that is frozen holds nobody up. What is left is the moment between the two requests of a write: browsers freeze no
+ * page that others wait for, and abort a transaction that doesn't go on.
  *
  * `strict` has the browser flush a write to disk first. Otherwise a loss of power could forget that a refresh token was sent.
  */
@@ -92,31 +95,35 @@ const transact = <A>(
   database: IDBDatabase,
   store: string,
   key: string,
-  mode: IDBTransactionMode,
+  mode: "readonly" | "readwrite",
   change: (entry: unknown) => { readonly result: A; readonly entry?: unknown }
 ) =>
   Effect.callback<A, unknown>((resume) => {
     let isOver = false
-    const end = (effect: Effect.Effect<A, unknown>) => {
-      isOver = true
-      resume(effect)
-    }
     try {
       const transaction = database.transaction(store, mode, { durability: "strict" })
+      const commit = () => {
+        isOver = true
+        transaction.commit()
+      }
       const entries = transaction.objectStore(store)
       const reading = entries.get(key)
       reading.addEventListener("success", () => {
         const { entry, result } = change(reading.result)
         if (entry !== undefined) entries.put(entry, key)
-        transaction.addEventListener("complete", () => end(Effect.succeed(result)))
-        transaction.commit()
+        transaction.addEventListener("complete", () => resume(Effect.succeed(result)))
+        if (mode === "readwrite") commit()
       })
-      transaction.addEventListener("abort", () => end(Effect.fail(transaction.error)))
+      if (mode === "readonly") commit()
+      transaction.addEventListener("abort", () => {
+        isOver = true
+        resume(Effect.fail(transaction.error))
+      })
       return Effect.sync(() => {
         if (!isOver) transaction.abort()
       })
     } catch (error) {
-      return end(Effect.fail(error))
+      return resume(Effect.fail(error))
     }
   })
 
@@ -146,7 +153,7 @@ export interface WebDatabase {
   /** Reads a row, and replaces it unless `change` returns no entry. */
   readonly transact: <A>(
     identity: string,
-    mode: IDBTransactionMode,
+    mode: "readonly" | "readwrite",
     change: (entry: unknown) => { readonly result: A; readonly entry?: unknown }
   ) => Effect.Effect<A, unknown>
 }

@@ -16,6 +16,7 @@ import { TokenStore } from "../TokenStore.ts"
 import { notify, observersOf } from "../shared/observers.ts"
 import { atMost, monotonic } from "../shared/time.ts"
 import * as Exchange from "./exchange.ts"
+import { withoutTimers } from "./scheduler.ts"
 
 /** Something that the actor looks at when it is woken, and when it is due. */
 export interface Work {
@@ -117,7 +118,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     Effect.suspend(() => (listening.size === 0 ? Effect.void : atMost(observerGrace, Fiber.interruptAll(listening))))
   )
 
-  const forkWithContext = Effect.runForkWith(context)
+  const forkWithContext = Effect.runForkWith(withoutTimers(context))
   const fork = (effect: Effect.Effect<void>) =>
     forkWithContext(Effect.andThen(Effect.yieldNow, effect), { uninterruptible: true })
   const running = forkWithContext(Effect.andThen(Effect.yieldNow, actor))
