@@ -1,6 +1,7 @@
 /**
- * The request log of `npm run sandbox`: a line for each request, for people or as JSON.
+ * The log of `npm run sandbox`: a line for each request and each delivery to a webhook, for people or as JSON.
  */
+import type { Delivery } from "../testing/SandboxDelivery.ts"
 import type { Entry } from "../testing/SandboxLedger.ts"
 
 const timeOf = (at: number) => new Date(at).toISOString()
@@ -35,3 +36,19 @@ export const jsonOf = ({ at, credential, duration = 0, fault, method, path, quer
     duration,
     fault: fault ?? null
   })
+
+/** A delivery of an event to a webhook: the same, with the kind of event and the number of the attempt. */
+export const deliveryLineOf = ({ at, attempt, problem, status, type, url }: Delivery): string =>
+  [
+    timeOf(at).slice(11, -1),
+    "POST  ",
+    url,
+    status ?? "---",
+    type,
+    `attempt ${attempt}`,
+    ...(problem === undefined ? [] : [problem])
+  ].join("  ")
+
+/** A delivery as an object in one line. */
+export const deliveryJsonOf = ({ at, problem, status, ...delivery }: Delivery): string =>
+  JSON.stringify({ event: "delivery", at: timeOf(at), ...delivery, status: status ?? null, problem: problem ?? null })

@@ -21,10 +21,11 @@ import type * as Scope from "effect/Scope"
 import * as ApiVideoSandbox from "../testing/ApiVideoSandbox.ts"
 import * as MovingImageSandbox from "../testing/MovingImageSandbox.ts"
 import * as SandboxControl from "../testing/SandboxControl.ts"
+import type * as SandboxDelivery from "../testing/SandboxDelivery.ts"
 import * as SandboxKeycloak from "../testing/SandboxKeycloak.ts"
 import * as SandboxSeed from "../testing/SandboxSeed.ts"
 import type * as SandboxServer from "../testing/SandboxServer.ts"
-import { jsonOf, lineOf } from "./requestLog.ts"
+import { deliveryJsonOf, deliveryLineOf, jsonOf, lineOf } from "./requestLog.ts"
 
 const portFlag = Flag.Int("port").pipe(
   Flag.filter(
@@ -41,6 +42,15 @@ const ttlFlag = Flag.Int("ttl").pipe(
     () => "at least 1 second"
   ),
   Flag.withDescription("Lifetime of access tokens in seconds. Default the platform's: 3600, of movingimage 300"),
+  Flag.optional
+)
+
+const encodingFlag = Flag.Finite("encoding").pipe(
+  Flag.filter(
+    (seconds) => seconds >= 0,
+    () => "at least 0 seconds"
+  ),
+  Flag.withDescription("Seconds that api.video takes to encode a video. Default 0"),
   Flag.optional
 )
 
@@ -67,6 +77,8 @@ const postForm = (url: string, fields: Record<string, string>) =>
 
 interface Start extends SandboxServer.Setup {
   readonly accessTokenLifetime?: Duration.Duration
+  readonly encodingTime?: Duration.Duration
+  readonly onDelivery?: (delivery: SandboxDelivery.Delivery) => Effect.Effect<void>
 }
 
 interface Platform {
@@ -169,15 +181,29 @@ const steering = (url: string, seed: SandboxSeed.Seed) => [
 
 const sandbox = Command.make(
   "sandbox",
-  { json: jsonFlag, platform: platformFlag, port: portFlag, quiet: quietFlag, seed: seedFlag, ttl: ttlFlag },
-  Effect.fnUntraced(function* ({ json, platform, port, quiet, seed, ttl }) {
+  {
+    encoding: encodingFlag,
+    json: jsonFlag,
+    platform: platformFlag,
+    port: portFlag,
+    quiet: quietFlag,
+    seed: seedFlag,
+    ttl: ttlFlag
+  },
+  Effect.fnUntraced(function* ({ encoding, json, platform, port, quiet, seed, ttl }) {
     const { introduction, seed: example, start } = platforms[platform]
     const { url } = yield* starting(
       start({
         port,
         seed: Option.getOrUndefined(seed),
         ...Option.getOrUndefined(Option.map(ttl, (seconds) => ({ accessTokenLifetime: Duration.seconds(seconds) }))),
-        ...(quiet ? {} : { onRequest: (entry) => Console.log(json ? jsonOf(entry) : lineOf(entry)) })
+        ...Option.getOrUndefined(Option.map(encoding, (seconds) => ({ encodingTime: Duration.seconds(seconds) }))),
+        ...(quiet
+          ? {}
+          : {
+              onRequest: (entry) => Console.log(json ? jsonOf(entry) : lineOf(entry)),
+              onDelivery: (delivery) => Console.log(json ? deliveryJsonOf(delivery) : deliveryLineOf(delivery))
+            })
       }),
       port
     )
