@@ -116,3 +116,40 @@ describe("an upload that waits", () => {
     )
   )
 })
+
+describe("a stream", () => {
+  it.effect("is read no further than a part for each concurrent upload, and one", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      const stream = Stream.range(1, 100).pipe(
+        Stream.rechunk(1),
+        Stream.map(() => {
+          pulled += 16
+          return new Uint8Array(16)
+        })
+      )
+      const options = { chunkSize: 64, smallestChunk: 1, concurrency: 2, stallTimeout: "1 hour" } as const
+      const fiber = yield* Effect.forkChild(Uploads.upload(stream, options))
+      yield* TestClock.adjust("1 second")
+      // The chunk that didn't fit any more is in the stream's own hands.
+      assert.isAtMost(pulled, 3 * 64 + 16)
+      yield* Fiber.interrupt(fiber)
+    }).pipe(
+      Effect.provide(
+        ApiVideo.layerClient({ rateLimits: false }).pipe(
+          Layer.provide(
+            Layer.succeed(
+              HttpClient.HttpClient,
+              HttpClient.make((request, url) =>
+                url.pathname.endsWith("/source")
+                  ? Effect.never
+                  : Effect.succeed(HttpClientResponse.fromWeb(request, ok()))
+              )
+            )
+          ),
+          Layer.provide(TokenService.layerTest(["token"]))
+        )
+      )
+    )
+  )
+})

@@ -114,12 +114,12 @@ const sendOnce = <A, E, R>(
         // The client may send the part a second time, with another token.
         counter.begin(attempt)
         lastAt = monotonic(clock)
-        return Stream.tap(stream, (bytes) =>
-          Effect.sync(() => {
-            lastAt = monotonic(clock)
-            counter.add(attempt, bytes.byteLength)
-          })
-        )
+        // Once for each read: an effect would cost more than all else that is done here.
+        return Stream.map(stream, (bytes) => {
+          lastAt = monotonic(clock)
+          counter.add(attempt, bytes.byteLength)
+          return bytes
+        })
       })
     const onWaiting: WaitListener = (reason, millis) =>
       Effect.suspend(() => {

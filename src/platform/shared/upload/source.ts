@@ -117,6 +117,16 @@ export const fromBlob = (blob: Blob, filename: string): Effect.Effect<Source, Up
         )
       })
 
+/** Whether `Blob` takes it as it is: memory that is shared with a worker is copied first. */
+const isOwned = (bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> => bytes.buffer instanceof ArrayBuffer
+
+/** A `Blob` of many small ones. Node reads one that was made of a single array into memory a second time, all at once. */
+const blobOf = (bytes: Uint8Array): Blob => {
+  const owned = isOwned(bytes) ? bytes : bytes.slice()
+  const count = Math.ceil(owned.byteLength / readSize)
+  return new Blob(Array.from({ length: count }, (_, i) => owned.subarray(i * readSize, (i + 1) * readSize)))
+}
+
 /** Any source but a stream. */
 export const fromInput = (
   input: string | Blob | Uint8Array,
@@ -126,7 +136,7 @@ export const fromInput = (
   if (input instanceof Blob) {
     return fromBlob(input, filename ?? ("name" in input && typeof input.name === "string" ? input.name : "video.mp4"))
   }
-  return fromBlob(new Blob([input.slice()]), filename ?? "video.mp4")
+  return fromBlob(blobOf(input), filename ?? "video.mp4")
 }
 
 /** A part of a stream. */
@@ -148,7 +158,7 @@ export const pieces = <E, R>(stream: Stream.Stream<Uint8Array, E, R>, size: numb
       for (let at = 0; at < chunk.byteLength;) {
         // A full piece is only emitted once more bytes follow: until then it may be the last.
         if (buffer.filled === size) {
-          full.push({ blob: new Blob([buffer.bytes]), isLast: false })
+          full.push({ blob: blobOf(buffer.bytes), isLast: false })
           buffer.filled = 0
         }
         const taken = chunk.subarray(at, at + size - buffer.filled)
@@ -159,7 +169,6 @@ export const pieces = <E, R>(stream: Stream.Stream<Uint8Array, E, R>, size: numb
       return [buffer, full]
     },
     {
-      onHalt: ({ bytes, filled }) =>
-        filled === 0 ? [] : [{ blob: new Blob([bytes.subarray(0, filled)]), isLast: true }]
+      onHalt: ({ bytes, filled }) => (filled === 0 ? [] : [{ blob: blobOf(bytes.subarray(0, filled)), isLast: true }])
     }
   )
