@@ -4,7 +4,7 @@ import { Duration, Effect, Redacted } from "effect"
 import { TokenError } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { answerLost, assertReason, credential, garbled, named, overloaded, unreachable, wrongKey } from "./engine.ts"
-import { nameOf, platforms } from "./platforms.ts"
+import { brightcove, nameOf, platforms } from "./platforms.ts"
 
 const broken = new TokenError.ProviderUnavailable({ failure: "network" })
 const late = new TokenError.ProviderUnavailable({ failure: "timeout" })
@@ -97,3 +97,25 @@ for (const platform of platforms.filter(({ name }) => name !== "fake")) {
     }
   })
 }
+
+describe("Brightcove on its wire", () => {
+  it.effect("answers with what was issued, and a renewal is a login", () =>
+    Effect.gen(function* () {
+      const provider = yield* brightcove.provider(FakeProvider.make(brightcove.fake).provider)
+      for (const number of [1, 2]) {
+        const { accessToken, refreshToken } = yield* provider.login!
+        assert.strictEqual(nameOf(Redacted.value(accessToken)), `access-${number}`)
+        assert.isUndefined(refreshToken)
+      }
+    })
+  )
+
+  for (const [said, heard] of [...ofBoth, ...brightcove.fatal.map(alike), ...ofLogin]) {
+    it.effect(`a login that fails with ${named(said)}`, () =>
+      Effect.gen(function* () {
+        const provider = yield* brightcove.provider(FakeProvider.make({ ...brightcove.fake, failure: said }).provider)
+        assertReason(yield* Effect.flip(provider.login!), heard)
+      })
+    )
+  }
+})

@@ -6,6 +6,7 @@ import { Effect, Redacted } from "effect"
 import { HttpClient } from "effect/http"
 import { ApiVideo, MovingImage, OAuth2, TokenError, type TokenProvider } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
+import * as Brightcove from "../../examples/brightcove.ts"
 import * as Wire from "./wire.ts"
 
 /** A function from what stands in for the platform to the provider that talks to it. */
@@ -290,6 +291,21 @@ const openIdSessions = [
   openIdSession("OpenID Connect session without rotation", false)
 ]
 
+/**
+ * The example of a platform that a program adds by itself. Its server refuses as RFC 6749 §5.2 says, and issues no refresh
+ * token.
+ */
+export const brightcove = onWire({
+  name: "Brightcove",
+  provider: Brightcove.provider({ clientSecret: credential(1) }, { clientId: "client" }),
+  protocol: {
+    ...oauthProtocol,
+    read: (path, { grant_type }) =>
+      path === "/v4/access_token" && grant_type === "client_credentials" ? { operation: "login" } : undefined
+  },
+  fatal: oauthFatal
+})
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Whom a guarantee concerns
 // ---------------------------------------------------------------------------------------------------------------------
@@ -303,7 +319,7 @@ export const onWires = platforms.filter((platform) => platform !== fake)
 /** Those of them whose refresh tokens rotate. */
 export const rotating = platforms.filter(({ fake }) => fake.traits.rotatesRefreshToken)
 
-const all = [...platforms, ...openIdSessions, ...peculiar]
+const all = [...platforms, brightcove, ...openIdSessions, ...peculiar]
 const withLogin = all.filter(({ fake }) => fake.login !== false)
 
 /** Refresh tokens may be used again. */

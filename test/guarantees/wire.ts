@@ -119,7 +119,9 @@ const received = (refreshToken: unknown) =>
 
 /** What was posted: `undefined` unless it is in JSON or a form, and without a token as exchanges are. */
 const postedBy = ({ body, headers, method }: HttpClientRequest.HttpClientRequest): Posted | undefined => {
-  if (method !== "POST" || headers["authorization"] !== undefined || body._tag === "Empty") return undefined
+  // An exchange never carries a token. OAuth has its client's credential there (Basic).
+  const carriesToken = headers["authorization"]?.startsWith("Basic ") === false
+  if (method !== "POST" || carriesToken || body._tag === "Empty") return undefined
   const text =
     body._tag === "Uint8Array"
       ? new TextDecoder().decode(body.body)
