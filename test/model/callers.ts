@@ -134,11 +134,11 @@ export const make = (program: Program, platform: Platform, world: World, books: 
   ) =>
     Effect.suspend(() => {
       const served = books.byNumber(number)
-      const { signOuts } = served
+      const { isLeaving, signOuts } = served
       return Effect.tap(store.renew(identity, renewal), ({ isAdopted, token }) =>
         Effect.sync(() => {
           // After a sign-out it comes too late.
-          if (isAdopted && served.signOuts === signOuts) doubles.adopted(number, token)
+          if (isAdopted && !isLeaving && served.signOuts === signOuts) doubles.adopted(number, token)
         })
       )
     })
