@@ -1,7 +1,7 @@
 /** `npm run chaos`: a fleet shares a credential through each store in turn while its renewals are disturbed. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Clock, Console, Duration, Effect, type FileSystem, Option, type Scope } from "effect"
+import { Clock, Console, Duration, Effect, type FileSystem, Logger, Option, type Scope } from "effect"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { chaos, type Disturbance, loginsAllowed, type Outcome } from "../test/fleet/chaos.ts"
@@ -147,7 +147,8 @@ const run = Effect.gen(function* () {
     "- **Killed**: the process that renews is stopped (`SIGSTOP`), the store is read, and the process is killed and replaced. One login is",
     "  allowed for each kill at which the store had granted the exchange and didn't have its result.",
     "- **Stopped**: the process that renews is stopped for up to 3 s and continues. Two logins are allowed for each stop.",
-    "- **Restarted**: the server of the store is stopped and started again. Two logins are allowed for each restart.",
+    "- **Restarted**: the server of the store is stopped and started again. Two logins are allowed for each restart. If a restart takes longer",
+    "  than 2.5 s, each process may have to do without the store, so two logins are allowed for each process.",
     "",
     "The first login is allowed as well. If the machine is so busy that a holder shows no sign of life for 1 s, another process takes over,",
     "and two logins are allowed for that.",
@@ -160,4 +161,5 @@ const run = Effect.gen(function* () {
   yield* Effect.sync(() => writeFileSync(join(import.meta.dirname, "..", "examples", "chaos.md"), text))
 })
 
-run.pipe(Effect.provide(NodeServices.layer), NodeRuntime.runMain)
+// The clients of this process warn of each connection that a restart ends.
+run.pipe(Effect.provide([NodeServices.layer, Logger.layer([])]), NodeRuntime.runMain)

@@ -6,6 +6,8 @@ const encryption = "src/store/TokenEncryption.ts"
 const file = "src/store/TokenStoreFile.ts"
 const redis = "src/store/TokenStoreRedis.ts"
 const sql = "src/store/TokenStoreSql.ts"
+const protocol = "src/token/internal/storeProtocol.ts"
+const access = "src/token/internal/storeAccess.ts"
 
 const of = (name: string) => [`test/store/${name}.test.ts`]
 
@@ -107,5 +109,19 @@ export const ofStores: ReadonlyArray<Mutant> = [
       ]
     ],
     tests: of("TokenEncryption")
+  },
+  {
+    breaks: "store",
+    name: "the mark of a refresh that was never sent stays",
+    file: protocol,
+    edits: [["let unused = true", "let unused = false"]],
+    tests: ["test/token/storeCases.test.ts"]
+  },
+  {
+    breaks: "store",
+    name: "a store that refuses every write is asked forever",
+    file: access,
+    edits: [["++count < atMost", "++count < Infinity"]],
+    tests: ["test/token/storeCases.test.ts"]
   }
 ]

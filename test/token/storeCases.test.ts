@@ -131,7 +131,7 @@ describe("S1: a lost reply of the store", () => {
 /** What may happen to a process of {@link survivor}. */
 type Mishap = "none" | "killed before sending" | "stopped for longer than the lease"
 
-/** A process on a store that loses 45 % of its replies. */
+/** A process on a store that loses 45 % of its replies, and now and then all of them for 8 s. */
 const survivor = Effect.fnUntraced(function* (
   memory: TokenStore.Backend,
   fake: FakeProvider.FakeProvider["Service"],
@@ -141,6 +141,8 @@ const survivor = Effect.fnUntraced(function* (
   const lost = { count: 0 }
   const isDead = { value: false }
   let isStopped = false
+  const clock = yield* Clock.Clock
+  let losesAllUntil = 0
   const backend = faulty(memory, (operation, call) =>
     Effect.suspend(() => {
       if (operation === "sending" && mishap === "killed before sending") isDead.value = true
@@ -158,7 +160,9 @@ const survivor = Effect.fnUntraced(function* (
         : Effect.void
       if (operation === "beat" && isStopped) return Effect.never
       const reply = Effect.flatMap(call, (reply) => {
-        const isLost = random() < 0.45
+        const now = clock.currentTimeMillisUnsafe()
+        if (random() < 0.2) losesAllUntil = now + 8_000
+        const isLost = now < losesAllUntil || random() < 0.45
         if (isLost) lost.count += 1
         return isLost ? unavailable(operation) : Effect.succeed(reply)
       })
@@ -182,7 +186,7 @@ it.effect(
       const mishaps = ["none", "killed before sending", "stopped for longer than the lease"] as const
       const happened = new Map<Mishap, number>()
       let [lost, renewals] = [0, 0]
-      while (lost < 200 || mishaps.some((mishap) => (happened.get(mishap) ?? 0) < 10)) {
+      while (lost < 200 || mishaps.some((mishap) => (happened.get(mishap) ?? 0) < 60)) {
         // Two processes at a time, so that one takes over from the other.
         const pair = [mishaps[Math.floor(3 * random())] ?? "none", mishaps[Math.floor(3 * random())] ?? "none"]
         const processes = yield* Effect.forEach(pair, (mishap) => survivor(memory, fake, random, mishap))
@@ -407,10 +411,17 @@ describe("a store that never grants", () => {
   it.effect("a commit fails a sign-in with StoreUnavailable", () =>
     Effect.gen(function* () {
       const { backend, calls } = yield* refusing("commit")
-      const token = yield* (yield* start({ backend: yield* TokenStore.makeMemory, fake: FakeProvider.make() })).get
+      const token = yield* (yield* start({
+        backend: yield* TokenStore.makeMemory,
+        fake: FakeProvider.make()
+      })).get
       const store = yield* Effect.orDie(TokenStore.make(backend))
       const reason = yield* Effect.flip(store.replace("one", token))
-      assert.deepInclude(reason, { _tag: "StoreUnavailable", operation: "commit", problem: "conflict" })
+      assert.deepInclude(reason, {
+        _tag: "StoreUnavailable",
+        operation: "commit",
+        problem: "conflict"
+      })
       assert.isAtMost(calls.count, 60)
     })
   )

@@ -3,7 +3,7 @@
  * processes. Nothing happens by itself. Every call of the store, every exchange and every timer waits until somebody chooses
  * it, so all that can happen in a fleet can be explored: orders, lost replies, stops, kills, outages, sign-outs.
  */
-import { Clock, Context, Effect, Exit, type Fiber, Logger, Random, Redacted, Scheduler, Scope } from "effect"
+import { Clock, Context, Effect, Exit, type Fiber, Logger, Predicate, Random, Redacted, Scheduler, Scope } from "effect"
 import { AccessToken, type RenewalPolicy, TokenError, type TokenProvider, type TokenStore } from "effect-video-auth"
 import * as Exchange from "../../../src/token/internal/exchange.ts"
 import * as StoreProtocol from "../../../src/token/internal/storeProtocol.ts"
@@ -18,6 +18,8 @@ export interface Setup {
   readonly login: boolean
   /** A login ends earlier refresh tokens. */
   readonly supersedes: boolean
+  /** Each process wants tokens for a subject of its own, and all of them share one refresh token. */
+  readonly subjects?: boolean
   /** How often each disturbance may happen, and how many of them in all. */
   readonly faults: Partial<Record<Fault, number>>
   readonly atMost: number
@@ -84,6 +86,8 @@ interface Call {
 interface Request {
   readonly process: Process
   readonly kind: TokenStore.ExchangeKind
+  /** The number of the refresh token that it carries. */
+  readonly carries: number | undefined
   readonly execute: () => Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason>
   readonly respond: (response: Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason>) => void
 }
@@ -136,7 +140,8 @@ export class World {
   #issued = 0
   /** Refresh tokens that the platform would accept. */
   readonly #live = new Set<number>()
-  readonly #sent = new Map<number, number>()
+  /** The processes that sent a refresh token. */
+  readonly #sent = new Map<number, ReadonlyArray<string>>()
   readonly #attempts = new Map<string, string>()
   readonly used: Partial<Record<Fault, number>> = {}
   readonly log: Array<string> = []
@@ -151,7 +156,7 @@ export class World {
   constructor(setup: Setup) {
     this.setup = setup
     if (!setup.login) {
-      const [record, next] = [this.#credential(this.#issue()), 1]
+      const [record, next] = [this.#credential(this.#issue("")), 1]
       this.#row = StoreRow.commit<AccessToken.AccessToken>(StoreRow.emptyRow, {
         attempt: "sign-in",
         version: 0,
@@ -169,21 +174,39 @@ export class World {
 
   // The platform.
 
-  #issue(): AccessToken.TokenResponse {
+  #issue(subject: string): AccessToken.TokenResponse {
     const number = ++this.#issued
     this.#live.add(number)
-    return { accessToken: Redacted.make(`a${number}`), refreshToken: Redacted.make(`r${number}`), expiresIn: 864e5 }
+    const tokens = {
+      accessToken: Redacted.make(`a${number}`),
+      refreshToken: Redacted.make(`r${number}`)
+    }
+    return { ...tokens, expiresIn: 864e5, extra: { subject } }
   }
 
-  #login() {
+  #login(subject: string) {
     this.logins += 1
     if (this.setup.supersedes) this.#live.clear()
-    return Effect.succeed(this.#issue())
+    return Effect.succeed(this.#issue(subject))
   }
 
-  #refresh(number: number) {
+  #refresh(number: number, subject: string) {
     if (!this.#live.delete(number)) return Effect.fail(new TokenError.RefreshTokenRejected({ status: 400 }))
-    return Effect.succeed(this.#issue())
+    return Effect.succeed(this.#issue(subject))
+  }
+
+  /** A store that was set back has lost the mark, so a process that knows nothing of it may send the token again. */
+  #send(number: number, { name }: Process) {
+    const senders = this.#sent.get(number) ?? []
+    const mayRepeat = (this.used["set back"] ?? 0) > 0 && !senders.includes(name)
+    if (senders.length > 0 && !mayRepeat)
+      this.violations.push(`r${number} was sent by ${[...senders, name].join(", ")}`)
+    this.#sent.set(number, [...senders, name])
+  }
+
+  /** The number of a refresh token. */
+  #numberOf({ refreshToken }: AccessToken.AccessToken) {
+    return Number(refreshToken && Redacted.value(refreshToken).slice(1))
   }
 
   // A process.
@@ -210,7 +233,10 @@ export class World {
     const scheduler: Scheduler.Scheduler = {
       executionMode: "async",
       shouldYield: () => false,
-      makeDispatcher: () => ({ scheduleTask: (task) => void this.#tasks.push(task), flush: () => undefined })
+      makeDispatcher: () => ({
+        scheduleTask: (task) => void this.#tasks.push(task),
+        flush: () => undefined
+      })
     }
     const scope = Scope.makeUnsafe()
     const context = Context.empty().pipe(
@@ -251,10 +277,11 @@ export class World {
   #providerOf(process: () => Process): TokenProvider.TokenProvider {
     const request = (
       kind: TokenStore.ExchangeKind,
+      carries: number | undefined,
       execute: Request["execute"]
     ): Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason> =>
       Effect.callback((resume) => {
-        const request: Request = { process: process(), kind, execute, respond: resume }
+        const request: Request = { process: process(), kind, carries, execute, respond: resume }
         this.#requests.push(request)
         // A request that timed out may still arrive.
         return Effect.sync(() => {
@@ -265,14 +292,12 @@ export class World {
     return {
       name: "model",
       identity: Effect.succeed("one"),
-      login: this.setup.login ? request("login", () => this.#login()) : undefined,
+      login: this.setup.login ? request("login", undefined, () => this.#login(process().name)) : undefined,
       refresh: (current) =>
         Effect.suspend(() => {
-          const number = Number(current.refreshToken && Redacted.value(current.refreshToken).slice(1))
-          const times = (this.#sent.get(number) ?? 0) + 1
-          this.#sent.set(number, times)
-          if (times > 1) this.violations.push(`r${number} was sent ${times} times`)
-          return request("refresh", () => this.#refresh(number))
+          const number = this.#numberOf(current)
+          this.#send(number, process())
+          return request("refresh", number, () => this.#refresh(number, process().name))
         }),
       traits: {
         renewWith: this.setup.login ? "refresh-then-login" : "refresh",
@@ -367,7 +392,10 @@ export class World {
   #answer(call: Call, how: "ok" | Fault) {
     this.#calls.splice(this.#calls.indexOf(call), 1)
     if (how === "call late")
-      this.#late.push({ name: `${call.process.name} ${call.name}`, run: () => void call.execute() })
+      this.#late.push({
+        name: `${call.process.name} ${call.name}`,
+        run: () => void call.execute()
+      })
     const result = how === "ok" || how === "reply lost" ? call.execute() : undefined
     const what = how === "ok" ? this.#canonical(result) : "failed"
     this.#hear(call.process, `${call.name} ${what}`, how === "ok" ? () => call.reply(result) : call.fail)
@@ -388,19 +416,25 @@ export class World {
         void request.execute()
         return this.#hear(request.process, "lost", () => request.respond(Effect.fail(lost)))
       case "request late":
-        this.#late.push({ name: `${request.process.name} ${request.kind}`, run: () => void request.execute() })
+        this.#late.push({
+          name: `${request.process.name} ${request.kind}`,
+          run: () => void request.execute()
+        })
         return this.#hear(request.process, "lost", () => request.respond(Effect.fail(lost)))
       case "not sent":
       case "busy": {
         const reason =
           how === "busy"
-            ? new TokenError.ProviderUnavailable({ failure: "status", status: 503 })
+            ? new TokenError.ProviderUnavailable({ failure: "status", status: 503, fromPlatform: true })
             : new TokenError.ProviderUnavailable({ failure: "connect" })
         return this.#hear(request.process, how, () => {
           // The platform did nothing, so the refresh token may be sent again.
-          if (request.kind === "refresh") {
-            const number = [...this.#sent.keys()].at(-1)
-            if (number !== undefined) this.#sent.set(number, (this.#sent.get(number) ?? 1) - 1)
+          const { carries } = request
+          if (carries !== undefined) {
+            this.#sent.set(
+              carries,
+              (this.#sent.get(carries) ?? []).filter((name) => name !== request.process.name)
+            )
           }
           request.respond(Effect.fail(reason))
         })
@@ -480,7 +514,10 @@ export class World {
           .toSorted((one, other) => one.due - other.due)[0]
       const [timer, beat] = [first(false), first(true)]
       if (timer !== undefined) {
-        choices.push({ name: `${name} wakes after ${timer.millis}`, run: () => this.#wake(process, timer) })
+        choices.push({
+          name: `${name} wakes after ${timer.millis}`,
+          run: () => this.#wake(process, timer)
+        })
       }
       if (beat !== undefined) fault(name, "beat", () => this.#wake(process, beat))
       if (process.running === undefined && process.left > 0) {
@@ -535,8 +572,15 @@ export class World {
 
   #renew(process: Process) {
     process.left -= 1
+    const once = process.exchange.renew(process.account, {
+      isHolding: false,
+      sending: () => undefined
+    })
+    // As a session does: a token for another subject is of no use, but its refresh token is that of the next exchange.
+    const isOwn = ({ token }: TokenStore.Renewed) =>
+      Predicate.hasProperty(token.extra, "subject") && token.extra.subject === process.name
     process.running = Effect.runForkWith(process.context)(
-      Effect.uninterruptible(process.exchange.renew(process.account, { isHolding: false, sending: () => undefined }))
+      Effect.uninterruptible(this.setup.subjects === true ? Effect.repeat(once, { until: isOwn, times: 20 }) : once)
     )
     this.#settle()
   }
@@ -587,9 +631,21 @@ export class World {
       return false
     }
     this.log.push("everything works")
+    // Only a process that holds the credential that the store lost can bring it back.
+    const isHeld = this.#processes.some(
+      ({ account: { known } }) =>
+        known.token !== undefined &&
+        !known.isSent &&
+        this.#live.has(this.#numberOf(known.token)) &&
+        // A mark that was taken back is there again, which nobody can tell from one that counts.
+        (known.version > this.#row.version || this.#row.sent === undefined)
+    )
     for (const process of this.#processes) process.left = 0
     if (!quiet()) this.violations.push("a process never ends")
-    for (const process of this.#processes) {
+    const isSetBack = (this.used["set back"] ?? 0) > 0
+    // After a store was set back, another process may have to bring the credential back first.
+    const rounds = isSetBack ? [...this.#processes, ...this.#processes] : this.#processes
+    for (const [index, process] of rounds.entries()) {
       this.log.push(`${process.name} renews once more`)
       process.left = 1
       process.outcomes = []
@@ -597,10 +653,14 @@ export class World {
       if (!quiet()) this.violations.push(`${process.name} never ends`)
       if (process.running !== undefined) this.violations.push(`${process.name} hangs`)
       const [outcome] = process.outcomes
-      if (outcome !== "running ok" && !this.#mayFail()) this.violations.push(`${process.name}: ${outcome}`)
+      const isFirstRound = isSetBack && index < this.#processes.length && !this.setup.login
+      const isLost = isSetBack && (!isHeld || [...this.#sent.values()].some(({ length }) => length > 1))
+      const mayFail = this.#mayFail() || isFirstRound || (isLost && !this.setup.login)
+      if (outcome !== "running ok" && !mayFail) this.violations.push(`${process.name}: ${outcome}`)
     }
     const { record, sent } = this.#row
-    if (this.#signedOutAt !== undefined && !this.setup.login && record !== undefined) {
+    // A store that was set back may have lost the sign-out.
+    if (this.#signedOutAt !== undefined && !this.setup.login && record !== undefined && !isSetBack) {
       this.violations.push("a session came back after a sign-out")
     }
     if (this.setup.login && record !== undefined && sent !== undefined) this.violations.push("a mark stayed")
@@ -627,7 +687,6 @@ export class World {
       (this.used["sign out"] ?? 0) > 0 ||
       (this.used["response lost"] ?? 0) > 0 ||
       (this.used["request late"] ?? 0) > 0 ||
-      (this.used["set back"] ?? 0) > 0 ||
       this.killedSending > 0
     )
   }
