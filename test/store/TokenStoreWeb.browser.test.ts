@@ -171,6 +171,14 @@ const assertSentOnce = ({ refreshTokens }: Ledger) =>
 /** Tabs that wait for each other as short as they may, because a test waits for them. */
 const quick = { login: "", lease: "300" }
 
+/** Sets the wall clock on, and not the monotonic one, which stands still on most machines that sleep. */
+const asleep = `{
+  const wall = Date.now.bind(Date)
+  let slept = 0
+  Date.now = () => wall() + slept
+  globalThis.sleepFor = (millis) => void (slept += millis)
+}`
+
 describe.skipIf(Chromium.isSkipped)(Chromium.named("web: tabs of Chromium"), () => {
   it.layer(BrowserLive, { excludeTestServices: true, timeout: "2 minutes" })((it) => {
     it.effect("a reload keeps the session", () =>
@@ -263,6 +271,107 @@ describe.skipIf(Chromium.isSkipped)(Chromium.named("web: tabs of Chromium"), () 
         assert.deepInclude(yield* hidden.call("get"), { token: "access-1", isValid: true })
         assert.deepInclude(yield* hidden.call("renew"), { token: "access-2", isValid: true })
         assert.deepStrictEqual(site.ledger.refreshTokens, ["refresh-1"])
+      })
+    )
+
+    it.effect("after the machine slept past the expiry, several tabs make one renewal", () =>
+      Effect.gen(function* () {
+        const site = yield* makeSite
+        const tabs = yield* all(Array.from({ length: 4 }, () => open(site, {}, { before: asleep })))
+        yield* tabs[0]!.signIn
+        yield* all(tabs.map((tab) => tab.call("get")))
+        yield* all(tabs.map((tab) => tab.evaluate("sleepFor(8 * 3_600_000)", Schema.Unknown)))
+        for (const told of yield* all(tabs.map((tab) => tab.call("get"))))
+          assert.deepInclude(told, { token: "access-2", isValid: true })
+        assert.deepStrictEqual(site.ledger.refreshTokens, ["refresh-1"])
+      })
+    )
+
+    it.effect("a page without rights to storage keeps its session in memory", () =>
+      Effect.gen(function* () {
+        const site = yield* makeSite
+        // A sandboxed page has an origin of its own, so its requests name the server.
+        const tab = yield* open(site, { sandboxed: "" })
+        yield* tab.signIn
+        assert.deepInclude(yield* tab.call("get"), { token: "access-1" })
+        const warnings = (yield* tab.complaints).map(({ text }) => text).filter((text) => text.includes("session"))
+        assert.lengthOf(warnings, 1)
+        assert.include(warnings[0], "This page can't keep a session (SecurityError)")
+        yield* tab.reload
+        assert.deepInclude(yield* (yield* asTab(tab)).call("get"), { reason: "InteractionRequired", session: "none" })
+      })
+    )
+
+    it.effect("a database that is deleted under the tabs blocks nobody, and open tabs restore their session", () =>
+      Effect.gen(function* () {
+        const site = yield* makeSite
+        const [tab, other] = yield* all([open(site), open(site)])
+        yield* tab.signIn
+        yield* all([tab.call("get"), other.call("get")])
+        const deleted = yield* other.evaluate(
+          `new Promise((resolve, reject) => {
+            const deleting = indexedDB.deleteDatabase("test:v2")
+            deleting.onsuccess = () => resolve(true)
+            deleting.onblocked = () => reject(new Error("blocked"))
+          })`,
+          Schema.Boolean
+        )
+        assert.isTrue(deleted)
+        assert.deepInclude(yield* tab.call("renew"), { token: "access-2" })
+        yield* other.reload
+        assert.deepInclude(yield* (yield* asTab(other)).call("get"), { token: "access-2" })
+        assertSentOnce(site.ledger)
+      })
+    )
+
+    it.effect("a session whose key is gone has ended, and the user can sign in again", () =>
+      Effect.gen(function* () {
+        const site = yield* makeSite
+        const tab = yield* open(site)
+        yield* tab.signIn
+        yield* tab.evaluate(
+          `new Promise((resolve, reject) => {
+            const opening = indexedDB.open("test:v2")
+            opening.onsuccess = () => {
+              const transaction = opening.result.transaction("keys", "readwrite")
+              transaction.objectStore("keys").clear()
+              transaction.oncomplete = () => resolve(opening.result.close())
+            }
+          })`,
+          Schema.Unknown
+        )
+        yield* tab.reload
+        const reloaded = yield* asTab(tab)
+        assert.deepInclude(yield* reloaded.call("get"), { reason: "InteractionRequired", session: "ended" })
+        yield* reloaded.signIn
+        assert.deepInclude(yield* reloaded.call("get"), { token: "access-2" })
+      })
+    )
+
+    it.effect("a script of the page finds no secret in the store, and a key that it can use and not read", () =>
+      Effect.gen(function* () {
+        const site = yield* makeSite
+        const tab = yield* open(site)
+        yield* tab.signIn
+        const found = yield* tab.evaluate(
+          `new Promise((resolve, reject) => {
+            const opening = indexedDB.open("test:v2")
+            opening.onsuccess = () => {
+              const transaction = opening.result.transaction(["rows", "keys"])
+              const rows = transaction.objectStore("rows").getAll()
+              const keys = transaction.objectStore("keys").getAll()
+              transaction.oncomplete = async () => {
+                const [{ key }] = keys.result
+                const raw = await crypto.subtle.exportKey("raw", key).catch(({ name }) => name)
+                resolve({ rows: JSON.stringify(rows.result), raw, usages: key.usages })
+              }
+            }
+          })`,
+          Schema.Struct({ rows: Schema.String, raw: Schema.String, usages: Schema.Array(Schema.String) })
+        )
+        assert.include(found.rows, '"version":1')
+        assert.notMatch(found.rows, /access-1|refresh-1/)
+        assert.deepInclude(found, { raw: "InvalidAccessError", usages: ["encrypt", "decrypt"] })
       })
     )
   })
