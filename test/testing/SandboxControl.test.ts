@@ -136,8 +136,11 @@ describe("/_sandbox", () => {
         assert.include(paths, path)
       }
       for (const { example, method, path } of json.data) {
-        if (/:/.test(path)) continue
-        const { status } = yield* call(method, path, method === "GET" ? undefined : example)
+        // An example names a live stream that is not there; commands before may have reset the sandbox.
+        const planted = yield* call("POST", "/_sandbox/seed", { liveStreams: [{ name: "Live" }] })
+        const [{ liveStreamId }] = planted.json.liveStreams
+        const body = example?.liveStreamId === undefined ? example : { ...example, liveStreamId }
+        const { status } = yield* call(method, path, method === "GET" ? undefined : body)
         assert.isBelow(status, 300, `${method} ${path}`)
       }
     })
@@ -229,7 +232,7 @@ describe("seeds", () => {
       assert.match(refused.json.title, /^videos\[1\]: title: /)
       assert.deepStrictEqual(yield* titles, ["One"])
       const unknown = yield* call("POST", "/_sandbox/seed", { films: [] })
-      assert.match(unknown.json.title, /^films: no such resource. There are: videos, /)
+      assert.match(unknown.json.title, /^films: no such resource. There are: .*\bvideos\b/)
       const notAList = yield* call("POST", "/_sandbox/seed", { videos: { title: "One" } })
       assert.match(notAList.json.title, /^videos: /)
     })
