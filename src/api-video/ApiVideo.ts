@@ -1,5 +1,5 @@
 /**
- * The api.video client: an `HttpClient` that logs in, renews its token, waits for rate limits, retries, and fails with typed
+ * The api.video client, which logs in, renews its token, waits for rate limits, retries, and fails with typed
  * errors.
  *
  * Most programs need only {@link layerConfig} or {@link layer}, which is {@link layerToken} provided to {@link layerClient}. A

@@ -1,5 +1,5 @@
 /**
- * The client of movingimage VideoManager Pro: an `HttpClient` that logs in, renews its token, waits for the rate limit,
+ * The client of movingimage VideoManager Pro, which logs in, renews its token, waits for the rate limit,
  * retries, and fails with typed errors.
  *
  * Most programs need only {@link layerConfig} or {@link layer}, which is {@link layerToken} provided to {@link layerClient}. A
