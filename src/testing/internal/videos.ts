@@ -71,16 +71,20 @@ const summaryExists = () =>
     name: "transcriptSummary"
   })
 
-const contains = (text: string, part: string | undefined) => part === undefined || text.includes(part)
-
-const matches = (video: Video, { description, liveStreamId, metadata = {}, tags = [], title }: Query): boolean =>
-  contains(video.title, title) &&
-  contains(video.description, description) &&
-  tags.every((tag) => video.tags.includes(tag)) &&
-  Object.entries(metadata).every(([key, value]) =>
-    video.metadata.some((entry) => entry.key === key && entry.value === value)
-  ) &&
-  (liveStreamId === undefined || (video.origin.kind === "liveStream" && video.origin.liveStreamId === liveStreamId))
+/** What a query asks of each video. */
+const conditionsOf = ({ description, liveStreamId, metadata = {}, tags = [], title }: Query) => [
+  ...(title === undefined ? [] : [(video: Video) => video.title.includes(title)]),
+  ...(description === undefined ? [] : [(video: Video) => video.description.includes(description)]),
+  ...tags.map((tag) => (video: Video) => video.tags.includes(tag)),
+  ...Object.entries(metadata).map(
+    ([key, value]) =>
+      (video: Video) =>
+        video.metadata.some((entry) => entry.key === key && entry.value === value)
+  ),
+  ...(liveStreamId === undefined
+    ? []
+    : [({ origin }: Video) => origin.kind === "liveStream" && origin.liveStreamId === liveStreamId])
+]
 
 const valueOf = (video: Video, key: "title" | "createdAt" | "publishedAt" | "updatedAt"): string | number =>
   key === "publishedAt" ? video.createdAt : video[key]
@@ -184,6 +188,7 @@ export const make = (world: World, hooks: Hooks) => {
       waiting: []
     }
     videos.set(video.videoId, video)
+    changed()
     return video
   }
 
@@ -245,6 +250,7 @@ export const make = (world: World, hooks: Hooks) => {
 
   const touch = (video: Video): Json => {
     video.updatedAt = now()
+    changed()
     return show(video)
   }
 
@@ -271,22 +277,27 @@ export const make = (world: World, hooks: Hooks) => {
     return encoding !== undefined && now() >= encoding.ingestedAt ? "ingested" : "ingesting"
   }
 
-  const list = (found: ReadonlyArray<Video>, query: Query, url: string) =>
-    page(
-      sorted(
-        found.filter((video) => matches(video, query)),
-        query,
-        valueOf
-      ),
-      query,
-      { origin, url },
-      show
-    )
-
   const all = (): ReadonlyArray<Video> => [...videos.values()].filter(({ discardedAt }) => discardedAt === undefined)
 
+  /** All videos in the orders that were asked for since the last change. */
+  const orders = new Map<string, ReadonlyArray<Video>>()
+  const changed = (): void => orders.clear()
+  const ordered = ({ sortBy, sortOrder }: Query): ReadonlyArray<Video> => {
+    const name = `${sortBy} ${sortOrder}`
+    const order = orders.get(name) ?? sorted(all(), { sortBy, sortOrder }, valueOf)
+    orders.set(name, order)
+    return order
+  }
+
+  const list = (inOrder: ReadonlyArray<Video>, query: Query, url: string) => {
+    const conditions = conditionsOf(query)
+    const found =
+      conditions.length === 0 ? inOrder : inOrder.filter((video) => conditions.every((condition) => condition(video)))
+    return page(found, query, { origin, url }, show)
+  }
+
   const handlers: Handlers<typeof routes> = {
-    list: ({ query, url }) => list(all(), query, url),
+    list: ({ query, url }) => list(ordered(query), query, url),
     create: ({ body }) => {
       if (body.title === "") return SandboxProblem.response("attribute-required", { name: "title" })
       const from = originOf(body.source)
@@ -323,6 +334,7 @@ export const make = (world: World, hooks: Hooks) => {
       withVideo(params.videoId, (video) => {
         if (settings().videoRestore) video.discardedAt = now()
         else videos.delete(video.videoId)
+        changed()
         return undefined
       }),
     getStatus: ({ params }) =>
@@ -332,7 +344,7 @@ export const make = (world: World, hooks: Hooks) => {
       })),
     uploadThumbnail: ({ params }) => withVideo(params.videoId, touch),
     pickThumbnail: ({ params }) => withVideo(params.videoId, touch),
-    listDiscarded: ({ query, url }) => list([...videos.values()].filter(isKept), query, url),
+    listDiscarded: ({ query, url }) => list(sorted([...videos.values()].filter(isKept), query, valueOf), query, url),
     getDiscarded: ({ params }) => {
       const video = findDiscarded(params.videoId)
       return video === undefined ? notFound("videoId") : show(video)
