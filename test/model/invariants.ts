@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import type { Books, Served } from "./books.ts"
 import type { Doubles } from "./doubles.ts"
-import { exchangeTimeout, fatalPause, grain, leaseTime, longPause, tick } from "./policy.ts"
+import { exchangeTimeout, fatalPause, grain, leaseTime, longPause, storePatience, tick } from "./policy.ts"
 import type { Program } from "./program.ts"
 import type { World } from "./world.ts"
 
@@ -28,8 +28,8 @@ export const make = (program: Program, { check, timer, violated }: World, books:
 
   return Effect.suspend(() => {
     for (const served of books.open()) {
-      // A store that does not respond is tried twice.
-      if (served.signingOut > 0 && timer() - served.signedOutAt > 1_000) {
+      // A store that does not respond is asked again for a while.
+      if (served.signingOut > 0 && timer() - served.signedOutAt > 2 * storePatience) {
         violated(6, "signing out does not end")
         continue
       }

@@ -12,6 +12,8 @@ export const fatalPause = 300_000
 export const shortestPause = 800
 export const longPause = { shortest: 24_000, longest: 36_000 }
 export const leaseTime = 6_000
+/** A store whose calls have failed for so long is down. */
+export const storePatience = 3_000
 /** A lease may be taken at once where its last sign of life is further from the store's present than this. */
 export const abandonedAfter = 30_000
 export const stormLimit = 5
