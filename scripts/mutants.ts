@@ -40,7 +40,7 @@ const model = "test/model"
 /** A copy of what the tests need. */
 const copy = (): string => {
   const directory = mkdtempSync(join(tmpdir(), "mutants-"))
-  for (const name of ["src", "test", "package.json", "tsconfig.json", "vitest.config.ts"]) {
+  for (const name of ["src", "test", "examples", "package.json", "tsconfig.json", "vitest.config.ts"]) {
     cpSync(join(root, name), join(directory, name), { recursive: true })
   }
   symlinkSync(join(root, "node_modules"), join(directory, "node_modules"), "junction")
