@@ -409,10 +409,12 @@ describe("an identity that is built twice", () => {
     })
   )
 
-  it.effect("is no matter where it does not", () =>
+  it.effect("is warned of where it only costs requests, and the warning says so", () =>
     Effect.gen(function* () {
       const [fake] = fakes(1, { traits: { loginSupersedesRefresh: false } })
-      assert.deepStrictEqual(yield* warnings(twice(fake!)), [])
+      const said = yield* warnings(twice(fake!))
+      assert.strictEqual(said.length, 1)
+      assert.include(said[0], "each logs in and renews on its own")
     })
   )
 
