@@ -13,7 +13,7 @@ type Response = Effect.Effect<HttpClientResponse.HttpClientResponse, unknown>
 /** `GET /videos`, by whatever client. */
 export class Videos extends Context.Service<Videos, { readonly list: Response }>()("bench/Videos") {}
 
-const videosOf = <E>(client: HttpClient.HttpClient.With<E>) =>
+const videosOf = <E>(client: Pick<HttpClient.HttpClient.With<E>, "get">) =>
   Videos.of({ list: Effect.suspend(() => client.get("/videos")) })
 
 /** A client of a platform at `baseUrl`, where `authorization` is a header that works. */
