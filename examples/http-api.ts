@@ -31,7 +31,7 @@ const program = Effect.gen(function* () {
   // An endpoint may list its errors. A response that it does not list is an `HttpClientError`.
   yield* client.videos
     .get({ params: { videoId: "vi0" } })
-    .pipe(Effect.catchReason("HttpClientError", "StatusCodeError", ({ response }) => Console.log(`${response.status}`)))
+    .pipe(Effect.catchReason("HttpClientError", "DecodeError", ({ response }) => Console.log(`${response.status}`)))
 })
 
 const ApiVideoLive = ApiVideo.layerConfig({ apiKey: Config.Redacted("APIVIDEO_API_KEY") })

@@ -80,7 +80,7 @@ const outputs: Readonly<Record<string, ReadonlyArray<string>>> = {
   "sign-out.ts": [videos, "valid, token #1", "empty, token #1", videos, "valid, token #2"],
   "typed-errors.ts": [
     "BadRequest: pageSize: This parameter is out of the allowed range of values.",
-    "404",
+    "NotFound: /videos/vi0",
     "TokenExpired: InvalidCredentials, no use to try again"
   ],
   "upload.ts": ["holiday.mp4: 24.0 MiB", "waits 1 s because of a 429", "uploaded: <origin>/vod/vi…"],

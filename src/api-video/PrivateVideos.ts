@@ -57,7 +57,7 @@ export class VideoNotPrivate extends Schema.TaggedError<VideoNotPrivate>()("Vide
  */
 export class SessionUnavailable extends Schema.TaggedError<SessionUnavailable>()("SessionUnavailable", {
   videoId: Schema.String,
-  /** Of the last response; missing if there was none. 404 is a private token that was used or has expired. */
+  /** The status of the last response; missing without a response. 404 is a private token that was used or has expired. */
   status: Schema.optional(Schema.Finite),
   /** What was wrong with the last attempt. */
   problem: Schema.String

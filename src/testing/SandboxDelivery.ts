@@ -34,7 +34,7 @@ export interface Delivery {
   readonly type: string
   /** 1 to 4; 0: not attempted. */
   readonly attempt: number
-  /** Of the response; undefined: there was none. */
+  /** The status of the response; undefined without a response. */
   readonly status: number | undefined
   /** Why there was no response. */
   readonly problem: string | undefined

@@ -4,7 +4,7 @@
  * An example spends most of its time on loading Effect. `npm test` runs each of them as one file, which starts in a third of
  * the time, and `npm run test:long` runs them as a reader would.
  */
-import { afterAll, assert } from "@effect/vitest"
+import { assert } from "@effect/vitest"
 import { buildSync } from "esbuild"
 import { spawn } from "node:child_process"
 import { globSync, rmSync } from "node:fs"
@@ -34,7 +34,8 @@ const bundle = () => {
     splitting: true
   })
 }
-afterAll(() => rmSync(directory, { recursive: true, force: true }))
+// A process runs many test files, of which several run examples.
+process.once("exit", () => rmSync(directory, { recursive: true, force: true }))
 
 /** Starts an example, with no variables of this process. */
 export const start = (file: string, env: Readonly<Record<string, string>> = {}, args: ReadonlyArray<string> = []) => {
