@@ -146,16 +146,20 @@ const makeResponder = Effect.fnUntraced(function* <V extends Verdict>(
   const router = yield* HttpRouter.make
   for (const [path, methods] of Object.entries(platform.routes)) {
     if (!path.startsWith("/")) continue
-    yield* router.add(
-      "*",
-      `/${path.slice(1)}`,
-      (request) =>
-        Effect.flatMap(HttpRouter.params, (params) => {
-          const handler = methods[request.method === "HEAD" ? "GET" : request.method]
-          return run(handler === undefined ? platform.unroutable(request, "method") : handler(request, params))
-        }),
-      { uninterruptible: true }
-    )
+    // "*" has the router make a tree for each method that Node knows, WebDAV's included, which slows down the start of each
+    // sandbox by 30 ms.
+    for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const) {
+      yield* router.add(
+        method,
+        `/${path.slice(1)}`,
+        (request) =>
+          Effect.flatMap(HttpRouter.params, (params) => {
+            const handler = methods[request.method === "HEAD" ? "GET" : request.method]
+            return run(handler === undefined ? platform.unroutable(request, "method") : handler(request, params))
+          }),
+        { uninterruptible: true }
+      )
+    }
   }
   const routed = router.asHttpEffect()
 
