@@ -120,7 +120,7 @@ const command = (child: ChildProcess, message: Command) => Effect.sync(() => voi
 /** One request after the other, until it is over. */
 const requesting = (
   { execute }: Effect.Success<ReturnType<Platform["program"]>>,
-  { videos }: Platform,
+  { creation, videos }: Platform,
   books: Books,
   isOver: () => boolean
 ) =>
@@ -129,10 +129,11 @@ const requesting = (
       const id = books.started
       books.started += 1
       const isSafe = id % 10 !== 0
-      const url = `${videos}?r${id}=1`
-      const request = isSafe
-        ? HttpClientRequest.get(url)
-        : HttpClientRequest.post(url).pipe(HttpClientRequest.bodyJsonUnsafe({ title: "a", fileName: "a.mp4" }))
+      const request = (
+        isSafe
+          ? HttpClientRequest.get(videos)
+          : HttpClientRequest.bodyJsonUnsafe(HttpClientRequest.post(videos), creation)
+      ).pipe(HttpClientRequest.setHeader("user-agent", `request ${id}`))
       const from = yield* Clock.currentTimeMillis
       yield* Effect.matchEffect(
         Effect.flatMap(execute(request), (response) => response.arrayBuffer),

@@ -32,6 +32,8 @@ export interface Platform {
   ) => Effect.Effect<Program, { readonly message: string }, Scope.Scope | HttpClient.HttpClient>
   /** Videos are listed and created there. */
   readonly videos: string
+  /** The body that makes a video. */
+  readonly creation: Readonly<Record<string, string>>
   /** Where a refresh goes, and the token that it sends. */
   readonly refreshToken: (path: string, body: string) => string | undefined
 }
@@ -73,6 +75,7 @@ const apiVideo: Platform = {
       })
     ),
   videos: "/videos",
+  creation: { title: "a" },
   refreshToken: sentAsJson((path) => path === "/auth/refresh")
 }
 
@@ -119,6 +122,7 @@ const movingImage = (
       })
     ),
   videos: `/v1/vms/${videoManager}/videos`,
+  creation: { title: "a", fileName: "a.mp4" },
   refreshToken
 })
 

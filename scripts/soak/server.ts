@@ -79,13 +79,13 @@ const harvest = ({ entries, logins, refreshes, refreshTokensSentTwice, requests 
   books.requests += requests
   books.exchanges += logins + refreshes
   books.refreshTokensSentTwice += refreshTokensSentTwice.length
-  for (const { at, fault, query, status } of entries) {
-    const name = query.find((name) => /^r\d+$/.test(name))
-    if (name === undefined) {
+  for (const { at, fault, headers, status } of entries) {
+    const number = /^request (\d+)$/.exec(headers["user-agent"] ?? "")?.[1]
+    if (number === undefined) {
       if (fault !== undefined) books.faultyExchanges.push(at)
       continue
     }
-    const id = Number(name.slice(1))
+    const id = Number(number)
     // Taking its time is no fault of a request.
     if (fault !== undefined && fault !== "Latency") books.faults.set(id, (books.faults.get(id) ?? 0) + 1)
     else if (status !== undefined && status < 300) books.served.push(id)

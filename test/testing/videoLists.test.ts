@@ -171,8 +171,7 @@ describe("lists of videos", () => {
           assert.deepStrictEqual(ids, expected)
         }
       }).pipe(
-        Effect.provide(Sandbox.layer({ rateLimits: Sandbox.noRateLimits, videoRestore: true })),
-        Effect.provide(FetchHttpClient.layer)
+        Effect.provide([Sandbox.layer({ rateLimits: Sandbox.noRateLimits, videoRestore: true }), FetchHttpClient.layer])
       ),
     checks(120, { size: 30, maxShrinks: 200 })
   )
