@@ -12,7 +12,7 @@ const keyOf = (customer: string) => `your_api_key_of_${customer}`
 const Video = Schema.Struct({ videoId: Schema.String })
 
 // Ask for the client with each request, and don't keep it. Clients that are unused for an hour are evicted.
-const clientOf = (customer: string) => ApiVideo.forKey(Redacted.make(keyOf(customer)))
+const clientOf = (customer: string) => ApiVideo.clientFor(Redacted.make(keyOf(customer)))
 
 const create = Effect.fn(function* (customer: string) {
   const api = yield* clientOf(customer)
@@ -46,7 +46,7 @@ const program = Effect.gen(function* () {
 })
 
 const live = Layer.unwrap(
-  ApiVideoSandbox.ApiVideoSandbox.useSync(({ url }) => ApiVideo.layerKeys({ baseUrl: url }))
+  ApiVideoSandbox.ApiVideoSandbox.useSync(({ url }) => ApiVideo.layerMap({ baseUrl: url }))
 ).pipe(Layer.provide(TokenServiceMap.layer({ capacity: 10_000 })))
 
 const sandbox = ApiVideoSandbox.layer({

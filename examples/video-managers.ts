@@ -8,7 +8,7 @@ import * as MovingImageSandbox from "effect-video-auth/testing/MovingImageSandbo
 const Videos = Schema.Struct({ videos: Schema.Array(Schema.Struct({ title: Schema.String })) })
 
 const publish = Effect.fn(function* ({ id, name }: MovingImage.VideoManager) {
-  const api = yield* MovingImage.forVideoManager(id)
+  const api = yield* MovingImage.clientFor(id)
   const path = `/v1/vms/${id}/videos`
   yield* api.execute(HttpClientRequest.bodyJsonUnsafe(HttpClientRequest.post(path), { fileName: `${name}.mp4` }))
   const { videos } = yield* Effect.flatMap(api.get(path), HttpClientResponse.schemaBodyJson(Videos))
@@ -35,7 +35,7 @@ const program = Effect.gen(function* () {
 
 const live = Layer.unwrap(
   MovingImageSandbox.MovingImageSandbox.useSync(({ url }) =>
-    MovingImage.layerSession({
+    MovingImage.layerMap({
       baseUrl: url,
       username: Redacted.make("your_username"),
       password: Redacted.make("your_password")

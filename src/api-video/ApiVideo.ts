@@ -502,15 +502,6 @@ export const clientFor = (apiKey: Redacted.Redacted): Effect.Effect<ApiVideo["Se
   Keys.use((keys) => keys.client(apiKey))
 
 /**
- * The earlier name of {@link clientFor}.
- *
- * @deprecated use `clientFor`, which movingimage has too
- * @category accessors
- * @since 0.1.0
- */
-export const forKey = clientFor
-
-/**
  * Provides the clients of many keys, with their tokens in a `TokenServiceMap`. A wrong key fails the requests that use it.
  *
  * @category layers
@@ -533,15 +524,6 @@ export const layerMap = (
       return Keys.of({ client })
     })
   )
-
-/**
- * The earlier name of {@link layerMap}.
- *
- * @deprecated use `layerMap`, which movingimage has too
- * @category layers
- * @since 0.1.0
- */
-export const layerKeys = layerMap
 
 /**
  * Provides the client with Basic authentication: every request carries the API key, and there is no token to renew. The key

@@ -601,15 +601,6 @@ export const clientFor = (
   Session.use((session) => session.client(videoManager))
 
 /**
- * The earlier name of {@link clientFor}.
- *
- * @deprecated use `clientFor`, which api.video has too
- * @category accessors
- * @since 0.1.0
- */
-export const forVideoManager = clientFor
-
-/**
  * Provides a session for several VideoManagers. It owns the refresh token and derives a token for each VideoManager from it.
  * It makes these exchanges one after the other, because each may use up the refresh token of the one before. The tokens are
  * in a `TokenServiceMap`. All clients share the account's rate limit.
@@ -666,15 +657,6 @@ export const layerMap = (
       return Session.of({ client, videoManagers, invalidate: named(session.clear) })
     })
   )
-
-/**
- * The earlier name of {@link layerMap}.
- *
- * @deprecated use `layerMap`, which api.video has too
- * @category layers
- * @since 0.1.0
- */
-export const layerSession = layerMap
 
 const listOf = (token: AccessToken.AccessToken): ReadonlyArray<VideoManager> =>
   Option.match(videoManagersOf(token), { onNone: () => [], onSome: ({ videoManagerList }) => videoManagerList })

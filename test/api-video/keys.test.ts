@@ -19,7 +19,7 @@ interface Setup {
 const environment = ({ client, count = 3, map, sandbox }: Setup = {}) =>
   Layer.unwrap(
     Sandbox.ApiVideoSandbox.useSync(({ url: baseUrl }) =>
-      ApiVideo.layerKeys({ baseUrl, rateLimits: false, retry: false, ...client })
+      ApiVideo.layerMap({ baseUrl, rateLimits: false, retry: false, ...client })
     )
   ).pipe(
     Layer.provideMerge(TokenServiceMap.layer(map)),
@@ -32,7 +32,7 @@ const test = <A, E>(name: string, body: Effect.Effect<A, E, Environment>, setup?
   it.live(name, () => body.pipe(Effect.provide(Layer.provideMerge(environment(setup), NodeHttpClient.layerUndici))))
 
 const ledger = Sandbox.ApiVideoSandbox.use((sandbox) => sandbox.ledger)
-const list = (key: string) => Effect.flatMap(ApiVideo.forKey(Redacted.make(key)), (api) => api.get("/videos"))
+const list = (key: string) => Effect.flatMap(ApiVideo.clientFor(Redacted.make(key)), (api) => api.get("/videos"))
 
 describe("many keys in one program", () => {
   test(
@@ -106,7 +106,7 @@ describe("specs", () => {
       assert.strictEqual(response.request.headers["authorization"], "Bearer spec")
     }).pipe(
       Effect.provide(
-        ApiVideo.layerKeys().pipe(
+        ApiVideo.layerMap().pipe(
           Layer.provide(TokenServiceMap.layerTest(() => ["spec"])),
           Layer.provide(
             Layer.succeed(

@@ -57,8 +57,8 @@ it.live("S18: a client for one VideoManager and a session's client for it have r
     const [[own, hasRefreshToken] = assert.fail("nothing was stored")] = committed
     assert.isTrue(hasRefreshToken)
     yield* Effect.provide(
-      Effect.flatMap(MovingImage.forVideoManager(42), (api) => api.get("/v1/vms/42/videos")),
-      MovingImage.layerSession(credentials).pipe(Layer.provide(TokenServiceMap.layer()), Layer.provide(store))
+      Effect.flatMap(MovingImage.clientFor(42), (api) => api.get("/v1/vms/42/videos")),
+      MovingImage.layerMap(credentials).pipe(Layer.provide(TokenServiceMap.layer()), Layer.provide(store))
     )
     // The row of the client still has its refresh token. The session's subject has a row without one.
     assert.isTrue(committed.get(own))

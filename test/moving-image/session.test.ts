@@ -22,7 +22,7 @@ interface Setup {
 const environment = ({ count = 3, map, sandbox, session }: Setup = {}) =>
   Layer.unwrap(
     Sandbox.MovingImageSandbox.useSync(({ url: baseUrl }) =>
-      MovingImage.layerSession({
+      MovingImage.layerMap({
         baseUrl,
         username: Redacted.make(username),
         password: Redacted.make(password),
@@ -50,7 +50,7 @@ const test = <A, E>(name: string, body: Effect.Effect<A, E, Environment>, setup?
 const ledger = Sandbox.MovingImageSandbox.use((sandbox) => sandbox.ledger)
 
 const list = (id: number) =>
-  Effect.flatMap(MovingImage.forVideoManager(id), (api) =>
+  Effect.flatMap(MovingImage.clientFor(id), (api) =>
     Effect.flatMap(api.get(`/v1/vms/${id}/videos`), (response) => response.json)
   )
 
@@ -145,7 +145,7 @@ describe("several VideoManagers by one login", () => {
     test(
       `${id} is no VideoManager`,
       Effect.gen(function* () {
-        assert.include(yield* reasonOf(MovingImage.forVideoManager(id)), {
+        assert.include(yield* reasonOf(MovingImage.clientFor(id)), {
           _tag: "ConfigurationInvalid",
           option: "videoManager"
         })
@@ -197,7 +197,7 @@ describe("a wrong password", () => {
     Effect.gen(function* () {
       yield* list(1_001)
       const { url: baseUrl } = yield* Sandbox.MovingImageSandbox
-      const intruder = MovingImage.layerSession({
+      const intruder = MovingImage.layerMap({
         baseUrl,
         username: Redacted.make(username),
         ...wrong,
@@ -234,7 +234,7 @@ describe("a platform that fails", () => {
       }
       const { inject, url: baseUrl } = yield* Sandbox.MovingImageSandbox
       yield* inject({ on: "login", kind: { _tag: "Status", status: 503 } })
-      const another = MovingImage.layerSession({
+      const another = MovingImage.layerMap({
         baseUrl,
         username: Redacted.make(username),
         password: Redacted.make(password),

@@ -68,13 +68,13 @@ export const store: Layer.Layer<TokenStore.TokenStore> = TokenStore.layerMemory
 
 // Many identities.
 type Many = TokenServiceMap.TokenServiceMap | HttpClient.HttpClient
-const keys = ApiVideo.layerKeys()
+const keys = ApiVideo.layerMap()
 same<typeof keys, Layer.Layer<ApiVideo.Keys, TokenError.TokenError, Many>>()
-const session = MovingImage.layerSession(user)
+const session = MovingImage.layerMap(user)
 same<typeof session, Layer.Layer<MovingImage.Session, TokenError.TokenError, Many>>()
 // @ts-expect-error a session is for all VideoManagers
-MovingImage.layerSession({ ...user, videoManager: 42 })
-export const forOne = Effect.flatMap(MovingImage.forVideoManager(42), (api) => api.get("/v1/vms")).pipe(
+MovingImage.layerMap({ ...user, videoManager: 42 })
+export const forOne = Effect.flatMap(MovingImage.clientFor(42), (api) => api.get("/v1/vms")).pipe(
   Effect.catchReason("MovingImageError", "Forbidden", ({ code }) => Effect.succeed(code)),
   Effect.provide(session.pipe(Layer.provide(TokenServiceMap.layer({ capacity: 10 }))))
 )

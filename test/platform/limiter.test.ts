@@ -442,10 +442,10 @@ describe("a limiter that processes share", () => {
 })
 
 describe("many keys", () => {
-  const keys = Layer.provide(ApiVideo.layerKeys({ rateLimits: { uploads: 1, writes: 1, reads: 2 } }), [
+  const keys = Layer.provide(ApiVideo.layerMap({ rateLimits: { uploads: 1, writes: 1, reads: 2 } }), [
     TokenServiceMap.layerTest(() => ["spec"])
   ])
-  const read = (key: string) => Effect.flatMap(ApiVideo.forKey(Redacted.make(key)), (api) => api.get("/videos"))
+  const read = (key: string) => Effect.flatMap(ApiVideo.clientFor(Redacted.make(key)), (api) => api.get("/videos"))
 
   it.effect("a learned limit outlives the client of one request", () =>
     Effect.gen(function* () {
