@@ -149,14 +149,14 @@ const makeResponder = Effect.fnUntraced(function* <V extends Verdict>(
     // "*" has the router make a tree for each method that Node knows, WebDAV's included, which slows down the start of each
     // sandbox by 30 ms.
     for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const) {
+      const handler = methods[method]
       yield* router.add(
         method,
         `/${path.slice(1)}`,
         (request) =>
-          Effect.flatMap(HttpRouter.params, (params) => {
-            const handler = methods[request.method === "HEAD" ? "GET" : request.method]
-            return run(handler === undefined ? platform.unroutable(request, "method") : handler(request, params))
-          }),
+          handler === undefined
+            ? run(platform.unroutable(request, "method"))
+            : Effect.flatMap(HttpRouter.params, (params) => run(handler(request, params))),
         { uninterruptible: true }
       )
     }

@@ -11,7 +11,7 @@ import { createConnection, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 
-/** A server of a test's own. It keeps what it is told while it is stopped. */
+/** A server of a test's own. It keeps its data while it is stopped. */
 export interface Instance {
   readonly url: string
   readonly start: Effect.Effect<void>

@@ -101,7 +101,7 @@ export const make = ({ emit, now, origin }: World, videos: Pick<Videos, "afterEn
   return {
     captions,
     chapters,
-    /** Transcribes a video once it is encoded. The sandbox hears English unless it is told the language. */
+    /** Transcribes a video once it is encoded. Its language is English unless the request names another. */
     transcribe: (video: Video, language: string | undefined): void =>
       videos.afterEncoding(video, () => {
         if (video.language === undefined) video.languageOrigin = "auto"

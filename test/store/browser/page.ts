@@ -76,7 +76,7 @@ const told = (effect: Effect.Effect<AccessToken.AccessToken, TokenError.TokenErr
   )
 
 const signIn = Effect.gen(function* () {
-  // As a sign-in does: whoever was told that nobody is signed in is told otherwise at once.
+  // A sign-in does this too. Callers that failed because nobody is signed in succeed at once.
   yield* TokenService.TokenService.use((tokens) => tokens.invalidate)
   const response = yield* exchange("login")
   const answeredAt = yield* Clock.currentTimeMillis
