@@ -94,6 +94,8 @@ export interface Served {
   signedOutAt: number
   signOuts: number
   attempt: Attempt | undefined
+  /** When its renewal through the store began, on the timers' time: it may wait for the lease longer than its callers do. */
+  renewalBegan: number | undefined
   failure:
     | { readonly at: number; readonly timer: number; readonly fatal: boolean; readonly retryAfter: number }
     | undefined
@@ -130,6 +132,7 @@ export const make = (program: Program, world: World) => {
       signedOutAt: -Infinity,
       signOuts: 0,
       attempt: undefined,
+      renewalBegan: undefined,
       failure: undefined,
       credits: [],
       inHand: undefined,
@@ -245,13 +248,14 @@ export const make = (program: Program, world: World) => {
       attempt.avoid = { access: held.issued.access, turn: refused.turn, moves: refused.moves, at: refused.at }
   }
 
-  const explains = ({ held }: Served, { access, duration, ended, moves, reason }: Credit): boolean => {
+  const explains = ({ held, renewalBegan }: Served, credit: Credit): boolean => {
+    const { access, duration, ended, moves, reason } = credit
     switch (reason) {
       case "renew":
         return true
       case "cold":
         // A moved clock may make valid again what was not when somebody came for it.
-        return (!isUsable(held) || moves !== moved.times) && timer() - ended <= acquireTimeout + grain
+        return (!isUsable(held) || moves !== moved.times) && (renewalBegan ?? timer()) - ended <= acquireTimeout + grain
       case "reject":
         return held !== undefined && held.issued.access === access
       case "short":

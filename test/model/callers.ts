@@ -135,8 +135,12 @@ export const make = (program: Program, platform: Platform, world: World, books: 
     Effect.suspend(() => {
       const served = books.byNumber(number)
       const { isLeaving, signOuts } = served
-      return Effect.tap(store.renew(identity, renewal), ({ isAdopted, token }) =>
+      served.renewalBegan = timer()
+      return Effect.onExit(store.renew(identity, renewal), (exit) =>
         Effect.sync(() => {
+          served.renewalBegan = undefined
+          if (Exit.isFailure(exit)) return
+          const { isAdopted, token } = exit.value
           // After a sign-out it comes too late.
           if (isAdopted && !isLeaving && served.signOuts === signOuts) doubles.adopted(number, token)
         })
@@ -362,6 +366,8 @@ export const make = (program: Program, platform: Platform, world: World, books: 
       return Effect.onExit(served.service.invalidate, (exit) =>
         Effect.map(served.service.state, ({ phase }) => {
           served.signingOut -= 1
+          // If the store did not respond, it is asked again by the next attempt, whose result counts.
+          if (served.signingOut === 0) served.isLeaving = false
           // Without a store to ask, the service itself is asked whether it has a newer credential by now.
           if (!doubles.hasStore && phase !== "valid" && phase !== "renewing") {
             const { attempt } = served

@@ -168,9 +168,8 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
         afterLookingAtTheLease(identity, unlessDown("beat", memory.beat(identity, attempt)), () => showsLife(attempt))
       ),
     commit: (identity, options) =>
-      Effect.suspend(() => {
-        if (isDown) books.holdPrivately(byNumber(number))
-        return Effect.tap(unlessDown("commit", memory.commit(identity, options)), (kept) =>
+      Effect.suspend(() =>
+        Effect.tap(unlessDown("commit", memory.commit(identity, options)), (kept) =>
           Effect.sync(() => {
             const served = byNumber(number)
             const issued = server.find(accessOf(options.record))
@@ -179,7 +178,7 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
             if (kept && issued !== undefined) keep(served, options.attempt, options.record, issued)
           })
         )
-      }),
+      ),
     release: (identity, options) =>
       Effect.suspend(() => {
         const served = byNumber(number)
@@ -245,6 +244,8 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
     const served = byNumber(number)
     if (event._tag === "Renewed") {
       note(`#${number} Renewed by ${event.by}, generation ${event.generation}`)
+      // A store that was down for all of the commit's tries does not have it.
+      books.holdPrivately(served)
       books.endAttempt(served, true)
     } else if (event._tag === "RenewalFailed") {
       const { error } = event
