@@ -27,7 +27,8 @@ const scenarios: Readonly<Record<string, () => Promise<{ readonly scenario: Scen
   9: () => import("./scenarios/9-size.ts"),
   10: () => import("./scenarios/10-growth.ts"),
   11: () => import("./scenarios/11-typed-pages.ts"),
-  12: () => import("./scenarios/12-uploads.ts")
+  12: () => import("./scenarios/12-uploads.ts"),
+  13: () => import("./scenarios/13-sandbox.ts")
 }
 
 const script = {

@@ -34,6 +34,10 @@ const statusOf = (videoId: string) =>
     playable: encoding?.playable
   }))
 
+/** Whether the size of the picture is known, and so on. */
+const isMeasured = (videoId: string) =>
+  Effect.map(Videos.getStatus(videoId), ({ encoding }) => encoding?.metadata?.width !== undefined)
+
 describe("encoding", () => {
   test(
     "passes through waiting, encoding and encoded",
@@ -45,6 +49,7 @@ describe("encoding", () => {
       const seen: Array<unknown> = []
       for (let second = 0; second <= 7; second++) {
         const { playable, qualities } = yield* statusOf(videoId)
+        assert.strictEqual(yield* isMeasured(videoId), playable)
         seen.push([qualities, playable])
         yield* TestClock.adjust("1 second")
       }

@@ -28,6 +28,30 @@ export const sorted = <A, Key extends string>(
   return sortOrder === "asc" ? ascending : ascending.toReversed()
 }
 
+/** Items that stay in order while some come and go, so that no list needs to sort them. No two of them compare alike. */
+export const makeOrder = <A>(compare: (a: A, b: A) => number) => {
+  const items: Array<A> = []
+  const placeOf = (item: A): number => {
+    let [low, high] = [0, items.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      const other = items[middle]
+      if (other !== undefined && compare(other, item) < 0) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+  return {
+    items: items as ReadonlyArray<A>,
+    add: (item: A): void => void items.splice(placeOf(item), 0, item),
+    /** Finds it by identity, because what it is compared by may have changed. */
+    remove: (item: A): void => {
+      const index = items.lastIndexOf(item)
+      if (index >= 0) items.splice(index, 1)
+    }
+  }
+}
+
 /** One page of a list. Only its items are shown. */
 export const page = <A>(
   items: ReadonlyArray<A>,

@@ -4,7 +4,7 @@ import * as SandboxProblem from "../SandboxProblem.ts"
 import type { Json } from "../SandboxRequest.ts"
 import * as encodings from "./encoding.ts"
 import type { Handlers, Input } from "./input.ts"
-import { page, sorted } from "./pages.ts"
+import { compare, makeOrder, page, sorted } from "./pages.ts"
 import { notFound, type Reply } from "./reply.ts"
 import * as sources from "./sources.ts"
 import { atom, identifier, type World } from "./world.ts"
@@ -27,6 +27,8 @@ type Origin =
 
 export interface Video {
   readonly videoId: string
+  /** How many were created before. */
+  readonly number: number
   readonly createdAt: number
   readonly origin: Origin
   readonly clip: encodings.Clip | undefined
@@ -86,14 +88,29 @@ const conditionsOf = ({ description, liveStreamId, metadata = {}, tags = [], tit
     : [({ origin }: Video) => origin.kind === "liveStream" && origin.liveStreamId === liveStreamId])
 ]
 
-const valueOf = (video: Video, key: "title" | "createdAt" | "publishedAt" | "updatedAt"): string | number =>
-  key === "publishedAt" ? video.createdAt : video[key]
+type SortKey = NonNullable<Query["sortBy"]>
+
+const valueOf = (video: Video, key: SortKey): string | number => (key === "publishedAt" ? video.createdAt : video[key])
 
 const isUrl = (text: string) => /^https?:\/\/\S+$/i.test(text)
 
 export const make = (world: World, hooks: Hooks) => {
   const { at, conceal, emit, now, origin, settings } = world
   const videos = new Map<string, Video>()
+  let created = 0
+
+  /** The videos that are not discarded, in each order that a list may ask for. */
+  const byCreation = makeOrder<Video>((a, b) => a.number - b.number)
+  const byTitle = makeOrder<Video>((a, b) => compare(a.title, b.title) || a.number - b.number)
+  const byUpdate = makeOrder<Video>((a, b) => a.updatedAt - b.updatedAt || a.number - b.number)
+  const orders = { createdAt: byCreation, publishedAt: byCreation, title: byTitle, updatedAt: byUpdate }
+
+  const enlist = (video: Video): void => {
+    for (const order of [byCreation, byTitle, byUpdate]) order.add(video)
+  }
+  const delist = (video: Video): void => {
+    for (const order of [byCreation, byTitle, byUpdate]) order.remove(video)
+  }
 
   const find = (videoId: string): Video | undefined => {
     const video = videos.get(videoId)
@@ -165,6 +182,7 @@ export const make = (world: World, hooks: Hooks) => {
     const createdAt = now()
     const video: Video = {
       videoId: identifier("vi"),
+      number: created++,
       createdAt,
       updatedAt: createdAt,
       origin,
@@ -188,7 +206,7 @@ export const make = (world: World, hooks: Hooks) => {
       waiting: []
     }
     videos.set(video.videoId, video)
-    changed()
+    enlist(video)
     return video
   }
 
@@ -250,7 +268,8 @@ export const make = (world: World, hooks: Hooks) => {
 
   const touch = (video: Video): Json => {
     video.updatedAt = now()
-    changed()
+    delist(video)
+    enlist(video)
     return show(video)
   }
 
@@ -277,27 +296,14 @@ export const make = (world: World, hooks: Hooks) => {
     return encoding !== undefined && now() >= encoding.ingestedAt ? "ingested" : "ingesting"
   }
 
-  const all = (): ReadonlyArray<Video> => [...videos.values()].filter(({ discardedAt }) => discardedAt === undefined)
-
-  /** All videos in the orders that were asked for since the last change. */
-  const orders = new Map<string, ReadonlyArray<Video>>()
-  const changed = (): void => orders.clear()
-  const ordered = ({ sortBy, sortOrder }: Query): ReadonlyArray<Video> => {
-    const name = `${sortBy} ${sortOrder}`
-    const order = orders.get(name) ?? sorted(all(), { sortBy, sortOrder }, valueOf)
-    orders.set(name, order)
-    return order
-  }
-
-  const list = (inOrder: ReadonlyArray<Video>, query: Query, url: string) => {
-    const conditions = conditionsOf(query)
-    const found =
-      conditions.length === 0 ? inOrder : inOrder.filter((video) => conditions.every((condition) => condition(video)))
-    return page(found, query, { origin, url }, show)
-  }
+  const found = (inOrder: ReadonlyArray<Video>, query: Query): ReadonlyArray<Video> =>
+    conditionsOf(query).reduce((left, condition) => left.filter(condition), inOrder)
 
   const handlers: Handlers<typeof routes> = {
-    list: ({ query, url }) => list(ordered(query), query, url),
+    list: ({ query, url }) => {
+      const ascending = found(orders[query.sortBy ?? "createdAt"].items, query)
+      return page(query.sortOrder === "desc" ? ascending.toReversed() : ascending, query, { origin, url }, show)
+    },
     create: ({ body }) => {
       if (body.title === "") return SandboxProblem.response("attribute-required", { name: "title" })
       const from = originOf(body.source)
@@ -334,7 +340,7 @@ export const make = (world: World, hooks: Hooks) => {
       withVideo(params.videoId, (video) => {
         if (settings().videoRestore) video.discardedAt = now()
         else videos.delete(video.videoId)
-        changed()
+        delist(video)
         return undefined
       }),
     getStatus: ({ params }) =>
@@ -344,7 +350,10 @@ export const make = (world: World, hooks: Hooks) => {
       })),
     uploadThumbnail: ({ params }) => withVideo(params.videoId, touch),
     pickThumbnail: ({ params }) => withVideo(params.videoId, touch),
-    listDiscarded: ({ query, url }) => list(sorted([...videos.values()].filter(isKept), query, valueOf), query, url),
+    listDiscarded: ({ query, url }) => {
+      const discarded = found([...videos.values()].filter(isKept), query)
+      return page(sorted(discarded, query, valueOf), query, { origin, url }, show)
+    },
     getDiscarded: ({ params }) => {
       const video = findDiscarded(params.videoId)
       return video === undefined ? notFound("videoId") : show(video)
@@ -365,7 +374,7 @@ export const make = (world: World, hooks: Hooks) => {
 
   return {
     handlers,
-    all,
+    all: (): ReadonlyArray<Video> => byCreation.items,
     find,
     withVideo,
     afterEncoding,
