@@ -195,7 +195,7 @@ const meetings = faults.flatMap((kind): ReadonlyArray<readonly [FaultKind, keyof
 )
 
 for (const [platform, { stage, work }] of Object.entries(platforms)) {
-  describe(`no secret of ${platform} is among what is exported by OTLP`, () => {
+  describe.concurrent(`no secret of ${platform} is among what is exported by OTLP`, () => {
     for (const [kind, format] of meetings) {
       it.live(`in ${format}, where everything meets ${named(kind)}`, () =>
         Effect.gen(function* () {

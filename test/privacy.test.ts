@@ -46,6 +46,7 @@ import {
   type Play,
   playing,
   silent,
+  untilGiven,
   watched,
   Witness
 } from "./support/witness.ts"
@@ -116,7 +117,7 @@ const everyRequest = (play: Play, patience: Duration.Input = "10 seconds") =>
     yield* play("upload token, deleted", Effect.asVoid(Effect.timeout(api.del(`${path}?a=b`), patience)))
   })
 
-describe("no secret is written down where a login meets", () => {
+describe.concurrent("no secret is written down where a login meets", () => {
   for (const kind of faults) {
     test(named(kind), (stage) =>
       Effect.gen(function* () {
@@ -139,13 +140,13 @@ describe("no secret is written down where a login meets", () => {
   }
 })
 
-describe("no secret is written down where a refresh meets", () => {
+describe.concurrent("no secret is written down where a refresh meets", () => {
   for (const kind of faults) {
     test(named(kind), (stage) =>
       Effect.gen(function* () {
         const { play, sandbox, url } = stage
         const service = yield* TokenService.TokenService
-        const { refreshToken = Redacted.make("none") } = yield* service.get
+        const { refreshToken = Redacted.make("none") } = yield* untilGiven(service)
         yield* sandbox.inject({ on: "refresh", kind, times: Infinity })
         yield* play("refresh", Effect.timeout(ApiVideo.refresh({ refreshToken }, { baseUrl: url }), patienceFor(kind)))
         yield* play("renew", service.renew)
@@ -159,7 +160,7 @@ describe("no secret is written down where a refresh meets", () => {
 })
 
 for (const [name, layer] of Object.entries({ bearer: (stage: Stage) => program(stage), Basic: basic })) {
-  describe(`no secret is written down where a request (${name}) meets`, () => {
+  describe.concurrent(`no secret is written down where a request (${name}) meets`, () => {
     for (const kind of faults) {
       test(named(kind), (stage) =>
         Effect.gen(function* () {
@@ -173,7 +174,7 @@ for (const [name, layer] of Object.entries({ bearer: (stage: Stage) => program(s
   })
 }
 
-describe("no secret is written down where the server repeats all of the request with", () => {
+describe.concurrent("no secret is written down where the server repeats all of the request with", () => {
   for (const code of [200, 400, 401, 403, 404, 405, 409, 422, 429, 500, 503]) {
     for (const type of ["application/json", "text/plain"]) {
       test(`${code} ${type}`, (stage) => {
@@ -414,7 +415,7 @@ const others: Readonly<Record<string, Scenario>> = {
     })
 }
 
-describe("no secret is written down by", () => {
+describe.concurrent("no secret is written down by", () => {
   for (const [name, scenario] of Object.entries(others)) test(name, scenario)
 })
 

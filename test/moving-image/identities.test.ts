@@ -35,7 +35,7 @@ it.effect.prop(
         HttpClient.make(() => Effect.die("no request was expected"))
       )
     ),
-  checks(200)
+  checks(60)
 )
 
 it.live("S18: a client for one VideoManager and a session's client for it have rows of their own in a store", () =>

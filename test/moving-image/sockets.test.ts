@@ -145,7 +145,7 @@ const faults: ReadonlyArray<
   ["403", { _tag: "Status", status: 403 }, "renewed"],
   ["404", { _tag: "Status", status: 404 }, "renewed"]
 ]
-describe("no refresh token is sent twice, and the next renewal succeeds, after a refresh that met", () => {
+describe.concurrent("no refresh token is sent twice, and the next renewal succeeds, after a refresh that met", () => {
   for (const [name, kind, outcome] of faults) {
     clocked(
       name,
@@ -174,7 +174,7 @@ describe("no refresh token is sent twice, and the next renewal succeeds, after a
   }
 })
 
-describe("nor is it, and the next login succeeds, after a login whose switch to the VideoManager met", () => {
+describe.concurrent("nor is it, and the next login succeeds, after a login whose switch to the VideoManager met", () => {
   for (const [name, kind] of faults) {
     test(
       name,

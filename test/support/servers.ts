@@ -43,7 +43,7 @@ const make = (kind: Instances.Kind) => ({
   },
   /** Registers tests that stop and start servers of their own. */
   describeOwn: (name: string, body: (own: Effect.Effect<Instances.Instance, never, Scope.Scope>) => void): void => {
-    if (kind.isInstalled) describe(name, () => body(Effect.map(Instances.start(kind), Option.getOrThrow)))
+    if (kind.isInstalled) describe.concurrent(name, () => body(Effect.map(Instances.start(kind), Option.getOrThrow)))
     else skip(kind, name)
   }
 })

@@ -18,7 +18,14 @@ import {
   Stream
 } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
-import { AccessToken, Observability, type RenewalPolicy, TokenError, TokenEvent } from "effect-video-auth"
+import {
+  AccessToken,
+  Observability,
+  type RenewalPolicy,
+  TokenError,
+  TokenEvent,
+  type TokenService
+} from "effect-video-auth"
 import { ApiVideoError } from "effect-video-auth/api-video"
 import { MovingImageError } from "effect-video-auth/moving-image"
 import type { FaultKind } from "effect-video-auth/testing/SandboxFault"
@@ -263,6 +270,10 @@ export const hasty: RenewalPolicy.Options = {
   fatalFor: "1 millis",
   retry: Schedule.recurs(0)
 }
+
+/** A token, though a busy machine takes longer than `patienceFor` allows. */
+export const untilGiven = (service: TokenService.TokenService["Service"]) =>
+  Effect.retry(service.get, Schedule.spaced("50 millis"))
 
 /** The body of a request, where it is at hand. */
 const textOf = ({ body }: HttpClientRequest.HttpClientRequest): string =>

@@ -10,10 +10,13 @@ import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import { text } from "node:stream/consumers"
 import { listen } from "../support/listen.ts"
 
+/** Renews on demand: a jump of the test clock ends every exchange that a schedule would begin, since a socket takes real time. */
+const policy = { whenIdle: "on-demand" } as const
+
 const live = (options: ApiVideoSandbox.Options = {}) =>
   Layer.unwrap(
     Effect.map(ApiVideoSandbox.ApiVideoSandbox, ({ url }) =>
-      ApiVideo.layer({ apiKey: Redacted.make("your_api_key"), baseUrl: url })
+      ApiVideo.layer({ apiKey: Redacted.make("your_api_key"), baseUrl: url, policy })
     )
   ).pipe(Layer.provideMerge(ApiVideoSandbox.layer(options)), Layer.provideMerge(FetchHttpClient.layer))
 
