@@ -84,7 +84,7 @@ const test = (name: string, scenario: Scenario) =>
     Effect.gen(function* () {
       const witness = yield* perform(scenario)
       assert.isAbove(witness.seen.length, 20)
-      assert.deepStrictEqual(witness.leaks, [])
+      assert.strictEqual(witness.leaks.join("\n"), "")
     })
   )
 
