@@ -28,7 +28,7 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { longest, readContent } from "../platform/shared/body.ts"
-import { discreet } from "../platform/shared/http.ts"
+import { forCredentials } from "../platform/shared/http.ts"
 import { isSecureOrigin } from "../platform/shared/origin.ts"
 import type { ApiVideo, ClientError } from "./ApiVideoClient.ts"
 import type { VideoAssets } from "./Video.ts"
@@ -124,7 +124,7 @@ const decodeSession = /* @__PURE__ */ (() =>
 
 /** One attempt, with a private token of its own. */
 const attempt = Effect.fnUntraced(function* (videoId: string) {
-  const client = discreet(true)(yield* HttpClient.HttpClient)
+  const client = forCredentials(yield* HttpClient.HttpClient)
   const { assets = {} } = yield* Videos.get(videoId)
   const root = privateRoot(assets)
   if (root === undefined) return yield* new VideoNotPrivate({ videoId })

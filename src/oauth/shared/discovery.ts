@@ -10,7 +10,7 @@ import * as Predicate from "effect/Predicate"
 import * as oauth from "oauth4webapi"
 import { longest, readContent } from "../../platform/shared/body.ts"
 import { brokenTransport, reportOf } from "../../platform/shared/cause.ts"
-import { discreet, failureOf, retryAfterOf } from "../../platform/shared/http.ts"
+import { forCredentials, failureOf, retryAfterOf } from "../../platform/shared/http.ts"
 import { invalid } from "../../token/shared/failures.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import type { ServerOptions } from "./options.ts"
@@ -65,7 +65,7 @@ export const getDocument = /* @__PURE__ */ Effect.fnUntraced(function* (
 ): Effect.fn.Return<Document<object>, TokenError.RenewalReason> {
   yield* checkUrl(url, what, hosts)
   const response = yield* Effect.mapError(
-    discreet(true)(client).get(url, { headers: { accept: "application/json, application/jrd+json" } }),
+    forCredentials(client).get(url, { headers: { accept: "application/json, application/jrd+json" } }),
     reasonOfFailure
   )
   const { headers, status } = response

@@ -16,7 +16,7 @@ import * as TokenError from "../../token/TokenError.ts"
 import { scrubbed, spellingsOf } from "./apiError.ts"
 import { type Content, longest, readContent, readError } from "./body.ts"
 import { brokenTransport, reportOf } from "./cause.ts"
-import { discreet, failureOf, isStatusCodeError, limitsOf, retryAfterOf } from "./http.ts"
+import { forCredentials, failureOf, isStatusCodeError, limitsOf, retryAfterOf } from "./http.ts"
 import type { Server } from "./server.ts"
 import { invalid, withProvider } from "../../token/shared/failures.ts"
 
@@ -129,7 +129,7 @@ export const makeExchange = <A, Payload extends object = Readonly<Record<string,
   refusal: Refusal,
   encode: (payload: Payload) => HttpBody.HttpBody = inJson
 ) => {
-  const client = discreet(true)(httpClient)
+  const client = forCredentials(httpClient)
   return Effect.fnUntraced(function* (
     operation: Operation,
     path: string,

@@ -6,6 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Headers from "effect/http/Headers"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
@@ -21,7 +22,8 @@ import { TokenService } from "../../token/TokenService.ts"
 import { credentialsOf, scrubbed } from "./apiError.ts"
 import { readError } from "./body.ts"
 import { reportOf } from "./cause.ts"
-import { discreet, isStatusCodeError } from "./http.ts"
+import { runWithin } from "./deadline.ts"
+import { isStatusCodeError, withoutRedirectsAndTraceHeaders, withoutSpans } from "./http.ts"
 import { CallBudget, patienceOf } from "./budget.ts"
 import { Lanes, limited, type LimiterOptions, type Limits, waitObserver } from "./limiter.ts"
 import { defaultRetry, type Failure, isBrokenOff, isCircuitOpen, retried } from "./retry.ts"
@@ -108,65 +110,90 @@ export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = 
 const brokenOff = (why: ConstructorParameters<typeof HttpClientError.TransportError>[0]) =>
   new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError(why) })
 
-/** Bounds the wait for the head of an answer, on the wire: waiting for a token or a rate limit does not count. */
-const timed =
-  <E extends ApiError>({ isUpload }: Api<E>) =>
-  (self: Wire<E>): Wire<E> =>
-    HttpClient.transform(self, (effect, request) =>
-      Effect.withFiber((fiber) => {
-        const budget = fiber.getRef(CallBudget)
-        if (budget !== undefined) budget.requests += 1
-        const duration = fiber.getRef(RequestTimeout) ?? (isUpload(request) ? Duration.infinity : minute)
-        return Effect.timeoutOrElse(effect, {
-          duration,
-          orElse: () =>
-            Effect.fail(brokenOff({ request, description: `no answer within ${Duration.toSeconds(duration)} s` }))
-        })
-      })
-    )
-
 /** A request as errors show it. */
-const withoutSecrets = (request: HttpClientRequest.HttpClientRequest, redactUrl: (url: string) => string) =>
+const redactRequest = (request: HttpClientRequest.HttpClientRequest, redactUrl: (url: string) => string) =>
   request.pipe(
     HttpClientRequest.setUrl(redactUrl(request.url)),
     HttpClientRequest.removeHeader("authorization"),
     HttpClientRequest.setBody(HttpBody.empty)
   )
 
-/**
- * Errors carry the request they belong to, with credentials removed from its headers and URL, and without its body, which
- * may have secrets of its own. A request with a credential in its URL has no span, because a span would show the URL.
- */
-const concealed =
-  <E extends ApiError>({ errors: { redactUrl } }: Api<E>) =>
-  (self: Wire<E>): Wire<E> =>
-    HttpClient.transform(self, (effect, request) => {
-      const url = redactUrl(request.url)
-      const attempt = Effect.mapError(effect, (error) => {
-        if (!isBrokenOff(error)) return error
-        const {
-          cause,
-          description = reportOf(cause, (text) => redactUrl(scrubbed(text, credentialsOf(request))))?.text
-        } = error.reason
-        return brokenOff({
-          request: withoutSecrets(request, redactUrl),
-          cause,
-          ...(description !== undefined && { description })
-        })
-      })
-      return url === request.url ? attempt : Effect.provideService(attempt, HttpClient.TracerDisabledWhen, () => true)
-    })
+/** The error for a request that got no response, without the credentials and the body of the request. */
+const redactBrokenOff = (
+  { reason: { cause, description } }: HttpClientError.HttpClientError,
+  request: HttpClientRequest.HttpClientRequest,
+  redactUrl: (url: string) => string
+) => {
+  const scrub = (text: string) => redactUrl(scrubbed(text, credentialsOf(request)))
+  const text = description ?? reportOf(cause, scrub)?.text
+  return brokenOff({
+    request: redactRequest(request, redactUrl),
+    cause,
+    ...(text !== undefined && { description: text })
+  })
+}
 
-/** Paths are relative to the base URL; of an absolute URL only the origin matters, which the credential's guard checks. */
-const based =
+/**
+ * Makes the innermost client, through which each attempt passes as it is sent.
+ *
+ * - It limits the time until the head of the response arrives. Waiting for a token or a rate limit does not count.
+ * - A request with a credential in its URL has no span, because a span would show the URL.
+ * - A status that the program's own `HttpClient` has turned into an error becomes a response again.
+ */
+const wireOf = <E extends ApiError>(
+  { errors: { redactUrl }, isUpload }: Api<E>,
+  self: HttpClient.HttpClient
+): Wire<E> =>
+  HttpClient.makeWith<ClientError<E>, never, ClientError<E>, never>(
+    Effect.flatMap((request) =>
+      Effect.withFiber((fiber) => {
+        const budget = fiber.getRef(CallBudget)
+        if (budget !== undefined) budget.requests += 1
+        const timeout = fiber.getRef(RequestTimeout) ?? (isUpload(request) ? Duration.infinity : minute)
+        const context = withoutRedirectsAndTraceHeaders(fiber.context)
+        const isUrlSecret = redactUrl(request.url) !== request.url
+        return Effect.catch(
+          runWithin(
+            self.postprocess(Effect.succeed(request)),
+            isUrlSecret ? withoutSpans(context) : context,
+            Duration.toMillis(timeout),
+            () => Effect.fail(brokenOff({ request, description: `no answer within ${Duration.toSeconds(timeout)} s` }))
+          ),
+          (error) =>
+            isStatusCodeError(error)
+              ? Effect.succeed(error.reason.response)
+              : Effect.fail(isBrokenOff(error) ? redactBrokenOff(error, request, redactUrl) : error)
+        )
+      })
+    ),
+    self.preprocess
+  )
+
+/**
+ * Sets the base URL and the headers that every request to the platform has. Paths are relative to the base URL; of an
+ * absolute URL only the origin matters, which the credential's guard checks.
+ */
+const withBaseUrl =
   <E extends ApiError>({ prepare, server }: Api<E>) =>
   (self: Wire<E>): Wire<E> => {
     const origin = originOf(server.baseUrl)
+    const ownHeaders = Headers.fromInput({ accept: "application/json", ...server.headers })
     return HttpClient.mapRequest(self, (request) => {
       const target = originOf(request.url)
       if (target && target !== origin) return prepare(request, false)
-      const whole = target ? request : HttpClientRequest.prependUrl(request, server.baseUrl)
-      return prepare(whole, true).pipe(HttpClientRequest.acceptJson, HttpClientRequest.setHeaders(server.headers))
+      const { body, hash, headers, method, url, urlParams } = request
+      const separator = url.startsWith("/") ? "" : "/"
+      return prepare(
+        HttpClientRequest.makeWith(
+          method,
+          target ? url : `${server.baseUrl}${separator}${url}`,
+          urlParams,
+          hash,
+          Headers.merge(headers, ownHeaders),
+          body
+        ),
+        true
+      )
     })
   }
 
@@ -177,7 +204,7 @@ const isFailure = (status: number): boolean => (status >= 300 && status !== 304)
  * Turns responses into errors, unless the platform means success by them. A DELETE that is answered by 404 has succeeded, if
  * an earlier attempt of the same call may have deleted it.
  */
-const typed =
+const withTypedErrors =
   <E extends ApiError>({ errors: { fromResponse }, isGood }: Api<E>) =>
   (self: Wire<E>): Wire<E> =>
     HttpClient.transformResponse(
@@ -211,7 +238,7 @@ const withOpenCircuits =
     const notSent = (request: HttpClientRequest.HttpClientRequest) => (cause: CircuitBreaker.CircuitBreakerError) =>
       Effect.fail(
         brokenOff({
-          request: withoutSecrets(request, redactUrl),
+          request: redactRequest(request, redactUrl),
           cause,
           description: "not sent, because the circuit is open"
         })
@@ -238,23 +265,14 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E extends ApiEr
   const patience = patienceOf(options)
   const { errors, limits, server } = api
   const onWait = waitObserver(server, limits, observersOf(yield* Effect.context()))
-  const base: Wire<E> = HttpClient.transformResponse(
-    yield* HttpClient.HttpClient,
-    (effect): Effect.Effect<HttpClientResponse.HttpClientResponse, ClientError<E>> =>
-      // The client inside may have turned a status into an error.
-      Effect.catchIf(effect, isStatusCodeError, ({ reason }) => Effect.succeed(reason.response))
-  )
-  const counted = base.pipe(
-    discreet(false),
-    timed(api),
-    concealed(api),
-    based(api),
+  const counted = wireOf(api, yield* HttpClient.HttpClient).pipe(
+    withBaseUrl(api),
     authenticated,
     limited<ClientError<E>>({ server, limits, lanes, patience, onWait, rateLimited: errors.rateLimited })
   )
   const httpClient: Wire<E> = transformClient === undefined ? counted : withOpenCircuits(api)(transformClient(counted))
   const reliable = httpClient.pipe(
-    typed(api),
+    withTypedErrors(api),
     retried<ClientError<E>>({ schedule: retry, patience, onWait, read: failureOfCall(api) })
   )
   return Object.assign(reliable, { httpClient })

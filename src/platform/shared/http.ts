@@ -6,7 +6,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { identity } from "effect/Function"
+import { constTrue } from "effect/Function"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import type * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
@@ -15,25 +15,31 @@ import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type { Failure } from "../../token/TokenError.ts"
 
-/**
- * Follows no redirect by itself and sends no trace headers to a third party. `fetch` would follow one and post a key to
- * wherever it leads; undici and `node:http` never do. `isSilent`: no span either, for a span prints a request's body.
- */
-export const discreet =
-  (isSilent: boolean) =>
-  <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
-    HttpClient.transformResponse(
-      self,
-      Effect.updateContext((context: Context.Context<R>) =>
-        Context.add(context, FetchHttpClient.RequestInit, {
-          ...Context.getOrUndefined(context, FetchHttpClient.RequestInit),
-          redirect: "manual"
-        }).pipe(
-          Context.add(HttpClient.TracerPropagationEnabled, false),
-          isSilent ? Context.add(HttpClient.TracerDisabledWhen, () => true) : identity
-        )
-      )
-    )
+/** What `fetch` is told. `fetch` would follow a redirect and post a key to wherever it leads; undici and `node:http` never do. */
+const withManualRedirects: RequestInit = { redirect: "manual" }
+
+/** Prepares a context for requests to a third party: redirects are not followed, and no trace headers are sent. */
+export const withoutRedirectsAndTraceHeaders = <R>(context: Context.Context<R>): Context.Context<R> => {
+  const init = Context.getOrUndefined(context, FetchHttpClient.RequestInit)
+  return context.pipe(
+    Context.add(
+      FetchHttpClient.RequestInit,
+      init === undefined ? withManualRedirects : { ...init, ...withManualRedirects }
+    ),
+    Context.add(HttpClient.TracerPropagationEnabled, false)
+  )
+}
+
+/** Prepares a context for requests that have no span, because it would show a credential in the URL or in the body. */
+export const withoutSpans = <R>(context: Context.Context<R>): Context.Context<R> =>
+  Context.add(context, HttpClient.TracerDisabledWhen, constTrue)
+
+/** Makes a client for requests that contain credentials: it follows no redirect, and sends neither trace headers nor spans. */
+export const forCredentials = <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E, R> =>
+  HttpClient.transformResponse(
+    self,
+    Effect.updateContext((context: Context.Context<R>) => withoutSpans(withoutRedirectsAndTraceHeaders(context)))
+  )
 
 /** An error that the program's own `HttpClient` made of a status: its response is there all the same. */
 export const isStatusCodeError = (
