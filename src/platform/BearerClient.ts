@@ -14,7 +14,6 @@ import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -191,21 +190,32 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
       onRefusal: OnRefusal
     ): Result => {
       let token = first
-      let attempts = 0
+      let isFirstAttempt = true
       const sign = (valid: AccessToken) => {
         token = valid
         return HttpClientRequest.bearerToken(request, valid.accessToken)
       }
       const signed = Effect.suspend(() => {
-        attempts += 1
+        if (isFirstAttempt) {
+          isFirstAttempt = false
+          return Effect.succeed(sign(first))
+        }
         // The client inside cannot fail with a TokenError. If no newer token is available, the API judges the last one.
-        const valid =
-          attempts === 1 ? Effect.succeed(first) : Effect.catch(tokenFor(validity), () => Effect.succeed(token))
-        return Effect.map(valid, sign)
+        return Effect.map(
+          Effect.catch(tokenFor(validity), () => Effect.succeed(token)),
+          sign
+        )
       })
-      return Effect.flatMap(Effect.exit(wire.postprocess(signed)), (asItWas) => {
-        const response = Exit.isSuccess(asItWas) ? asItWas.value : responseIn(asItWas.cause)
-        return response !== undefined && isRefusal(response, token) ? onRefusal(response, asItWas, token) : asItWas
+      return Effect.matchCauseEffect(wire.postprocess(signed), {
+        onSuccess: (response) => {
+          const asItWas = Effect.succeed(response)
+          return isRefusal(response, token) ? onRefusal(response, asItWas, token) : asItWas
+        },
+        onFailure: (cause) => {
+          const asItWas = Effect.failCause(cause)
+          const response = responseIn(cause)
+          return response !== undefined && isRefusal(response, token) ? onRefusal(response, asItWas, token) : asItWas
+        }
       })
     }
 

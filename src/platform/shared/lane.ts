@@ -44,11 +44,14 @@ class Waiter {
 }
 
 export class Lane {
+  /** What processes that share a limiter call it. */
+  readonly key: string
   readonly window: RateWindow
   readonly #repeated = new Set<Waiter>()
   readonly #fresh = new Set<Waiter>()
 
-  constructor(limit: number) {
+  constructor(key: string, limit: number) {
+    this.key = key
     this.window = new RateWindow(limit)
   }
 

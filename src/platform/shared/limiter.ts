@@ -61,7 +61,7 @@ export class Lanes {
     if (now - this.#sweptAt > memoryMillis) this.#forget(now)
     const known = this.#lanes.get(key)
     if (known !== undefined) return known
-    const lane = new Lane(limit)
+    const lane = new Lane(key, limit)
     this.#lanes.set(key, lane)
     return lane
   }
@@ -133,24 +133,27 @@ export const limited =
     type Result = Effect.Effect<HttpClientResponse.HttpClientResponse, E | E1, R>
     const { longestWait } = patience
     const origin = originOf(server.baseUrl)
+    /** The classes that have a limit, with the keys under which several clients share their lanes. */
+    const classes = new Map(
+      Object.entries(limits.perMinute || {}).map(([name, limit]) => [
+        name,
+        { key: `${server.platform}:${server.host}:${name}`, limit }
+      ])
+    )
+    const classOf = (request: HttpClientRequest.HttpClientRequest) =>
+      classes.size === 0 ? undefined : classes.get(limits.classOf(request))
 
     /** One request on its way through the limiter, as often as it is sent. */
     class Passage {
       readonly request: HttpClientRequest.HttpClientRequest
       readonly clock: Clock.Clock
       readonly budget: Budget
-      readonly key: string
-      readonly lane: Lane | undefined
       readonly send: Result
 
       constructor(request: HttpClientRequest.HttpClientRequest, clock: Clock.Clock, budget: Budget | undefined) {
-        const name = limits.classOf(request)
-        const limit = limits.perMinute === false ? undefined : limits.perMinute[name]
         this.request = request
         this.clock = clock
         this.budget = budget ?? makeBudget(patience, this.now())
-        this.key = `${server.platform}:${server.host}:${name}`
-        this.lane = limit === undefined ? undefined : lanes.get(this.key, limit, this.now())
         this.send = self.postprocess(Effect.succeed(request))
       }
 
@@ -192,7 +195,7 @@ export const limited =
       /** Has a place in this process, and takes one of the shared limiter. */
       take(lane: Lane, place: Place, refusal: HttpClientResponse.HttpClientResponse | undefined): Result {
         if (lanes.shared === undefined) return this.attempt(lane, place)
-        return Effect.flatMap(lanes.shared.take(this.key, lane.window.limit, this.clock), (wait) => {
+        return Effect.flatMap(lanes.shared.take(lane.key, lane.window.limit, this.clock), (wait) => {
           if (wait === 0) return this.attempt(lane, place)
           lane.window.giveBack(place)
           lane.window.hold(this.now(), wait, longestWait)
@@ -272,7 +275,9 @@ export const limited =
         if (!hasOrigin(request.url, origin)) return self.postprocess(Effect.succeed(request))
         return Effect.withFiber((fiber) => {
           const passage = new Passage(request, fiber.getRef(Clock.Clock), fiber.getRef(CallBudget))
-          return passage.lane === undefined ? passage.attemptUncounted() : passage.enter(passage.lane, "limit")
+          const counted = classOf(request)
+          if (counted === undefined) return passage.attemptUncounted()
+          return passage.enter(lanes.get(counted.key, counted.limit, passage.now()), "limit")
         })
       }),
       self.preprocess
