@@ -49,12 +49,14 @@ class Watch {
     this.#attempts.delete(attempt)
     if (this.#attempts.size > 0 || this.#isAboutToStop) return
     this.#isAboutToStop = true
-    attempt.fiber.currentDispatcher.scheduleTask(() => {
-      this.#isAboutToStop = false
-      if (this.#attempts.size > 0) return
-      this.#sleeper?.interruptUnsafe()
-      this.#wakesAt = Number.POSITIVE_INFINITY
-    }, 0)
+    this.#sleeper?.currentDispatcher.scheduleTask(this.#stopIfIdle, 0)
+  }
+
+  readonly #stopIfIdle = (): void => {
+    this.#isAboutToStop = false
+    if (this.#attempts.size > 0) return
+    this.#sleeper?.interruptUnsafe()
+    this.#wakesAt = Number.POSITIVE_INFINITY
   }
 
   readonly #sleepAndInterrupt: Effect.Effect<void> = Effect.suspend(() => {
@@ -97,7 +99,7 @@ export const runWithin = <A, E, R, E2>(
   orElse: () => Effect.Effect<A, E2>
 ): Effect.Effect<A, E | E2> =>
   millis === Number.POSITIVE_INFINITY
-    ? Effect.provideContext(effect, context)
+    ? Effect.updateContext(effect, () => context)
     : Effect.callback<A, E | E2>((resume) => {
         const fiber = Effect.runForkWith(context)(effect)
         const exit = fiber.pollUnsafe()

@@ -21,12 +21,11 @@ const withManualRedirects: RequestInit = { redirect: "manual" }
 /** Prepares a context for requests to a third party: redirects are not followed, and no trace headers are sent. */
 export const withoutRedirectsAndTraceHeaders = <R>(context: Context.Context<R>): Context.Context<R> => {
   const init = Context.getOrUndefined(context, FetchHttpClient.RequestInit)
-  return context.pipe(
-    Context.add(
-      FetchHttpClient.RequestInit,
-      init === undefined ? withManualRedirects : { ...init, ...withManualRedirects }
-    ),
-    Context.add(HttpClient.TracerPropagationEnabled, false)
+  const manual = init === undefined ? withManualRedirects : { ...init, ...withManualRedirects }
+  return Context.add(
+    Context.add(context, FetchHttpClient.RequestInit, manual),
+    HttpClient.TracerPropagationEnabled,
+    false
   )
 }
 

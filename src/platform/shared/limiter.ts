@@ -8,6 +8,7 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
@@ -241,18 +242,19 @@ export const limited =
         })
       }
 
-      /** Sends without counting. */
-      attemptUncounted(): Result {
-        return Effect.flatMap(this.send, (response) => {
-          if (response.status !== 429) return Effect.succeed(response)
-          const wait = Duration.toMillis(refusalOf(response).retryAfter)
-          return this.repeat(response, wait, () =>
+      /** Repeats a request that is not counted for as long as it gets a 429. */
+      repeatUncounted(response: HttpClientResponse.HttpClientResponse): Result {
+        if (response.status !== 429) return Effect.succeed(response)
+        const wait = Duration.toMillis(refusalOf(response).retryAfter)
+        return this.repeat(response, wait, () =>
+          Effect.andThen(
+            onWait(this.request, "refused", wait),
             Effect.andThen(
-              onWait(this.request, "refused", wait),
-              Effect.andThen(Effect.sleep(wait), this.attemptUncounted())
+              Effect.sleep(wait),
+              Effect.flatMap(this.send, (response) => this.repeatUncounted(response))
             )
           )
-        })
+        )
       }
 
       /** Repeats a request after a 429, if it may be repeated and the wait is not too long. */
@@ -270,15 +272,23 @@ export const limited =
       }
     }
 
+    const passageOf = (request: HttpClientRequest.HttpClientRequest, fiber: Fiber.Fiber<unknown, unknown>) =>
+      new Passage(request, fiber.getRef(Clock.Clock), fiber.getRef(CallBudget))
+
     return HttpClient.makeWith(
       Effect.flatMap((request: HttpClientRequest.HttpClientRequest): Result => {
         if (!hasOrigin(request.url, origin)) return self.postprocess(Effect.succeed(request))
-        return Effect.withFiber((fiber) => {
-          const passage = new Passage(request, fiber.getRef(Clock.Clock), fiber.getRef(CallBudget))
-          const counted = classOf(request)
-          if (counted === undefined) return passage.attemptUncounted()
-          return passage.enter(lanes.get(counted.key, counted.limit, passage.now()), "limit")
-        })
+        const counted = classOf(request)
+        return counted === undefined
+          ? Effect.flatMap(self.postprocess(Effect.succeed(request)), (response) =>
+              response.status === 429
+                ? Effect.withFiber((fiber) => passageOf(request, fiber).repeatUncounted(response))
+                : Effect.succeed(response)
+            )
+          : Effect.withFiber((fiber) => {
+              const passage = passageOf(request, fiber)
+              return passage.enter(lanes.get(counted.key, counted.limit, passage.now()), "limit")
+            })
       }),
       self.preprocess
     )

@@ -1,5 +1,6 @@
 /** Retries of a platform's client, within the budget of a call. */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
@@ -102,7 +103,9 @@ export const retried =
       Effect.withFiber((fiber) => {
         const clock = fiber.getRef(Clock.Clock)
         const budget = makeBudget(patience, monotonic(clock))
-        const attempt = Effect.provideService(effect, CallBudget, budget)
+        const attempt = Effect.updateContext(effect, (context: Context.Context<R>) =>
+          Context.add(context, CallBudget, budget)
+        )
         // Most calls succeed at once, so the schedule starts only after a failure.
         return schedule === false
           ? attempt
