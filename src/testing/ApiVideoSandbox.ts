@@ -288,8 +288,10 @@ const begin = Effect.fnUntraced(function* (options: Options, { ledger, now, url 
       return onDelivery(attempt)
     }
   })
+  const files = new Map<string, File>()
   const state = resources.make({
     origin: url,
+    files,
     now,
     settings,
     conceal: ledger.conceal,
@@ -339,7 +341,7 @@ const begin = Effect.fnUntraced(function* (options: Options, { ledger, now, url 
   const routes: Record<`/${string}`, Record<string, Handler>> = {
     "/auth/api-key": { POST: exchange("apiKey", keys.login) },
     "/auth/refresh": { POST: exchange("refreshToken", keys.refresh) },
-    ...assets.make({ ...state, now, conceal: ledger.conceal })
+    ...assets.make({ ...state, files, now, conceal: ledger.conceal })
   }
   for (const { route, serve } of state.operations) {
     const methods = (routes[route.path] ??= {})

@@ -98,6 +98,9 @@ const image = (fields: Readonly<Record<string, string>>) => {
   return form
 }
 
+const Id = Schema.optional(Schema.String)
+const decodeIds = Schema.decodeUnknownEffect(Schema.Struct({ liveStreamId: Id, playerId: Id, watermarkId: Id }))
+
 const createVideo = Effect.gen(function* () {
   const { json } = yield* call("POST", "/videos", { json: { title: "Maths video" }, authorization: basic })
   return yield* decodeVideo(json)
@@ -748,6 +751,42 @@ describe("routes", () => {
       })
     )
   }
+
+  test(
+    "a body cannot name what does not exist",
+    Effect.gen(function* () {
+      const { videoId } = yield* createVideo
+      const created = (path: string, input: Parameters<typeof call>[2]) =>
+        Effect.flatMap(call("POST", path, { ...input, authorization: basic }), ({ json }) => decodeIds(json))
+      const { liveStreamId } = yield* created("/live-streams", { json: { name: "a" } })
+      for (const [method, path, body, name] of [
+        ["POST", "/videos", { title: "a", playerId: "pl1" }, "playerId"],
+        ["POST", "/videos", { title: "a", watermark: { id: "watermark_1" } }, "watermark[id]"],
+        ["POST", "/videos", { title: "a", source: "vi0" }, "source"],
+        ["PATCH", `/videos/${videoId}`, { playerId: "pl1" }, "playerId"],
+        ["POST", "/live-streams", { name: "a", playerId: "pl1" }, "playerId"],
+        ["PATCH", `/live-streams/${liveStreamId}`, { playerId: "pl1" }, "playerId"]
+      ] as const) {
+        const answer = yield* call(method, path, { json: body, authorization: basic })
+        problem(answer, 400, "invalid-attribute")
+        assert.deepInclude(answer.json, { name })
+      }
+      const { playerId } = yield* created("/players", { json: { name: "a" } })
+      const { watermarkId } = yield* created("/watermarks", { form: image({}) })
+      const known = { title: "a", playerId, watermark: { id: watermarkId } }
+      assert.strictEqual((yield* call("POST", "/videos", { json: known, authorization: basic })).status, 201)
+    })
+  )
+
+  test(
+    "a video is created, or accepted if its source has yet to be fetched",
+    Effect.gen(function* () {
+      const create = (json: object) =>
+        Effect.map(call("POST", "/videos", { json, authorization: basic }), ({ status }) => status)
+      assert.strictEqual(yield* create({ title: "a" }), 201)
+      assert.strictEqual(yield* create({ title: "a", source: "https://example.com/a.mp4" }), 202)
+    })
+  )
 
   test(
     "a known parameter of another form is refused, and named",

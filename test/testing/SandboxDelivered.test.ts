@@ -5,7 +5,16 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Queue, Redacted } from "effect"
 import { FetchHttpClient, HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
-import { ApiVideo, LiveStreams, PrivateVideos, Videos, Webhooks } from "effect-video-auth/api-video"
+import {
+  ApiVideo,
+  Captions,
+  Chapters,
+  LiveStreams,
+  PlayerThemes,
+  PrivateVideos,
+  Videos,
+  Webhooks
+} from "effect-video-auth/api-video"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
 import { text } from "node:stream/consumers"
 import { listen } from "../support/listen.ts"
@@ -94,5 +103,58 @@ describe("assets of the sandbox", () => {
       assert.strictEqual((yield* Effect.flip(PrivateVideos.session(videoId)))._tag, "VideoNotPrivate")
       assert.strictEqual(yield* status(`${assets?.hls}x`), 404)
     }).pipe(Effect.provide(live({ encodingTime: "1 minute" })))
+  )
+
+  const content = (asset: string | Redacted.Redacted | undefined) =>
+    Effect.flatMap(get(asset), ({ status, text }) => Effect.map(text, (text) => [status, text]))
+  const image = (text: string) => new Blob([text], { type: "image/png" })
+
+  it.effect("are the files that were uploaded", () =>
+    Effect.gen(function* () {
+      const { videoId } = yield* Videos.create({ title: "Public" })
+      const { assets } = yield* Videos.uploadThumbnail(videoId, image("thumbnail"))
+      assert.deepStrictEqual(yield* content(assets?.thumbnail), [200, "thumbnail"])
+      yield* Videos.pickThumbnail(videoId, { timecode: "00:00:01" })
+      assert.notDeepEqual(yield* content(assets?.thumbnail), [200, "thumbnail"])
+
+      const captions = yield* Captions.upload(videoId, "en", new Blob(["captions"]))
+      assert.deepStrictEqual(yield* content(captions.src), [200, "captions"])
+      yield* Captions.delete(videoId, "en")
+      assert.strictEqual(yield* status(captions.src), 404)
+      const chapters = yield* Chapters.upload(videoId, "en", new Blob(["chapters"]))
+      assert.deepStrictEqual(yield* content(chapters.src), [200, "chapters"])
+
+      const { playerId } = yield* PlayerThemes.create({ name: "Dark" })
+      const { assets: looks } = yield* PlayerThemes.uploadLogo(playerId, image("logo"), { link: "https://example.com" })
+      assert.deepStrictEqual(yield* content(looks?.logo), [200, "logo"])
+      yield* PlayerThemes.deleteLogo(playerId)
+      assert.strictEqual(yield* status(looks?.logo), 404)
+    }).pipe(Effect.provide(live()))
+  )
+
+  it.effect("of a private video have a token for captions, too", () =>
+    Effect.gen(function* () {
+      const { videoId } = yield* Videos.create({ title: "Private", public: false })
+      const { src } = yield* Captions.upload(videoId, "en", new Blob(["captions"]))
+      assert.deepStrictEqual(yield* content(src), [200, "captions"])
+      assert.strictEqual(yield* status(src), 404)
+    }).pipe(Effect.provide(live()))
+  )
+
+  it.effect("of a live stream play during its broadcast", () =>
+    Effect.gen(function* () {
+      const sandbox = yield* ApiVideoSandbox.ApiVideoSandbox
+      const { liveStreamId } = yield* LiveStreams.create({ name: "News" })
+      const { assets } = yield* LiveStreams.uploadThumbnail(liveStreamId, image("thumbnail"))
+      assert.deepStrictEqual(yield* content(assets?.thumbnail), [200, "thumbnail"])
+      assert.strictEqual(yield* status(assets?.player), 200)
+      assert.strictEqual(yield* status(assets?.hls), 404)
+      yield* sandbox.startLiveStream(liveStreamId)
+      assert.strictEqual(yield* status(assets?.hls), 200)
+      yield* LiveStreams.update(liveStreamId, { public: false })
+      const [refused, problem] = yield* content(assets?.hls)
+      assert.strictEqual(refused, 501)
+      assert.include(problem, `/live/${liveStreamId}.m3u8`)
+    }).pipe(Effect.provide(live()))
   )
 })

@@ -6,9 +6,14 @@
  * - The URLs of a private video have a private token, which works once: for one asset, or for a session.
  * - A session token in `avh` works for all assets with that private token, for 24 hours.
  * - Everything else gets a 404, as a private token does that was used. A manifest gets a 202 while the video is encoded.
+ *
+ * Files that were uploaded (thumbnails, captions, chapters, logos) are what they were. Live streams are below `/live`, logos
+ * below `/player`.
  */
+import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import { type Answer, pathOf, queryOf, type Request } from "../SandboxRequest.ts"
+import { notSimulated } from "./reply.ts"
 import type * as SandboxServer from "../SandboxServer.ts"
 import { randomHex } from "../SandboxTokens.ts"
 
@@ -20,12 +25,16 @@ export interface Videos {
   readonly isPlayable: (videoId: string) => boolean
   /** Whether a private token is valid; it is spent then. */
   readonly redeemPrivateToken: (videoId: string, token: string) => boolean
+  /** Undefined: there is no such live stream. */
+  readonly liveStream: (
+    liveStreamId: string
+  ) => { readonly broadcasting: boolean; readonly public: boolean } | undefined
 }
 
 const sessionLifetime = 24 * 60 * 60 * 1000
 
 /** Whether a path belongs to the delivery server, and not to the API. */
-export const owns = (path: string): boolean => path.startsWith("/vod/")
+export const owns = (path: string): boolean => /^\/(vod|live|player)\//.test(path)
 
 /** A path as the ledger may show it. */
 export const shownPath = (path: string): string => path.replace(/(?<=\/token\/)[^/]+/, "{privateToken}")
@@ -46,11 +55,21 @@ const manifest = [
 const mp4 = new Uint8Array([0, 0, 0, 0x10, 0x66, 0x74, 0x79, 0x70, 0x69, 0x73, 0x6f, 0x6d, 0, 0, 0, 0])
 const jpeg = new Uint8Array([0xff, 0xd8, 0xff, 0xe0, 0, 4, 0, 0, 0xff, 0xd9])
 
+const player = (title: string): Answer =>
+  HttpServerResponse.text(
+    `<!DOCTYPE html>\n<html><head><title>${title}</title></head><body><video controls></video></body></html>\n`,
+    { contentType: "text/html; charset=utf-8" }
+  )
+
 /** Makes the delivery server of one start. `now` in epoch milliseconds. */
 export const make = (
-  options: Videos & { readonly now: () => number; readonly conceal: (secret: string) => void }
+  options: Videos & {
+    readonly now: () => number
+    readonly conceal: (secret: string) => void
+    readonly files: ReadonlyMap<string, File>
+  }
 ): SandboxServer.Routes => {
-  const { conceal, isPlayable, isPublic, now, redeemPrivateToken } = options
+  const { conceal, files, isPlayable, isPublic, liveStream, now, redeemPrivateToken } = options
   const sessions = new Map<string, { readonly of: string; readonly endsAt: number }>()
 
   const startSession = (privateUrl: string): string => {
@@ -60,7 +79,19 @@ export const make = (
     return token
   }
 
-  const contentOf = (videoId: string, asset: string): Answer => {
+  const uploaded = (path: string): Effect.Effect<Answer> | undefined => {
+    const file = files.get(path)
+    return file === undefined
+      ? undefined
+      : Effect.map(
+          Effect.promise(() => file.arrayBuffer()),
+          (bytes) => HttpServerResponse.uint8Array(new Uint8Array(bytes), { contentType: file.type })
+        )
+  }
+
+  const contentOf = (videoId: string, asset: string): Effect.Effect<Answer> | Answer => {
+    const file = uploaded(`/vod/${videoId}/${asset}`)
+    if (file !== undefined) return file
     switch (asset) {
       case "hls/manifest.m3u8":
         return isPlayable(videoId)
@@ -71,16 +102,13 @@ export const make = (
       case "thumbnail.jpg":
         return HttpServerResponse.uint8Array(jpeg, { contentType: "image/jpeg" })
       case "":
-        return HttpServerResponse.text(
-          `<!DOCTYPE html>\n<html><head><title>${videoId}</title></head><body><video controls></video></body></html>\n`,
-          { contentType: "text/html; charset=utf-8" }
-        )
+        return player(videoId)
       default:
         return notFound
     }
   }
 
-  const serve = (request: Request): Answer => {
+  const serve = (request: Request): Effect.Effect<Answer> | Answer => {
     const query = queryOf(request)
     const [, videoId = "", inPath, asset = ""] =
       /^\/vod\/([^/]+)(?:\/token\/([^/]+))?(?:\/(.*))?$/.exec(pathOf(request)) ?? []
@@ -97,5 +125,29 @@ export const make = (
       : contentOf(videoId, asset)
   }
 
-  return { "/vod/*": { GET: serve } }
+  const serveLive = (request: Request): Effect.Effect<Answer> | Answer => {
+    const path = pathOf(request)
+    const [, liveStreamId = "", asset = ""] = /^\/live\/([^/.]+)(.*)$/.exec(path) ?? []
+    const stream = liveStream(liveStreamId)
+    if (stream === undefined) return notFound
+    if (!stream.public) return notSimulated([{ name: path, what: "private asset" }], path)
+    switch (asset) {
+      case "":
+        return player(liveStreamId)
+      case ".m3u8":
+        return stream.broadcasting
+          ? HttpServerResponse.text(manifest, { contentType: "application/vnd.apple.mpegurl" })
+          : notFound
+      case "/thumbnail.jpg":
+        return uploaded(path) ?? HttpServerResponse.uint8Array(jpeg, { contentType: "image/jpeg" })
+      default:
+        return notFound
+    }
+  }
+
+  return {
+    "/vod/*": { GET: serve },
+    "/live/*": { GET: serveLive },
+    "/player/:playerId/logo": { GET: (request) => uploaded(pathOf(request)) ?? notFound }
+  }
 }

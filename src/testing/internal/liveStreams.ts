@@ -4,7 +4,7 @@ import type * as routes from "../../api-video/shared/routes/liveStreams.ts"
 import type { Json } from "../SandboxRequest.ts"
 import type { Handlers, Input } from "./input.ts"
 import { page, sorted } from "./pages.ts"
-import { notFound, type Reply } from "./reply.ts"
+import { noSuch, notFound, type Reply } from "./reply.ts"
 import type { Videos } from "./videos.ts"
 import { atom, identifier, type World } from "./world.ts"
 
@@ -25,7 +25,13 @@ export interface LiveStream {
 const plain = (secret: string | Redacted.Redacted): string =>
   Redacted.isRedacted(secret) ? Redacted.value(secret) : secret
 
-export const make = ({ conceal, emit, now, origin }: World, videos: Pick<Videos, "record">) => {
+const thumbnailOf = (liveStreamId: string) => `/live/${liveStreamId}/thumbnail.jpg`
+
+export const make = (
+  { conceal, emit, files, now, origin }: World,
+  videos: Pick<Videos, "record">,
+  hasPlayer: (playerId: string) => boolean
+) => {
   const liveStreams = new Map<string, LiveStream>()
 
   const show = (stream: LiveStream): Json => {
@@ -48,7 +54,7 @@ export const make = ({ conceal, emit, now, origin }: World, videos: Pick<Videos,
         iframe: `<iframe src="${base}" width="100%" height="100%" frameborder="0" scrolling="no" allowfullscreen=""></iframe>`,
         player: base,
         hls: `${base}.m3u8`,
-        thumbnail: `${base}/thumbnail.jpg`
+        thumbnail: `${origin}${thumbnailOf(stream.liveStreamId)}`
       }
     }
   }
@@ -97,6 +103,7 @@ export const make = ({ conceal, emit, now, origin }: World, videos: Pick<Videos,
       )
     },
     create: ({ body }) => {
+      if (body.playerId !== undefined && !hasPlayer(body.playerId)) return noSuch("player", "playerId")
       const createdAt = now()
       const stream: LiveStream = {
         liveStreamId: identifier("li"),
@@ -116,6 +123,7 @@ export const make = ({ conceal, emit, now, origin }: World, videos: Pick<Videos,
     get: ({ params }) => withStream(params.liveStreamId, show),
     update: ({ body, params }) =>
       withStream(params.liveStreamId, (stream) => {
+        if (body.playerId !== undefined && !hasPlayer(body.playerId)) return noSuch("player", "playerId")
         stream.name = body.name ?? stream.name
         stream.public = body.public ?? stream.public
         stream.playerId = body.playerId ?? stream.playerId
@@ -126,10 +134,19 @@ export const make = ({ conceal, emit, now, origin }: World, videos: Pick<Videos,
       withStream(params.liveStreamId, (stream) => {
         stop(stream)
         liveStreams.delete(stream.liveStreamId)
+        files.delete(thumbnailOf(stream.liveStreamId))
         return undefined
       }),
-    uploadThumbnail: ({ params }) => withStream(params.liveStreamId, touch),
-    deleteThumbnail: ({ params }) => withStream(params.liveStreamId, touch),
+    uploadThumbnail: ({ file, params }) =>
+      withStream(params.liveStreamId, (stream) => {
+        files.set(thumbnailOf(stream.liveStreamId), file)
+        return touch(stream)
+      }),
+    deleteThumbnail: ({ params }) =>
+      withStream(params.liveStreamId, (stream) => {
+        files.delete(thumbnailOf(stream.liveStreamId))
+        return touch(stream)
+      }),
     complete: ({ params }) =>
       withStream(params.liveStreamId, (stream) => {
         stop(stream)
@@ -139,6 +156,7 @@ export const make = ({ conceal, emit, now, origin }: World, videos: Pick<Videos,
 
   return {
     handlers,
+    find: (liveStreamId: string): LiveStream | undefined => liveStreams.get(liveStreamId),
     all: (): ReadonlyArray<LiveStream> => [...liveStreams.values()],
     /** Begins or ends a broadcast, as a streamer does. False: there is no such live stream. */
     broadcast: (liveStreamId: string, broadcasting: boolean): boolean => {

@@ -38,7 +38,9 @@ const defaults: Settings = {
 const given = (settings: Settings): Settings =>
   Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined))
 
-export const make = ({ now, origin }: World) => {
+const logoOf = (playerId: string) => `/player/${playerId}/logo`
+
+export const make = ({ files, now, origin }: World) => {
   const players = new Map<string, Player>()
 
   const show = ({ createdAt, logo, playerId, settings, updatedAt }: Player): Json => ({
@@ -49,7 +51,7 @@ export const make = ({ now, origin }: World) => {
     ...(logo === undefined
       ? {}
       : {
-          assets: { logo: `${origin}/player/${playerId}/logo`, ...(logo.link === undefined ? {} : { link: logo.link }) }
+          assets: { logo: `${origin}${logoOf(playerId)}`, ...(logo.link === undefined ? {} : { link: logo.link }) }
         })
   })
 
@@ -85,19 +87,22 @@ export const make = ({ now, origin }: World) => {
     remove: ({ params }) =>
       withPlayer(params.playerId, ({ playerId }) => {
         players.delete(playerId)
+        files.delete(logoOf(playerId))
         return undefined
       }),
-    uploadLogo: ({ form, params }) =>
+    uploadLogo: ({ file, form, params }) =>
       withPlayer(params.playerId, (player) => {
+        files.set(logoOf(player.playerId), file)
         player.logo = { link: form.link }
         return touch(player)
       }),
     deleteLogo: ({ params }) =>
       withPlayer(params.playerId, (player) => {
         player.logo = undefined
+        files.delete(logoOf(player.playerId))
         player.updatedAt = now()
         return undefined
       })
   }
-  return { handlers }
+  return { handlers, has: (playerId: string): boolean => players.has(playerId) }
 }

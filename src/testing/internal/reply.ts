@@ -9,11 +9,15 @@ export type Reply = Json | Answer | undefined
 /** What a parameter names is not there. */
 export const notFound = (name: string): Answer => SandboxProblem.response("resource-not-found", { name })
 
+/** Refuses the id of a resource in a body. Which of its errors api.video responds with is not documented. */
+export const noSuch = (what: string, name: string): Answer =>
+  SandboxProblem.response("invalid-attribute", { name, detail: `There is no such ${what}.` })
+
 /** Something that the platform may know, but this sandbox does not. */
 export interface Unknown {
   /** As the request has it: `foo`, `filterBy[planet]`, `clip[speed]`. */
   readonly name: string
-  readonly what: "query parameter" | "body field" | "form field" | "operation"
+  readonly what: "query parameter" | "body field" | "form field" | "operation" | "private asset"
 }
 
 /** 501: a sandbox that ignored what it doesn't know would let tests pass that fail in production. */

@@ -21,13 +21,17 @@ const inOrder = (a: Media, b: Media) => a.createdAt - b.createdAt
 
 /** Makes the resources of one start, without any. */
 export const make = (world: World) => {
+  const player = players.make(world)
+  const watermark = watermarks.make(world)
   const video = videos.make(world, {
+    hasPlayer: player.has,
+    hasWatermark: watermark.has,
     transcribe: (one, language) => track.transcribe(one, language),
     summarize: (one, attributes) => summary.summarize(one, attributes)
   })
   const track = tracks.make(world, video)
   const summary = summaries.make(world, video)
-  const liveStream = liveStreams.make(world, video)
+  const liveStream = liveStreams.make(world, video, player.has)
   const uploadToken = uploadTokens.make(world)
   const webhook = webhooks.make(world)
   const media = (): ReadonlyArray<Media> =>
@@ -43,12 +47,12 @@ export const make = (world: World) => {
     Captions: track.captions,
     Chapters: track.chapters,
     LiveStreams: liveStream.handlers,
-    PlayerThemes: players.make(world).handlers,
+    PlayerThemes: player.handlers,
     Summaries: summary.handlers,
     Tags: tags.make(world, video).handlers,
     UploadTokens: uploadToken.handlers,
     Videos: video.handlers,
-    Watermarks: watermarks.make(world).handlers,
+    Watermarks: watermark.handlers,
     Webhooks: webhook.handlers
   }
 
@@ -77,6 +81,7 @@ export const make = (world: World) => {
     uploadRefusal: uploadToken.refusalOf,
     webhooksFor: webhook.webhooksFor,
     broadcast: liveStream.broadcast,
+    liveStream: liveStream.find,
     isPlayable: video.isPlayable,
     isPublic: video.isPublic,
     redeemPrivateToken: video.redeemPrivateToken

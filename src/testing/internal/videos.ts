@@ -5,7 +5,7 @@ import type { Json } from "../SandboxRequest.ts"
 import * as encodings from "./encoding.ts"
 import type { Handlers, Input } from "./input.ts"
 import { compare, makeOrder, page, sorted } from "./pages.ts"
-import { notFound, type Reply } from "./reply.ts"
+import { noSuch, notFound, type Reply, toAnswer } from "./reply.ts"
 import * as sources from "./sources.ts"
 import { atom, identifier, type World } from "./world.ts"
 
@@ -56,6 +56,8 @@ export interface Video {
 
 /** What else creating or updating a video begins. */
 export interface Hooks {
+  readonly hasPlayer: (playerId: string) => boolean
+  readonly hasWatermark: (watermarkId: string) => boolean
   readonly transcribe: (video: Video, language: string | undefined) => void
   /** False: there is a summary already. */
   readonly summarize: (video: Video, attributes: ReadonlyArray<string> | undefined) => boolean
@@ -95,7 +97,7 @@ const valueOf = (video: Video, key: SortKey): string | number => (key === "publi
 const isUrl = (text: string) => /^https?:\/\/\S+$/i.test(text)
 
 export const make = (world: World, hooks: Hooks) => {
-  const { at, conceal, emit, now, origin, settings } = world
+  const { at, conceal, emit, files, now, origin, settings } = world
   const videos = new Map<string, Video>()
   let created = 0
 
@@ -132,17 +134,20 @@ export const make = (world: World, hooks: Hooks) => {
     return token
   }
 
+  const tokenFor = (video: Video) => (video.public ? undefined : issueToken(video))
+  const baseOf = ({ videoId }: Video, token: string | undefined) =>
+    `${origin}/vod/${videoId}${token === undefined ? "" : `/token/${token}`}`
+
   const assetsOf = (video: Video): Json => {
-    const base = `${origin}/vod/${video.videoId}`
-    const token = video.public ? undefined : issueToken(video)
-    const files = token === undefined ? base : `${base}/token/${token}`
-    const player = token === undefined ? base : `${base}?token=${token}`
+    const token = tokenFor(video)
+    const base = baseOf(video, token)
+    const player = token === undefined ? base : `${baseOf(video, undefined)}?token=${token}`
     return {
       iframe: `<iframe src="${player}" width="100%" height="100%" frameborder="0" scrolling="no" allowfullscreen=""></iframe>`,
       player,
-      hls: `${files}/hls/manifest.m3u8`,
-      thumbnail: `${files}/thumbnail.jpg`,
-      ...(video.mp4Support ? { mp4: `${files}/mp4/source.mp4` } : {})
+      hls: `${base}/hls/manifest.m3u8`,
+      thumbnail: `${base}/thumbnail.jpg`,
+      ...(video.mp4Support ? { mp4: `${base}/mp4/source.mp4` } : {})
     }
   }
 
@@ -261,6 +266,17 @@ export const make = (world: World, hooks: Hooks) => {
     }
   }
 
+  /** Refuses what a body names and does not exist. */
+  const refusalOf = ({ playerId, ...body }: Creation | Update): Reply => {
+    if (playerId !== undefined && !hooks.hasPlayer(playerId)) return noSuch("player", "playerId")
+    const watermarkId = "watermark" in body ? body.watermark?.id : undefined
+    return watermarkId === undefined || hooks.hasWatermark(watermarkId)
+      ? undefined
+      : noSuch("watermark", "watermark[id]")
+  }
+
+  const thumbnailOf = ({ videoId }: Video) => `/vod/${videoId}/thumbnail.jpg`
+
   const withVideo = (videoId: string, use: (video: Video) => Reply): Reply => {
     const video = find(videoId)
     return video === undefined ? notFound("videoId") : use(video)
@@ -313,15 +329,20 @@ export const make = (world: World, hooks: Hooks) => {
           detail: "The source is neither an http: or https: URL nor the videoId of one of your videos."
         })
       }
+      const refused = refusalOf(body)
+      if (refused !== undefined) return refused
       const video = add(body.title, from, body)
       if (from.kind !== "upload") encode(video, now() + settings().ingestTime)
       speak(video, body)
       if (body.transcriptSummary === true) hooks.summarize(video, body.transcriptSummaryAttributes)
-      return show(video)
+      // A source is fetched later (api.video OpenAPI, `POST-video`: 201 or 202).
+      return from.kind === "upload" ? show(video) : toAnswer(show(video), 202)
     },
     get: ({ params }) => withVideo(params.videoId, show),
     update: ({ body, params }) =>
       withVideo(params.videoId, (video) => {
+        const refused = refusalOf(body)
+        if (refused !== undefined) return refused
         if (body.transcriptSummary === true && !hooks.summarize(video, body.transcriptSummaryAttributes)) {
           return summaryExists()
         }
@@ -348,8 +369,16 @@ export const make = (world: World, hooks: Hooks) => {
         ingest: { status: ingestOf(video), ...sources.show(video.source) },
         encoding: encodings.show(video.encoding, now())
       })),
-    uploadThumbnail: ({ params }) => withVideo(params.videoId, touch),
-    pickThumbnail: ({ params }) => withVideo(params.videoId, touch),
+    uploadThumbnail: ({ file, params }) =>
+      withVideo(params.videoId, (video) => {
+        files.set(thumbnailOf(video), file)
+        return touch(video)
+      }),
+    pickThumbnail: ({ params }) =>
+      withVideo(params.videoId, (video) => {
+        files.delete(thumbnailOf(video))
+        return touch(video)
+      }),
     listDiscarded: ({ query, url }) => {
       const discarded = found([...videos.values()].filter(isKept), query)
       return page(sorted(discarded, query, valueOf), query, { origin, url }, show)
@@ -378,6 +407,8 @@ export const make = (world: World, hooks: Hooks) => {
     find,
     withVideo,
     afterEncoding,
+    /** Where the assets of a video are, with a new private token if it has to have one. */
+    assetBaseOf: (video: Video): string => baseOf(video, tokenFor(video)),
     /** The recording of a live stream. */
     record: (liveStreamId: string, title: string, isPublic: boolean): Video => {
       const video = add(title, { kind: "liveStream", liveStreamId }, { public: isPublic })

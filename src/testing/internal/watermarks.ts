@@ -30,5 +30,5 @@ export const make = ({ now, origin }: World) => {
     },
     remove: ({ params }) => (watermarks.delete(params.watermarkId) ? undefined : notFound("watermarkId"))
   }
-  return { handlers }
+  return { handlers, has: (watermarkId: string): boolean => watermarks.has(watermarkId) }
 }

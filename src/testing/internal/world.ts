@@ -22,6 +22,8 @@ export interface World {
   readonly settings: () => ResourceSettings
   /** Keeps a secret out of the ledger. */
   readonly conceal: (secret: string) => void
+  /** Uploaded files that the delivery server has, by their path there: `/vod/vi…/thumbnail.jpg`. */
+  readonly files: Map<string, File>
   /** Passes on what webhooks are called for. */
   readonly emit: (event: Json & { readonly type: string }) => void
   /** Does something at an instant, or now if it is past. */
