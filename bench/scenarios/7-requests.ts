@@ -145,7 +145,7 @@ const measureOverhead = async (effort: Effort): Promise<ReadonlyArray<Measuremen
     const turns = [...inMemory.keys()]
     await interleave(turns, warmUp, turn)
     for (const [index, answers] of await interleave<number, Overhead>(turns, rounds, turn)) {
-      figures.get(inMemory[index]!.name)?.push(...answers.map(({ time }) => time))
+      figures.get(inMemory[index]!.name)?.push(...answers.map(({ cpu }) => cpu))
     }
     await Promise.all(workers.map((worker) => worker.close()))
   }
