@@ -1,6 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { Duration, Effect, Fiber } from "effect"
 import { AccessToken, RenewalPolicy, TokenError, type TokenService } from "effect-video-auth"
+import { SplitClock, layer as splitClock } from "effect-video-auth/testing/SplitClock"
 import { TestClock } from "effect/testing"
 import { assertReason, bare, credential, overloaded, reasonOf, settled, unreachable, wrongKey } from "./engine.ts"
 import { platforms } from "./platforms.ts"
@@ -215,6 +216,23 @@ guarantee("guarantee 7: a 401 renews only if the rejected token is still the cur
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(bare(yield* service.reject(token)), "access-2")
     })
+  )
+
+  it.effect("a rejected token that had expired is not called valid once the wall clock is set back", () =>
+    Effect.gen(function* () {
+      const split = yield* SplitClock
+      const { configure, service } = yield* start({ policy: onDemand })
+      const token = yield* service.get
+      yield* split.stepWall(3_700_000)
+      yield* configure({ failure: wrongKey })
+      yield* Effect.flip(service.reject(token))
+      yield* split.stepWall(-3_700_000)
+      const { validUntil } = yield* Effect.flip(service.getValidFor("2 hours"))
+      assert.isUndefined(validUntil)
+      yield* TestClock.adjust("15 minutes")
+      yield* configure({ failure: undefined })
+      assert.strictEqual(bare(yield* service.get), "access-2")
+    }).pipe(Effect.provide(splitClock))
   )
 })
 

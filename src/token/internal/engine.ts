@@ -161,18 +161,18 @@ export class Engine implements Exchange.Account, Work {
   }
 
   reject(token: AccessToken.AccessToken): Get {
-    const held = this.#token.valid()
+    const { held } = this.#token
     if (held === undefined || !AccessToken.isSameCredential(held.token, token)) return this.#look(looks)
     held.wasRefused = true
+    const isExpired = this.#token.valid() === undefined
     const storm = Storm.breaker(this.#rejections, this.#env.policy.stormLimit, this.#now())
-    if (this.#round === undefined && storm !== undefined) return this.#token.failWith(storm)
+    if (!isExpired && this.#round === undefined && storm !== undefined) return this.#token.failWith(storm)
     held.doubt = "refused"
     this.#token.settle()
-    const remembered = this.#remembered()
-    if (remembered !== undefined) return remembered
-    return this.#join(this.#demand("rejected"), (outcome) =>
-      Exit.isSuccess(outcome) ? this.#serveOr(outcome) : outcome
-    )
+    // A clock that is set back may make it valid again, but it stays refused.
+    if (isExpired) return this.#look(looks)
+    const ifRenewed = (outcome: Outcome) => (Exit.isSuccess(outcome) ? this.#serveOr(outcome) : outcome)
+    return this.#remembered() ?? this.#join(this.#demand("rejected"), ifRenewed)
   }
 
   /** Signs out. The token is gone when this returns; the effect waits for the store. */
