@@ -93,6 +93,7 @@ export interface Served {
   /** When it last began to sign out. */
   signedOutAt: number
   signOuts: number
+  evictions: number
   attempt: Attempt | undefined
   /** When its renewal through the store began, on the timers' time: it may wait for the lease longer than its callers do. */
   renewalBegan: number | undefined
@@ -131,6 +132,7 @@ export const make = (program: Program, world: World) => {
       isLeaving: false,
       signedOutAt: -Infinity,
       signOuts: 0,
+      evictions: 0,
       attempt: undefined,
       renewalBegan: undefined,
       failure: undefined,
@@ -213,6 +215,7 @@ export const make = (program: Program, world: World) => {
   /** The map needed the room. It knows nothing of this identity any more. */
   const evict = (served: Served) => {
     forget(served)
+    served.evictions += 1
     served.storms = []
   }
 

@@ -48,6 +48,8 @@ interface Before {
   readonly turn: number
   readonly moves: number
   readonly signOuts: number
+  /** A token at hand is served without a wait, and the map may evict its identity before the caller has taken notice. */
+  readonly evictions: number
   readonly attempt: Served["attempt"]
 }
 
@@ -220,7 +222,10 @@ export const make = (program: Program, platform: Platform, world: World, books: 
   // -------------------------------------------------------------------------------------------------------------------
 
   const isUntouched = (served: Served, before: Before) =>
-    served.phase === "open" && served.signingOut === 0 && served.signOuts === before.signOuts
+    served.phase === "open" &&
+    served.signingOut === 0 &&
+    served.signOuts === before.signOuts &&
+    served.evictions === before.evictions
 
   /** Whether it was known, and everybody had taken notice, that this token is being replaced. */
   const isAvoided = (access: string, { attempt, turn }: Before) => {
@@ -304,8 +309,8 @@ export const make = (program: Program, platform: Platform, world: World, books: 
     promised: Promised
   ) =>
     Effect.suspend(() => {
-      const { attempt, signOuts } = served
-      const before: Before = { at: mono(), turn: world.turn(), moves: moved.times, signOuts, attempt }
+      const { attempt, evictions, signOuts } = served
+      const before: Before = { at: mono(), turn: world.turn(), moves: moved.times, signOuts, evictions, attempt }
       return Effect.onExit(call, (exit) =>
         Effect.sync(() => {
           for (const credit of promised.credits) credit.ended = timer()
