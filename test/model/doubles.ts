@@ -82,10 +82,14 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
     isDown ? Effect.fail(new TokenError.StoreUnavailable({ operation })) : effect
   const nameOfStored = (issued: Server.Issued | undefined) => issued?.access ?? "an unknown token"
 
-  /** How often a service had signed out when an attempt began: what comes of it after a sign-out is not held. */
-  const signOutsBefore = new Map<string, number>()
-  const isCurrent = (served: Served, attempt: string) =>
-    (signOutsBefore.get(attempt) ?? served.signOuts) === served.signOuts
+  /** How often a service has forgotten its token. */
+  const forgotten = ({ evictions, signOuts }: Served) => signOuts + evictions
+  /**
+   * The same when an attempt took the lease: what comes of it after a sign-out or an eviction is not held. Nor is what an
+   * attempt without a lease got and the store takes later.
+   */
+  const forgottenBefore = new Map<string, number>()
+  const isCurrent = (served: Served, attempt: string) => forgottenBefore.get(attempt) === forgotten(served)
 
   const keep = (served: Served, attempt: string, token: AccessToken.AccessToken, issued: Server.Issued) => {
     const { generation } = token
@@ -141,7 +145,7 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
         const served = byNumber(number)
         if (isDown) noticed(served)
         const attempt = served.isLeaving ? undefined : (served.attempt ?? books.beginAttempt(served))
-        signOutsBefore.set(options.attempt, served.isLeaving ? -1 : served.signOuts)
+        forgottenBefore.set(options.attempt, served.isLeaving ? -1 : forgotten(served))
         const write = Effect.tap(unlessDown("claim", memory.claim(identity, options)), () =>
           Effect.sync(() => {
             served.isAlone = false

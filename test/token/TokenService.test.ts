@@ -346,32 +346,58 @@ describe("invalidate", () => {
     })
   )
 
-  it.effect("at whatever step it yields, or is interrupted, the service goes on", () =>
-    Effect.forEach(
-      Array.from({ length: 40 }, (_, step) => step),
-      (step) =>
-        Effect.scoped(
-          Effect.gen(function* () {
-            const { service } = yield* start()
-            yield* service.get
-            const yielding = Effect.provideService(Scheduler.Scheduler, yieldingAt(step))
-            const signingOut = yield* Effect.forkChild(yielding(service.invalidate))
-            const caller = yield* Effect.forkChild(yielding(service.get))
-            yield* settled
-            assert.isDefined(signingOut.pollUnsafe(), `step ${step}`)
-            assert.isDefined(caller.pollUnsafe(), `step ${step}`)
-            const gone = yield* Effect.forkChild(yielding(service.invalidate))
-            yield* Effect.yieldNow
-            yield* Fiber.interrupt(gone)
-            yield* settled
-            const next = yield* Effect.forkChild(service.get)
-            yield* settled
-            assert.isDefined(next.pollUnsafe(), `step ${step}`)
-          })
-        ),
-      { discard: true }
+  for (const isBusy of [false, true]) {
+    const when = isBusy ? "during an exchange" : "at rest"
+    it.effect(`${when}, at whatever step it yields, or is interrupted, the service goes on`, () =>
+      Effect.forEach(
+        Array.from({ length: 90 }, (_, step) => step),
+        (step) =>
+          Effect.scoped(
+            Effect.gen(function* () {
+              const scheduler = yieldingAt(step)
+              const yielding = Effect.provideService(Scheduler.Scheduler, scheduler)
+              const store = yield* TokenStore.makeMemory
+              const { configure, ledger, service } = yield* yielding(start({ store }))
+              const isOver = (fiber: Fiber.Fiber<unknown, unknown>) =>
+                assert.isDefined(fiber.pollUnsafe(), `step ${step}`)
+              const begin = Effect.gen(function* () {
+                yield* service.get
+                if (!isBusy) return []
+                yield* configure({ hangs: true })
+                const renewal = yield* Effect.forkChild(service.renew)
+                yield* settled
+                yield* configure({ hangs: false })
+                return [renewal]
+              })
+              const waiting = yield* begin
+              scheduler.restart()
+              const signingOut = yield* Effect.forkChild(yielding(service.invalidate))
+              const caller = yield* Effect.forkChild(yielding(service.get))
+              yield* settled
+              for (const fiber of [signingOut, caller, ...waiting]) isOver(fiber)
+
+              const cut = yield* begin
+              scheduler.restart()
+              const gone = yield* Effect.forkChild(yielding(service.invalidate))
+              yield* Effect.yieldNow
+              yield* Fiber.interrupt(gone)
+              yield* settled
+              // It has either not begun, or it is finished all the same.
+              const { phase } = yield* service.state
+              if (phase !== "renewing") cut.forEach(isOver)
+              assert.strictEqual((yield* stored(store))._tag, phase === "empty" ? "None" : "Some", `step ${step}`)
+              const next = yield* Effect.forkChild(service.get)
+              yield* settled
+              isOver(next)
+              const { logins, peak } = yield* ledger
+              assert.strictEqual(peak, 1, `step ${step}`)
+              assert.isAtMost(logins, 3, `step ${step}`)
+            })
+          ),
+        { discard: true }
+      )
     )
-  )
+  }
 
   it.effect("forgets a failure: a new key may be tried at once", () =>
     Effect.gen(function* () {
