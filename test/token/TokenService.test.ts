@@ -333,6 +333,31 @@ describe("invalidate", () => {
     })
   )
 
+  it.effect("while a response is being stored: the store is cleared after that, and not before", () =>
+    Effect.gen(function* () {
+      const memory = yield* TokenStore.makeMemory
+      const order: Array<string> = []
+      const store: TokenStore.Backend = {
+        ...memory,
+        commit: (identity, options) =>
+          Effect.tap(Effect.delay(memory.commit(identity, options), "1 second"), () =>
+            Effect.sync(() => order.push("commit"))
+          ),
+        clear: (identity, epoch) =>
+          Effect.tap(memory.clear(identity, epoch), () => Effect.sync(() => order.push("clear")))
+      }
+      const { service } = yield* start({ store })
+      const caller = yield* Effect.forkChild(service.get)
+      yield* settled
+      const signingOut = yield* Effect.forkChild(service.invalidate)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(signingOut)
+      assert.deepStrictEqual(order, ["commit", "clear"])
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(bare(yield* Fiber.join(caller)), "access-2")
+    })
+  )
+
   it.effect("during a scheduled renewal nobody waits for: none follows", () =>
     Effect.gen(function* () {
       const { configure, ledger, service } = yield* start()
