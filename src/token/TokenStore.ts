@@ -187,5 +187,5 @@ export const layer = <E, R>(
  */
 export const layerMemory: Layer.Layer<TokenStore> = /* @__PURE__ */ Layer.effect(
   TokenStore,
-  Effect.flatMap(makeMemory, (backend) => StoreProtocol.make(backend, StoreProtocol.defaultTiming))
+  /* @__PURE__ */ Effect.flatMap(makeMemory, (backend) => StoreProtocol.make(backend, StoreProtocol.defaultTiming))
 )
