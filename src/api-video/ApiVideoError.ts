@@ -358,8 +358,8 @@ export const retryAfterOf: (response: HttpClientResponse.HttpClientResponse) => 
  * @category constructors
  * @since 0.1.0
  */
-export const rateLimited: PlatformError.Errors<ApiVideoError>["rateLimited"] = (request, told) =>
-  errors.rateLimited(request, told)
+export const rateLimited: PlatformError.Errors<ApiVideoError>["rateLimited"] = (request, details) =>
+  errors.rateLimited(request, details)
 
 /**
  * Decodes a redirect, or a response with a status of 400 or more. Never fails: if the body cannot be read, the problem is empty.

@@ -51,7 +51,7 @@ import { pathOf } from "../platform/shared/http.ts"
 import type * as Platform from "../platform/Platform.ts"
 import * as Kit from "../platform/shared/kit.ts"
 import { logIn } from "../platform/shared/layers.ts"
-import { stretched } from "../platform/shared/password.ts"
+import { hashCredential } from "../platform/shared/credentialHash.ts"
 import { Secret } from "../token/shared/schema.ts"
 import { identityOf, readSecret, type Server, serverAt } from "../platform/shared/server.ts"
 import { invalid, withProvider } from "../token/shared/failures.ts"
@@ -447,7 +447,7 @@ const makeProvider = (
   return {
     name: server.name,
     identity: Effect.map(
-      Effect.flatMap(Effect.flatMap(readCredentials(options), stretched), (credential) =>
+      Effect.flatMap(Effect.flatMap(readCredentials(options), hashCredential), (credential) =>
         identityOf(server, credential)
       ),
       (identity) => (videoManager === undefined ? identity : `${identity}:${videoManager}`)

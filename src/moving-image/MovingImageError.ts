@@ -281,8 +281,8 @@ export const redactUrl = (url: string): string => errors.redactUrl(url)
  * @category constructors
  * @since 0.1.0
  */
-export const rateLimited: PlatformError.Errors<MovingImageError>["rateLimited"] = (request, told) =>
-  errors.rateLimited(request, told)
+export const rateLimited: PlatformError.Errors<MovingImageError>["rateLimited"] = (request, details) =>
+  errors.rateLimited(request, details)
 
 /**
  * Decodes a redirect, or a response with a status of 400 or more. Never fails: if the body cannot be read, `code` and `detail` are missing.

@@ -215,7 +215,7 @@ export interface Errors<E> {
   /** Makes the error of a request that the client did not send, because it would have to wait longer than it may. */
   readonly rateLimited: (
     request: HttpClientRequest.HttpClientRequest,
-    told: { readonly retryAfter: Duration.Duration; readonly limit: number }
+    details: { readonly retryAfter: Duration.Duration; readonly limit: number }
   ) => E
 }
 
@@ -235,12 +235,12 @@ export const make = <E, Reason, Fields extends object>({
   Error,
   redactUrl: (url) => ApiError.redactUrl(url, hiding),
   parameters: hiding.parameters,
-  rateLimited: (request, told) =>
+  rateLimited: (request, details) =>
     new Error({
       reason: new reasons[429]({
         ...ApiError.unsent(request, hiding),
-        ...unsent(ApiError.limitReached(told.limit)),
-        ...told
+        ...unsent(ApiError.limitReached(details.limit)),
+        ...details
       })
     }),
   fromResponse: (response) =>

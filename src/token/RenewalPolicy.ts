@@ -100,6 +100,21 @@ export interface RenewalPolicy {
   readonly retry: Schedule.Schedule<unknown, RenewalReason> | undefined
 }
 
+const isFinite = (value: number) => value >= 0 && value < Infinity
+const isFinitePositive = (value: number) => value > 0 && value < Infinity
+
+/** Whether each number of a policy is in range. No exchange and no caller gets by without any time. */
+const checks: { readonly [option: string]: (policy: RenewalPolicy) => boolean } = {
+  renewBefore: ({ renewBefore }) => isFinite(renewBefore),
+  waitBefore: ({ waitBefore }) => isFinite(waitBefore),
+  exchangeTimeout: ({ exchangeTimeout }) => isFinitePositive(exchangeTimeout),
+  acquireTimeout: ({ acquireTimeout }) => isFinitePositive(acquireTimeout),
+  coolDown: ({ coolDown }) => isFinite(coolDown),
+  fatalFor: ({ fatalFor }) => fatalFor === undefined || isFinite(fatalFor),
+  stormLimit: ({ stormLimit }) => isFinitePositive(stormLimit) && Number.isInteger(stormLimit),
+  shutdownGrace: ({ shutdownGrace }) => isFinite(shutdownGrace)
+}
+
 /**
  * Checks the options and fills in the defaults.
  *
@@ -121,12 +136,8 @@ export const make = (options: Options = {}): Effect.Effect<RenewalPolicy, Config
     whenIdle: options.whenIdle ?? "keep-fresh",
     retry: options.retry
   }
-  for (const [option, value] of Object.entries(policy)) {
-    const least = option === "stormLimit" ? 1 : option.endsWith("Timeout") ? Number.MIN_VALUE : 0
-    const whole = option !== "stormLimit" || Number.isInteger(value)
-    if (typeof value === "number" && !(value >= least && value < Infinity && whole)) {
-      return invalid(option, "it must be a positive, finite number")
-    }
+  for (const [option, isValid] of Object.entries(checks)) {
+    if (!isValid(policy)) return invalid(option, "it must be a positive, finite number")
   }
   return policy.renewBefore < policy.waitBefore
     ? invalid("renewBefore", "it must not be shorter than waitBefore")

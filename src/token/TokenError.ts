@@ -188,9 +188,7 @@ export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited"
  * @category reasons
  * @since 0.1.0
  */
-export const Failure = Schema.Union(
-  (["connect", "tls", "network", "timeout", "status"] as const).map((kind) => Schema.Literal(kind))
-)
+export const Failure = Schema.Literals(["connect", "tls", "network", "timeout", "status"])
 
 /** @since 0.1.0 */
 export type Failure = typeof Failure.Type

@@ -47,7 +47,7 @@ export class Arguments {
   }
 
   /** Adds to the query. Credentials are redacted, so that logs and spans don't show them. */
-  ask(...pairs: ReadonlyArray<Pair>): void {
+  addToQuery(...pairs: ReadonlyArray<Pair>): void {
     for (const [name, value] of pairs) {
       this.query.push([name, secretParameters.includes(name) ? Redacted.make(value, { label: name }) : value])
     }
@@ -85,7 +85,7 @@ export class Arguments {
 export const requestOf = (route: Route, given: ReadonlyArray<unknown>): Made => {
   const args = new Arguments(given)
   const url = args.path(route)
-  if (route.query !== undefined) args.ask(...args.pairs(route.query, args.next() ?? {}))
+  if (route.query !== undefined) args.addToQuery(...args.pairs(route.query, args.next() ?? {}))
   if (route.body === undefined) return args.make(route, url)
   const body = args.encode(route.body, args.next() ?? {})
   return args.make(route, url, { body: HttpBody.jsonUnsafe(body ?? {}) })

@@ -28,7 +28,7 @@ const headersOf = (args: Arguments, schema: UploadRoute["range"], range: unknown
 const requestOf = (route: UploadRoute, given: ReadonlyArray<unknown>): Made => {
   const args = new Arguments(given)
   const url = args.path(route)
-  if (route.uploadToken) args.ask(["token", args.identifier("token")])
+  if (route.uploadToken) args.addToQuery(["token", args.identifier("token")])
   const file = args.next()
   const problem = problemOf(file, route.file)
   if (problem !== undefined) args.refuse("file", problem)

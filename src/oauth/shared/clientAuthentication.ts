@@ -4,7 +4,7 @@ import * as Base64 from "effect/encoding/Base64"
 import * as Hex from "effect/encoding/Hex"
 import type * as Schema from "effect/Schema"
 import * as oauth from "oauth4webapi"
-import { stretched } from "../../platform/shared/password.ts"
+import { hashCredential } from "../../platform/shared/credentialHash.ts"
 import { readSecret, runSource } from "../../platform/shared/server.ts"
 import { invalid } from "../../token/shared/failures.ts"
 import type * as TokenError from "../../token/TokenError.ts"
@@ -207,7 +207,7 @@ export const clientIdentity = (clientId: string, authentication: ClientAuthentic
     case "client_secret_basic":
     case "client_secret_post":
       return Effect.flatMap(readSecret("clientSecret", authentication.clientSecret, lineBreak), (password) =>
-        stretched({ username: clientId, password })
+        hashCredential({ username: clientId, password })
       )
     case "private_key_jwt":
       return Effect.flatMap(readSigningKey(authentication), ({ keyId, privateKey }) =>

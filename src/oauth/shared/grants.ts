@@ -5,7 +5,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as oauth from "oauth4webapi"
 import type { Operation, Refusal } from "../../platform/shared/authentication.ts"
-import { stretched } from "../../platform/shared/password.ts"
+import { hashCredential } from "../../platform/shared/credentialHash.ts"
 import { identityOf, readSecret, type SecretSource } from "../../platform/shared/server.ts"
 import * as AccessToken from "../../token/AccessToken.ts"
 import { invalid } from "../../token/shared/failures.ts"
@@ -215,7 +215,7 @@ export const password = (
     identity: identityFor(
       client,
       "password",
-      Effect.flatMap(credentials, (user) => Effect.all([stretched(user), client.identity]))
+      Effect.flatMap(credentials, (user) => Effect.all([hashCredential(user), client.identity]))
     ),
     login: Effect.flatMap(credentials, (user) =>
       requestGrant(client, "password", grantParameters(client.options, user), advice)
@@ -249,7 +249,7 @@ const parametersIdentity = ({ parameters = {}, session }: GrantOptions): Renewal
   )
   return Effect.flatMap(readParameters(Object.fromEntries(secret)), (secrets) =>
     Effect.map(
-      stretched({ username: JSON.stringify([open, session ?? null]), password: JSON.stringify(secrets) }),
+      hashCredential({ username: JSON.stringify([open, session ?? null]), password: JSON.stringify(secrets) }),
       (identity) => [identity]
     )
   )

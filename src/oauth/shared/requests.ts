@@ -202,7 +202,7 @@ export const send = /* @__PURE__ */ Effect.fnUntraced(function* <A>(
 
 /** Whether the server did what it was asked, and its response cannot be read. */
 export const isUnreadableSuccess = (reason: TokenError.RenewalReason): boolean =>
-  reason._tag === "MalformedResponse" && `${reason.status}`.startsWith("2")
+  reason._tag === "MalformedResponse" && reason.status !== undefined && reason.status >= 200 && reason.status < 300
 
 /** Checks a response with oauth4webapi. A failure names a claim at most, and nothing that the server sent. */
 export const validated = <A>(

@@ -88,9 +88,13 @@ const reasonOfError = (
     : new TokenError.ProviderUnavailable({ status, failure: "status", retryAfter, fromPlatform: false })
 }
 
+/** A body of JSON or a form as text. */
+const textOf = (body: HttpBody.HttpBody): string =>
+  body._tag === "Uint8Array" ? new TextDecoder().decode(body.body) : body._tag === "Raw" ? String(body.body) : ""
+
 /** The values in a body that was sent, in JSON or a form: any of them may be a secret. */
 const valuesIn = ({ body, headers }: HttpClientRequest.HttpClientRequest): ReadonlyArray<string> => {
-  const text = body._tag === "Raw" ? String(body.body) : ""
+  const text = textOf(body)
   const values = text.startsWith("{")
     ? Object.values(Object(JSON.parse(text)))
     : [...new URLSearchParams(text).values()]
@@ -118,16 +122,13 @@ const unreadable = (operation: Operation, status: number, problem: string, retry
     ? new TokenError.AmbiguousExchange({ status, problem })
     : new TokenError.MalformedResponse({ status, problem, retryAfter })
 
-/** As a string: what encodes JSON to bytes would be in every bundle. */
-const inJson = (payload: object) => HttpBody.raw(JSON.stringify(payload), { contentType: "application/json" })
-
 /** Makes what makes the exchanges of a server: a POST to a path below its base URL, one attempt each. */
 export const makeExchange = <A, Payload extends object = Readonly<Record<string, string>>>(
   httpClient: HttpClient.HttpClient,
   server: Server,
   decode: (body: unknown) => Effect.Effect<A, TokenError.MalformedResponse>,
   refusal: Refusal,
-  encode: (payload: Payload) => HttpBody.HttpBody = inJson
+  encode: (payload: Payload) => HttpBody.HttpBody = HttpBody.jsonUnsafe
 ) => {
   const client = forCredentials(httpClient)
   return Effect.fnUntraced(function* (

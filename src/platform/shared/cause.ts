@@ -26,7 +26,7 @@ const programErrors = new Set(["EvalError", "RangeError", "ReferenceError", "Syn
 const bugMessage =
   /\bis not (a function|a constructor|an object|defined|iterable|implemented|supported)\b|\bCannot (read|set|destructure|access|convert)\b|\bundefined is not\b|\bnot implemented\b/i
 
-/** Causes along a chain, from the outermost to the innermost. An `AggregateError` has several. */
+/** Errors along a chain of causes, from the outermost to the innermost. undici wraps one, an `AggregateError` has several. */
 const chainOf = (error: unknown, depth = 0): ReadonlyArray<object> => {
   if (!Predicate.isObject(error) || depth > 8) return []
   const { cause, errors }: { readonly cause?: unknown; readonly errors?: unknown } = error
@@ -53,6 +53,18 @@ const inspected = (cause: unknown, scrub: (text: string) => string): Report | un
   // `fetch failed` says nothing beside the code of its cause.
   if (systemCode !== undefined && !isBug) return { text: systemCode, isBug }
   return { text: [textIn(bug, "name"), systemCode, message].filter(Boolean).join(": "), isBug }
+}
+
+/**
+ * The texts that the errors along a chain of causes have as these members. Returns none if reading a member throws, which a
+ * getter of somebody else's error may do.
+ */
+export const textsAlong = (cause: unknown, ...members: ReadonlyArray<string>): ReadonlyArray<string> => {
+  try {
+    return chainOf(cause).flatMap((error) => members.map((member) => textIn(error, member)))
+  } catch {
+    return []
+  }
 }
 
 /** Reports a cause, if there is anything in it that can be shown. `scrub` removes secrets from a text. */

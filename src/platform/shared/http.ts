@@ -14,6 +14,7 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type { Failure } from "../../token/TokenError.ts"
+import { textsAlong } from "./cause.ts"
 
 /** What `fetch` is told. `fetch` would follow a redirect and post a key to wherever it leads; undici and `node:http` never do. */
 const withManualRedirects: RequestInit = { redirect: "manual" }
@@ -51,7 +52,7 @@ const neverConnected = /connect\b|getaddrinfo|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|C
 
 /** The server's certificate was not accepted: names that Node takes from OpenSSL's certificate checks. */
 const untrusted =
-  /"(CERT_\w+|\w*SELF_SIGNED_CERT\w*|UNABLE_TO_\w+|ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED)"/
+  /^(CERT_\w+|\w*SELF_SIGNED_CERT\w*|UNABLE_TO_\w+|ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED)$/
 
 /**
  * Client and server did not agree on TLS. Every other code of OpenSSL, such as that of a damaged record, can also occur
@@ -64,31 +65,27 @@ const handshake =
 const damaged = /tls13_validate_record_header/
 
 /** A connection on which no TLS was established. Node reports some of OpenSSL's errors as `EPROTO`, with the details in the message. */
-const isUnsecured = (codes: string, messages: string): boolean =>
-  untrusted.test(codes) || (handshake.test(codes.includes("EPROTO") ? messages : codes) && !damaged.test(messages))
-
-/** Members of a chain of causes: undici wraps one, an `AggregateError` has several. */
-const along = (cause: unknown, ...members: ReadonlyArray<string>): string => {
-  try {
-    // Named ones are found though they are not enumerable, and nothing else is read.
-    return JSON.stringify(cause, ["cause", "errors", ...members]) ?? ""
-  } catch {
-    return ""
-  }
+const isUnsecured = (codes: ReadonlyArray<string>, messages: ReadonlyArray<string>): boolean => {
+  const details = codes.includes("EPROTO") ? messages : codes
+  return (
+    codes.some((code) => untrusted.test(code)) ||
+    (details.some((text) => handshake.test(text)) && !messages.some((message) => damaged.test(message)))
+  )
 }
 
 /** How far a failed request got. */
 export const failureOf = ({ reason: { cause } }: HttpClientError.HttpClientError): Failure => {
-  const codes = along(cause, "code", "syscall")
-  const messages = along(cause, "message")
+  const codes = textsAlong(cause, "code", "syscall")
+  const messages = textsAlong(cause, "message")
   // Deno's errors have no codes, but their message names the step that failed.
-  return neverConnected.test(codes) || messages.includes("client error (Connect)")
-    ? "connect"
-    : isUnsecured(codes, messages)
-      ? "tls"
-      : /TIMED?OUT/.test(codes)
-        ? "timeout"
-        : "network"
+  if (
+    codes.some((code) => neverConnected.test(code)) ||
+    messages.some((text) => text.includes("client error (Connect)"))
+  ) {
+    return "connect"
+  }
+  if (isUnsecured(codes, messages)) return "tls"
+  return codes.some((code) => /TIMED?OUT/.test(code)) ? "timeout" : "network"
 }
 
 /** The URL of a request, up to its query. */

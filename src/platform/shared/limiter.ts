@@ -89,22 +89,22 @@ export type OnWait = (
 export const waitObserver =
   (server: Server, { classOf }: Limits, observers: ReadonlyArray<Observer>): OnWait =>
   (request, reason, duration) => {
-    const heard = Effect.withFiber((fiber) => fiber.getRef(OnWaiting)?.(reason, duration) ?? Effect.void)
-    if (observers.length === 0) return heard
-    const told = tell(observers, {
+    const notifyListener = Effect.withFiber((fiber) => fiber.getRef(OnWaiting)?.(reason, duration) ?? Effect.void)
+    if (observers.length === 0) return notifyListener
+    const notifyObservers = tell(observers, {
       _tag: "Throttled",
       provider: server.name,
       class: hasOrigin(request.url, originOf(server.baseUrl)) ? classOf(request) : "other",
       reason,
       duration
     })
-    return Effect.andThen(told, heard)
+    return Effect.andThen(notifyObservers, notifyListener)
   }
 
 /** Makes the error of a request that was not sent, because it would have to wait too long. */
 export type RateLimited<E> = (
   request: HttpClientRequest.HttpClientRequest,
-  told: { readonly retryAfter: Duration.Duration; readonly limit: number }
+  details: { readonly retryAfter: Duration.Duration; readonly limit: number }
 ) => E
 
 const reportOf = (response: HttpClientResponse.HttpClientResponse, resetAfter: string | undefined): Report => {

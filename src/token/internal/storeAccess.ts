@@ -20,7 +20,7 @@ export const make = (clock: Clock.Clock, jittered: (millis: number) => number, p
   let isDegraded = false
 
   /** Repeats a call until it succeeds or the store is down. */
-  const ask = <A>(call: Effect.Effect<A, StoreUnavailable>): Effect.Effect<A, StoreDown> =>
+  const retryUntilDown = <A>(call: Effect.Effect<A, StoreUnavailable>): Effect.Effect<A, StoreDown> =>
     Effect.suspend(() => {
       const asked = monotonic(clock)
       return Effect.matchEffect(call, {
@@ -34,14 +34,14 @@ export const make = (clock: Clock.Clock, jittered: (millis: number) => number, p
             ? Effect.fail(new StoreDown({ reason }))
             : Effect.andThen(
                 Effect.interruptible(Effect.sleep(jittered(Math.min(2_000, 250 * 2 ** (count - 1))))),
-                ask(call)
+                retryUntilDown(call)
               )
         }
       })
     })
 
   return {
-    ask,
+    retryUntilDown,
     /** Reports once per outage that a process does without the store. */
     degrade: (reason: StoreUnavailable): Effect.Effect<void> =>
       Effect.suspend(() => {

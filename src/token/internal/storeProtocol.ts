@@ -27,7 +27,7 @@ import { TurnLost } from "../shared/storeModel.ts"
 import { monotonic } from "../shared/time.ts"
 import type { RenewalReason, StoreUnavailable } from "../TokenError.ts"
 import * as StoreAccess from "./storeAccess.ts"
-import { deciding, type Own, rebased, type Watch, watched } from "./storeRules.ts"
+import { decide, type Own, rebasedVersion, type Watch, watchLease } from "./storeRules.ts"
 
 /** Milliseconds. */
 export interface Timing {
@@ -80,7 +80,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   const now = () => monotonic(clock)
   /** Whole milliseconds, so that sums of waits are exact and a waiter looks at the very end of a lease. */
   const jittered = (millis: number) => Math.round(millis * (0.75 + 0.25 * random.nextDoubleUnsafe()))
-  const { ask, conflicts, degrade, recover } = StoreAccess.make(clock, jittered, timing.patience)
+  const { retryUntilDown, conflicts, degrade, recover } = StoreAccess.make(clock, jittered, timing.patience)
   const newAttempt = () => Hex.encode(SecureRandom.randomBytesUnsafe(16))
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -128,14 +128,14 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   const signOut = Effect.fnUntraced(function* (identity: string, place: Place) {
     const { clearing } = place
     if (clearing === undefined) return
-    clearing.epoch ??= (yield* ask(backend.read(identity))).epoch
-    yield* ask(backend.clear(identity, clearing.epoch))
+    clearing.epoch ??= (yield* retryUntilDown(backend.read(identity))).epoch
+    yield* retryUntilDown(backend.clear(identity, clearing.epoch))
     if (place.clearing === clearing) place.clearing = undefined
   })
 
   const releaseAll = Effect.fnUntraced(function* (identity: string, place: Place) {
     for (const [attempt, unused] of place.releases) {
-      yield* ask(backend.release(identity, { attempt, unused }))
+      yield* retryUntilDown(backend.release(identity, { attempt, unused }))
       place.releases.delete(attempt)
     }
   })
@@ -157,15 +157,17 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
       const token = stamped(own.token, next)
       own.isAsked = true
       const { attempt } = own
-      if (yield* ask(backend.commit(identity, { attempt, version: base, next, loginVersion, record: token }))) {
+      if (
+        yield* retryUntilDown(backend.commit(identity, { attempt, version: base, next, loginVersion, record: token }))
+      ) {
         yield* recover
         return {
           token,
           known: { version: next, loginVersion, epoch: own.epoch, token, isPrivate: false, isSent: false }
         }
       }
-      const row = yield* ask(backend.read(identity))
-      const newBase = rebased(own, row)
+      const row = yield* retryUntilDown(backend.read(identity))
+      const newBase = rebasedVersion(own, row)
       if (newBase === undefined) return undefined
       yield* refused
       base = newBase
@@ -180,7 +182,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     const { own } = place
     if (own === undefined) return
     // Found out first, because a refresh token is not this process' own any more once its commit was asked for.
-    yield* ask(backend.read(identity))
+    yield* retryUntilDown(backend.read(identity))
     yield* commit(identity, place, own, highest)
     if (place.own === own) place.own = undefined
   })
@@ -248,7 +250,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
         sending: (kind, marks) =>
           Effect.suspend(() => {
             const asked = now()
-            return Effect.matchEffect(ask(backend.sending(identity, { attempt, version, kind, marks })), {
+            return Effect.matchEffect(retryUntilDown(backend.sending(identity, { attempt, version, kind, marks })), {
               onFailure: ({ reason }) => Effect.fail(new TurnLost({ unavailable: reason })),
               onSuccess: (granted) => {
                 // Too late: others may have given up on the refresh token meanwhile.
@@ -291,10 +293,10 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     const overtaken = conflicts("commit", maxOvertaken)
     while (true) {
       yield* settle(identity, place, known.version)
-      const row = yield* ask(backend.read(identity))
+      const row = yield* retryUntilDown(backend.read(identity))
       Object.assign(from, { version: row.version, loginVersion: row.loginVersion, epoch: row.epoch })
-      watch = watched(watch, row, now())
-      const plan = deciding(row, { ...renewal, known }, watch, {
+      watch = watchLease(watch, row, now())
+      const plan = decide(row, { ...renewal, known }, watch, {
         lease: timing.lease,
         now: now(),
         wall: clock.currentTimeMillisUnsafe()
@@ -317,7 +319,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
         case "Exchange": {
           const attempt = newAttempt()
           const claimed = yield* Effect.onError(
-            ask(backend.claim(identity, { attempt, revision: row.revision })),
+            retryUntilDown(backend.claim(identity, { attempt, revision: row.revision })),
             // Nobody knows whether it was granted.
             () => Effect.sync(() => void place.releases.set(attempt, true))
           )
@@ -433,7 +435,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     current: (identity) =>
       withPlace(identity, (place) =>
         Effect.mapError(
-          Effect.andThen(signOut(identity, place), ask(backend.read(identity))),
+          Effect.andThen(signOut(identity, place), retryUntilDown(backend.read(identity))),
           ({ reason }) => reason
         ).pipe(Effect.map(({ record }) => Option.fromUndefinedOr(record)))
       ),
@@ -444,11 +446,11 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
           const refused = conflicts("commit", maxConflicts)
           while (true) {
             yield* signOut(identity, place)
-            const { version } = yield* ask(backend.read(identity))
+            const { version } = yield* retryUntilDown(backend.read(identity))
             const next = version + 1
             const record = stamped(token, next)
             const committed = { attempt: newAttempt(), version, next, loginVersion: next, record }
-            if (yield* ask(backend.commit(identity, committed))) return record
+            if (yield* retryUntilDown(backend.commit(identity, committed))) return record
             yield* refused
           }
         }).pipe(

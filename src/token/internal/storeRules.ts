@@ -16,7 +16,7 @@ export interface Watch {
 }
 
 /** Keeps watching a lease, or begins to. */
-export const watched = (before: Watch | undefined, { lease }: Snapshot, now: number): Watch | undefined =>
+export const watchLease = (before: Watch | undefined, { lease }: Snapshot, now: number): Watch | undefined =>
   lease === undefined
     ? undefined
     : before !== undefined && before.lease.attempt === lease.attempt && before.lease.beat === lease.beat
@@ -64,7 +64,7 @@ const isOver = ({ lease: { at, isDead }, reads, since }: Watch, row: Snapshot, {
   isDead === true || now - since >= lease || (reads > 0 && Math.abs(row.now - at) > Math.max(abandonedAfter, 2 * lease))
 
 /** Decides what to do about a row. */
-export const deciding = (
+export const decide = (
   row: Snapshot,
   { canLogIn, exchangeTimeout, known, rotates, seed }: Omit<Renewal, "exchange">,
   watch: Watch | undefined,
@@ -107,7 +107,7 @@ export const deciding = (
  * - A store that was set back has none of what came after.
  * - A login ended the refresh tokens of every record that descends from that version by refreshes only.
  */
-export const rebased = (own: Own, row: Snapshot): number | undefined =>
+export const rebasedVersion = (own: Own, row: Snapshot): number | undefined =>
   row.version < own.version ||
   (own.isLogin &&
     own.supersedes &&

@@ -1,4 +1,4 @@
-/** Schemas that two modules share. They weigh a twentieth of the ones they stand in for in a bundle. */
+/** Schemas that several modules share. */
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -19,7 +19,7 @@ export const MemoryOnly = Schema.optional(Schema.Undefined).pipe(
 /** A duration, in milliseconds where it is encoded. */
 export const Millis = Schema.Finite.pipe(
   Schema.decodeTo(
-    Schema.declare(Duration.isDuration, { expected: "a duration" }),
+    Schema.Duration,
     SchemaTransformation.transform({ decode: Duration.millis, encode: Duration.toMillis })
   )
 )

@@ -5,9 +5,8 @@ import * as Schema from "effect/Schema"
 import type * as SchemaIssue from "effect/SchemaIssue"
 import { MalformedResponse } from "../TokenError.ts"
 
-/** A string of a pattern. It weighs a fifth of a check in a bundle. */
-export const matching = (pattern: RegExp): Schema.declare<string> =>
-  Schema.declare((u): u is string => typeof u === "string" && pattern.test(u), { expected: "another string" })
+/** A string of a pattern. */
+export const matching = (pattern: RegExp) => Schema.String.check(Schema.isPattern(pattern))
 
 /** RFC 6750 §2.1 allows fewer characters; these are what a header can carry without being split. */
 export const headerSafe = matching(/^[\x21-\x7e]+$/)

@@ -57,10 +57,10 @@ export const repeatedly = <A, E, R>(
     const { after = Duration.zero, message = "" } = failure ?? {}
     const delay = Duration.max(duration, after)
     const retrying = emit({ _tag: "Retrying", message, delay })
-    const told = Duration.isZero(after)
+    const notified = Duration.isZero(after)
       ? retrying
       : Effect.andThen(retrying, emitWaits(emit)("retry", Duration.toMillis(delay)))
-    return Effect.as(told, delay)
+    return Effect.as(notified, delay)
   })
   let isFirst = true
   return Effect.suspend(() => {

@@ -1,11 +1,11 @@
-/** What a user name and a password are named by. */
+/** A hash by which a user name with its password is known, in names of identities. */
 import * as Effect from "effect/Effect"
 
 /**
- * What stands for a credential in its name. The password is part of it, for who knows the username alone must not be given
- * the token of somebody else; and as passwords can be guessed from a hash in a log, each guess is made dear (PBKDF2).
+ * Hashes a credential for the name of its identity. The password is part of the hash, because a caller who knows only the
+ * username must not get somebody else's token. PBKDF2 makes it expensive to guess the password from a hash in a log.
  */
-export const stretched = ({ password, username }: { readonly password: string; readonly username: string }) =>
+export const hashCredential = ({ password, username }: { readonly password: string; readonly username: string }) =>
   Effect.promise(async () => {
     const bytes = (text: string) => new TextEncoder().encode(text)
     // A page that is not served securely has no WebCrypto, and gets a name of its own anyway.
