@@ -1,12 +1,13 @@
 /** The example of a platform of one's own, against a server that imitates Brightcove. */
 import { assert, describe, it } from "@effect/vitest"
-import { Config, ConfigProvider, Effect, Layer, Redacted } from "effect"
-import { HttpClient } from "effect/http"
+import { Config, ConfigProvider, Effect, Fiber, Layer, Redacted } from "effect"
+import { HttpClient, HttpClientRequest } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Brightcove, layer, layerConfig, layerTest, Tokens } from "../examples/brightcove.ts"
 import { readFileSync } from "node:fs"
 import * as Recording from "effect-video-auth/testing/RecordingHttpClient"
 import { json, status } from "effect-video-auth/testing/RecordingHttpClient"
+import { hasty, indiscreet, parrot, playing, watched, Witness } from "./support/witness.ts"
 
 const tokenUrl = "https://oauth.brightcove.com/v4/access_token"
 const clientSecret = Redacted.make("secret1")
@@ -146,6 +147,70 @@ describe("the Brightcove example", () => {
       const routes = { "GET /accounts/1/videos": () => Response.json([]) }
       const response = yield* Effect.provide(list, layerTest({ routes }))
       assert.deepStrictEqual(yield* response.json, [])
+    })
+  )
+})
+
+describe("no secret of the Brightcove example is written down", () => {
+  const planted = { secret: 'PLANTED-secret-"&=%é-7f3a91c2', issued: "PLANTED-token-7f3a91c2d4e5" }
+  const issuing = Recording.make(() =>
+    json(200, { access_token: planted.issued, token_type: "Bearer", expires_in: 300 })
+  ).client
+
+  /** Runs what a program does, with a server of tokens and one of the API. */
+  const perform = Effect.fnUntraced(function* (tokens: HttpClient.HttpClient, api: HttpClient.HttpClient) {
+    const witness = new Witness(...Object.values(planted))
+    const play = playing(witness)
+    const network = HttpClient.make((request) => (request.url === tokenUrl ? tokens : api).execute(request))
+    const program = Effect.gen(function* () {
+      const { execute } = yield* Brightcove
+      yield* play("list", Effect.asVoid(execute(HttpClientRequest.get("/accounts/1/videos?q=a"))))
+      yield* play("create", Effect.asVoid(execute(HttpClientRequest.post("/accounts/1/videos"))))
+      const { get, invalidate, renew, state } = yield* Tokens
+      yield* play("get", get)
+      yield* play("renew", renew)
+      yield* play("state", state)
+      yield* play("invalidate", invalidate)
+    })
+    const clientSecret = Redacted.make(planted.secret)
+    const settings = {
+      ...options,
+      clientSecret,
+      eager: false,
+      policy: hasty,
+      rateLimitRetries: 0,
+      retry: false
+    } as const
+    const starting = Effect.scoped(Effect.asVoid(Layer.build(layer({ ...settings, eager: true }))))
+    const fiber = yield* Effect.forkChild(
+      play("start", starting).pipe(
+        Effect.andThen(Effect.provide(program, layer(settings))),
+        Effect.provideService(HttpClient.HttpClient, network),
+        watched(witness)
+      )
+    )
+    // Some of it waits for WebCrypto, which no test clock moves.
+    while (fiber.pollUnsafe() === undefined) yield* TestClock.adjust("1 second")
+    yield* Fiber.join(fiber)
+    assert.isAbove(witness.seen.length, 100)
+    return witness.leaks.join("\n")
+  })
+
+  for (const type of ["application/json", "text/plain"]) {
+    for (const code of [200, 400, 401, 403, 404, 429, 500, 503]) {
+      it.effect(`where a server repeats all of a request with ${code} ${type}`, () =>
+        Effect.gen(function* () {
+          assert.strictEqual(yield* perform(parrot(code, type), parrot(code, type)), "")
+          assert.strictEqual(yield* perform(issuing, parrot(code, type)), "")
+        })
+      )
+    }
+  }
+
+  it.effect("where a transport says what it was about to send", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* perform(indiscreet, indiscreet), "")
+      assert.strictEqual(yield* perform(issuing, indiscreet), "")
     })
   )
 })

@@ -116,7 +116,7 @@ export const make = (program: Program, clocks: Clocks, listener: Listener) => {
     Effect.suspend(() => {
       if (current?.refreshToken === undefined) {
         if (program.supersedes) alive.clear()
-        return Effect.succeed(issue(sentMono, true))
+        return Effect.succeed(issue(sentMono, program.refreshes))
       }
       const refresh = Redacted.value(current.refreshToken)
       if (!alive.has(refresh)) return Effect.fail(new TokenError.RefreshTokenRejected({ status: 400 }))
@@ -202,7 +202,7 @@ export const make = (program: Program, clocks: Clocks, listener: Listener) => {
     login: program.hasLogin ? exchange(service, "login", undefined) : undefined,
     refresh: (current) => exchange(service, "refresh", current),
     traits: {
-      renewWith: program.hasLogin ? "refresh-then-login" : "refresh",
+      renewWith: !program.refreshes ? "login" : program.hasLogin ? "refresh-then-login" : "refresh",
       rotatesRefreshToken: program.rotates,
       loginSupersedesRefresh: program.supersedes,
       oldTokenSurvivesRefresh: program.survives,

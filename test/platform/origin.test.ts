@@ -7,6 +7,7 @@ import { Effect, Layer, Option, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "effect/http"
 import { RateLimiter } from "effect/persistence"
 import { ApiVideo, BearerClient, MovingImage, TokenError, TokenService } from "effect-video-auth"
+import * as Brightcove from "../../examples/brightcove.ts"
 import {
   json,
   make,
@@ -380,6 +381,15 @@ const platforms: Readonly<
         MovingImage.layerClient({ rateLimits: false, retry: false })
       ),
     others: ["asset-in.video-cdn.net", "api-qa.video-cdn.net", "video-cdn.net", "login.movingimage.com"]
+  },
+  "Brightcove, the example of a platform,": {
+    host: "cms.api.brightcove.com",
+    get: (url) =>
+      Effect.provide(
+        Brightcove.Brightcove.use((api) => Effect.exit(api.get(url))),
+        Brightcove.layerClient({ rateLimits: false, retry: false })
+      ),
+    others: ["oauth.brightcove.com", "ingest.api.brightcove.com", "api.brightcove.com"]
   }
 }
 
