@@ -14,7 +14,7 @@
  */
 import { Effect, Exit } from "effect"
 import { TestClock } from "effect/testing"
-import { brightcove, type Platform, platforms } from "../guarantees/platforms.ts"
+import { type Platform, platforms } from "../guarantees/platforms.ts"
 import * as Books from "./books.ts"
 import * as Callers from "./callers.ts"
 import * as Doubles from "./doubles.ts"
@@ -26,7 +26,7 @@ import * as World from "./world.ts"
 
 /** The program on its platform, which may have a login and traits of its own. */
 const onPlatform = (program: Program): readonly [Program, Platform] => {
-  const platform = [...platforms, brightcove].find(({ name }) => name === program.platform)!
+  const platform = platforms.find(({ name }) => name === program.platform)!
   if (platform.name === "fake") return [{ ...program, refreshes: program.refreshes || !program.hasLogin }, platform]
   const { locksAccount, loginSupersedesRefresh, oldTokenSurvivesRefresh, renewWith, rotatesRefreshToken } =
     platform.fake.traits
