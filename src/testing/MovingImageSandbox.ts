@@ -421,6 +421,8 @@ const begin = (options: Options, { ledger, now, url }: SandboxServer.Start) => {
       grants.noteExchange(body)
     },
     judge,
+    // A program may put an upload token into the path by mistake, and one that nobody issued.
+    shownPath: (path) => path.replace(/(?<=(?:__token__|mitoken)=)[^&]+/g, "<redacted>"),
     noteRequest: (request, verdict) => accounts.noteRequest(verdict, videoManagerOf(request)),
     unroutable: (_request, what) =>
       refusal(

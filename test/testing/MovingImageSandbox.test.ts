@@ -1079,12 +1079,14 @@ describe("ledger", () => {
         }
       })
       yield* call("GET", "/planted-bearer", { token: "planted-bearer" })
+      // A token that nobody issued, where a program put it into the path by mistake.
+      yield* call("POST", "/chunks/a&__token__=planted-upload")
       const seen = yield* ledger
       const shown = inspect(seen, { depth: null }) + JSON.stringify(seen)
       const tokens = [pair, second].flatMap(({ accessToken, refreshToken }) => [accessToken, refreshToken])
       const passwords = ["a secret", "another secret", "planted-password"]
       const names = ["me@example.com", "planted-name"]
-      for (const secret of [...names, ...passwords, "planted-bearer", uploadToken, ...tokens]) {
+      for (const secret of [...names, ...passwords, "planted-bearer", "planted-upload", uploadToken, ...tokens]) {
         assert.notInclude(shown, secret ?? "no refresh token")
       }
     })
