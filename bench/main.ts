@@ -33,7 +33,7 @@ const scenarios: Readonly<Record<string, () => Promise<{ readonly scenario: Scen
 
 const script = {
   name: "bench",
-  about: `Measures this library and others, and writes the figures into bench/ and the README. Takes about half an hour on an
+  about: `Measures this library and others, and writes the figures into bench/ and the README. Takes less than ten minutes on an
 idle machine. Installs what it compares into bench/node_modules first.`,
   flags: {
     only: {

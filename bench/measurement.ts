@@ -3,6 +3,8 @@
  * beside ours, prints them and writes them down.
  */
 
+import { bothOf, median, medianRatio, noiseOf, spread, type Twins } from "./statistics.ts"
+
 /** The name under which our own figures go. */
 export const ours = "effect-video-auth"
 
@@ -25,6 +27,31 @@ export interface Measurement {
   /** What a reader must know to read the figure: that the peer has no such notion, say. */
   readonly note?: string | undefined
 }
+
+/** The metric of the noise of another one. */
+export const noiseIn = (metric: string): string => `noise of ${metric}`
+
+/** What a subject's two processes give for a metric, and how far they differ. */
+export const measurementsOf = (
+  row: Omit<Measurement, "value" | "ratioToOurs" | "spread">,
+  figures: Twins<number>,
+  ours: Twins<number>
+): ReadonlyArray<Measurement> => [
+  {
+    ...row,
+    value: median(bothOf(figures)),
+    ratioToOurs: medianRatio(bothOf(figures), bothOf(ours)),
+    spread: spread(bothOf(figures))
+  },
+  {
+    ...row,
+    metric: noiseIn(row.metric),
+    value: noiseOf(figures),
+    unit: "×",
+    ratioToOurs: NaN,
+    note: "the second process of this subject, times the first"
+  }
+]
 
 /** A figure that the project has set itself, and whether this run reached it. */
 export interface Target {

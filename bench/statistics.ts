@@ -25,6 +25,30 @@ export const spread = (figures: ReadonlyArray<number>): readonly [number, number
 export const medianRatio = (figures: ReadonlyArray<number>, references: ReadonlyArray<number>): number =>
   median(figures.map((figure, round) => figure / (references[round] ?? Number.NaN)))
 
+/** The figures of two processes of one subject: whatever they differ by is noise. */
+export interface Twins<Figure> {
+  readonly first: ReadonlyArray<Figure>
+  readonly second: ReadonlyArray<Figure>
+}
+
+export const noTwins: Twins<never> = { first: [], second: [] }
+
+export const joinTwins = <Figure>(a: Twins<Figure>, b: Twins<Figure>): Twins<Figure> => ({
+  first: [...a.first, ...b.first],
+  second: [...a.second, ...b.second]
+})
+
+export const mapTwins = <A, B>({ first, second }: Twins<A>, f: (figure: A) => B): Twins<B> => ({
+  first: first.map(f),
+  second: second.map(f)
+})
+
+/** The figures of both, in the same order for every subject, so that those of one round are beside each other. */
+export const bothOf = <Figure>({ first, second }: Twins<Figure>): ReadonlyArray<Figure> => [...first, ...second]
+
+/** How many times the first one's figures the second one's are: 1 if the machine makes no noise. */
+export const noiseOf = ({ first, second }: Twins<number>): number => medianRatio(second, first)
+
 /** The exponent of growth: the slope of the straight line through the logarithms. 0 is constant, 1 is linear. */
 export const exponent = (points: ReadonlyArray<readonly [size: number, cost: number]>): number => {
   const [xs, ys] = [points.map(([size]) => Math.log(size)), points.map(([, cost]) => Math.log(cost))]

@@ -1,8 +1,9 @@
 /** The results as Markdown, and the documents that quote them. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
-import { ours } from "../measurement.ts"
+import { noiseIn, ours } from "../measurement.ts"
 import { type Figure, figures, formatRatio, formatValue, limits, rowsOf } from "./figures.ts"
 import type { Results, Row } from "./results.ts"
+import { median } from "../statistics.ts"
 
 const cell = (row: Row | undefined, { show }: Figure): string =>
   row === undefined
@@ -42,10 +43,23 @@ const targets = (results: Results): ReadonlyArray<string> => [
   )
 ]
 
+/** How far two processes of one subject differ at most, in the figures that are timed. */
+const noise = (results: Results): string => {
+  const figuresOf = (metric: string) =>
+    results.rows.filter((row) => row.metric === noiseIn(metric)).map(({ value }) => Math.abs(value - 1))
+  const parts = [
+    { metric: "time per get", words: "time per get" },
+    { metric: "throughput, 32 at a time", words: "requests per second" },
+    { metric: "CPU per request, 32 at a time", words: "CPU per request" },
+    { metric: "client CPU per request, without a network", words: "CPU per request without a network" }
+  ].map(({ metric, words }) => `${(100 * median(figuresOf(metric))).toFixed(1)} % (${words})`)
+  return `Each subject runs in two processes at a time. Half of the subjects differ from themselves by less than ${parts.join(", ")}.`
+}
+
 /** Tables of what is counted, of what is measured and of the targets, and what it was measured on. */
 export const markdown = (results: Results): string => {
   const { date, load, machine, versions } = results
-  const noise = load.isNoisy ? " The machine had other work when the run began." : ""
+  const busy = load.isNoisy ? " The machine had other work when the run began." : ""
   return [
     ...scoreboard(
       results,
@@ -58,7 +72,9 @@ export const markdown = (results: Results): string => {
     ),
     "",
     `× is times ours, the median of paired rounds. Absolute times are those of one shared machine and noisy: ${machine.cpu}, ` +
-      `${machine.cores} cores, Node ${versions["node"]}, Effect ${versions["effect"]}, ${date.slice(0, 10)}.${noise}`,
+      `${machine.cores} cores, Node ${versions["node"]}, Effect ${versions["effect"]}, ${date.slice(0, 10)}.${busy}`,
+    "",
+    noise(results),
     "",
     ...targets(results)
   ].join("\n")

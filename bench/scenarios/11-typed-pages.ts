@@ -1,9 +1,9 @@
 import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
-import { type Effort, type Measurement, ours, type Outcome, type Scenario } from "../measurement.ts"
-import { median, medianRatio, spread } from "../statistics.ts"
+import { type Effort, type Measurement, measurementsOf, ours, type Outcome, type Scenario } from "../measurement.ts"
+import { bothOf, joinTwins, mapTwins, medianRatio, noTwins, type Twins } from "../statistics.ts"
 import { page } from "../worker/page.ts"
-import { interleave, start } from "../worker/pool.ts"
+import { closePairs, interleavePairs, start, startPairs } from "../worker/pool.ts"
 import type { Answer, Question } from "../worker/typed-pages.ts"
 
 const name = "11. Typed pages"
@@ -44,49 +44,35 @@ const serve = (): Promise<Server> =>
     server.listen(0, "127.0.0.1", () => resolve(server))
   })
 
-/** Nanoseconds a page, one figure a round, from several processes a subject. */
-const timed = async (
-  subjects: ReadonlyArray<Subject>,
-  url: string,
-  effort: Effort
-): Promise<Map<string, Array<number>>> => {
-  const [batches, warmUp, rounds, pages] = effort === "smoke" ? [1, 1, 2, 2] : [3, 5, 15, 100]
-  const figures = new Map(subjects.map(({ name }) => [name, [] as Array<number>]))
+type Figures = ReadonlyMap<string, Twins<number>>
+
+/** Microseconds a page, from several processes a subject. */
+const timed = async (subjects: ReadonlyArray<Subject>, url: string, effort: Effort): Promise<Figures> => {
+  const [batches, warmUp, rounds, pages] = effort === "smoke" ? [1, 1, 2, 2] : [2, 5, 10, 100]
+  const figures = new Map<string, Twins<number>>()
+  const question = () => ({ pages })
   for (let batch = 0; batch < batches; batch++) {
-    const workers = await Promise.all(
-      subjects.map(
-        async (subject) =>
-          [subject, await start<Question, Answer>("./typed-pages.ts", subject.key, { args: [url] })] as const
-      )
+    const pairs = await startPairs(subjects, ({ key }) =>
+      start<Question, Answer>("./typed-pages.ts", key, { args: [url] })
     )
-    const turn = ([, worker]: (typeof workers)[number]) => worker.ask({ pages })
-    await interleave(workers, warmUp, turn)
-    for (const [[subject], answers] of await interleave(workers, rounds, turn)) {
-      figures.get(subject.name)?.push(...answers.map(({ nanoseconds }) => nanoseconds / pages))
+    await interleavePairs(pairs, subjects, warmUp, question)
+    for (const [subject, twins] of await interleavePairs(pairs, subjects, rounds, question)) {
+      const times = mapTwins(twins, ({ nanoseconds }) => nanoseconds / pages / 1_000)
+      figures.set(subject.name, joinTwins(figures.get(subject.name) ?? noTwins, times))
     }
-    await Promise.all(workers.map(([, worker]) => worker.close()))
+    await closePairs(pairs)
   }
   return figures
 }
 
-const rows = (
-  metric: string,
-  subjects: ReadonlyArray<Subject>,
-  figures: ReadonlyMap<string, ReadonlyArray<number>>
-): ReadonlyArray<Measurement> =>
-  subjects.map(({ name: subject, note }) => {
-    const own = figures.get(subject) ?? []
-    return {
-      scenario: name,
-      subject,
-      metric,
-      value: median(own) / 1_000,
-      unit: "µs",
-      ratioToOurs: medianRatio(own, figures.get(ours) ?? []),
-      spread: [spread(own)[0] / 1_000, spread(own)[1] / 1_000],
-      note
-    }
-  })
+const rows = (metric: string, subjects: ReadonlyArray<Subject>, figures: Figures): ReadonlyArray<Measurement> =>
+  subjects.flatMap(({ name: subject, note }) =>
+    measurementsOf(
+      { scenario: name, subject, metric, unit: "µs", note },
+      figures.get(subject) ?? noTwins,
+      figures.get(ours) ?? noTwins
+    )
+  )
 
 const run = async (effort: Effort): Promise<Outcome> => {
   const server = await serve()
@@ -95,7 +81,10 @@ const run = async (effort: Effort): Promise<Outcome> => {
     const url = `http://127.0.0.1:${port}`
     const decoded = await timed(decoding, url, effort)
     const requested = await timed(requesting, url, effort)
-    const ratio = medianRatio(decoded.get(ours) ?? [], decoded.get("JSON.parse and Schema.Struct") ?? [])
+    const ratio = medianRatio(
+      bothOf(decoded.get(ours) ?? noTwins),
+      bothOf(decoded.get("JSON.parse and Schema.Struct") ?? noTwins)
+    )
     return {
       measurements: [
         ...rows("time to decode 100 videos", decoding, decoded),

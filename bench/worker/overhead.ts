@@ -2,6 +2,7 @@
  * Scenario 7 without a network, in the process of one Effect client: the transport answers from memory, so that what the
  * client does itself is all there is.
  */
+import { GCProfiler, getHeapStatistics } from "node:v8"
 import { Effect, Layer, ManagedRuntime } from "effect"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import { answer } from "./answer.ts"
@@ -11,9 +12,11 @@ export interface Question {
   readonly requests: number
 }
 
-/** Nanoseconds of CPU a request, which other work on the machine changes less than time. */
 export interface Answer {
+  /** Nanoseconds of CPU a request, which other work on the machine changes less than time. */
   readonly cpu: number
+  /** What a request left on the heap, if nothing was collected meanwhile. */
+  readonly bytes: number | undefined
 }
 
 const tokens = JSON.stringify({
@@ -50,11 +53,17 @@ const measure = async ({ requests }: Question): Promise<Answer> => {
             return loop(left - 1)
           })
         )
+  globalThis.gc?.()
+  const profiler = new GCProfiler()
+  profiler.start()
+  const heap = getHeapStatistics().used_heap_size
   const before = process.cpuUsage()
   await runtime.runPromise(loop(requests))
   const { system, user } = process.cpuUsage(before)
   if (hits !== requests) throw new Error(`${hits} of ${requests} requests were answered`)
-  return { cpu: ((system + user) * 1_000) / requests }
+  const grown = getHeapStatistics().used_heap_size - heap
+  const collections = profiler.stop()?.statistics.length ?? 0
+  return { cpu: ((system + user) * 1_000) / requests, bytes: collections === 0 ? grown / requests : undefined }
 }
 
 answer(measure)

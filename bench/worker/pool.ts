@@ -3,6 +3,7 @@
  * another's garbage. They take turns, so that what else the machine does falls on all alike.
  */
 import { type ChildProcess, fork } from "node:child_process"
+import type { Twins } from "../statistics.ts"
 
 /** One subject's process, which answers one question at a time. */
 export interface Worker<Question, Answer> {
@@ -76,4 +77,52 @@ export const interleave = async <Subject, Figure>(
     }
   }
   return figures
+}
+
+/** Two processes for each subject. */
+export type Pairs<Subject, Question, Answer> = ReadonlyMap<
+  Subject,
+  { readonly first: Worker<Question, Answer>; readonly second: Worker<Question, Answer> }
+>
+
+export const startPairs = async <Subject, Question, Answer>(
+  subjects: ReadonlyArray<Subject>,
+  open: (subject: Subject) => Promise<Worker<Question, Answer>>
+): Promise<Pairs<Subject, Question, Answer>> =>
+  new Map(
+    await Promise.all(
+      subjects.map(async (subject) => {
+        const [first, second] = await Promise.all([open(subject), open(subject)])
+        return [subject, { first, second }] as const
+      })
+    )
+  )
+
+export const closePairs = <Subject, Question, Answer>(pairs: Pairs<Subject, Question, Answer>) =>
+  Promise.all([...pairs.values()].flatMap(({ first, second }) => [first.close(), second.close()]))
+
+/** Lets both processes of the subjects take turns. */
+export const interleavePairs = async <Subject, Question, Answer>(
+  pairs: Pairs<Subject, Question, Answer>,
+  subjects: ReadonlyArray<Subject>,
+  rounds: number,
+  questionOf: (subject: Subject) => Question
+): Promise<ReadonlyMap<Subject, Twins<Answer>>> => {
+  const turns = subjects.flatMap((subject) => {
+    const pair = pairs.get(subject)
+    if (pair === undefined) throw new Error("a subject has no process")
+    return [
+      { subject, worker: pair.first },
+      { subject, worker: pair.second }
+    ]
+  })
+  const figures = await interleave(turns, rounds, ({ subject, worker }) => worker.ask(questionOf(subject)))
+  return new Map(
+    subjects.map((subject) => {
+      const [first = [], second = []] = turns
+        .filter((turn) => turn.subject === subject)
+        .map((turn) => figures.get(turn) ?? [])
+      return [subject, { first, second }] as const
+    })
+  )
 }
