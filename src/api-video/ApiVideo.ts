@@ -40,7 +40,7 @@ import * as Schema from "effect/Schema"
 import * as AccessToken from "../token/AccessToken.ts"
 import { ApiVideo } from "./ApiVideoClient.ts"
 import * as ApiVideoError from "./ApiVideoError.ts"
-import { makeExchange, type Refusal, single, wrongServer } from "../platform/shared/authentication.ts"
+import { makeExchange, type Refusal, exchangeOnce, wrongServer } from "../platform/shared/authentication.ts"
 import { pathOf } from "../platform/shared/http.ts"
 import type * as Platform from "../platform/Platform.ts"
 import * as Kit from "../platform/shared/kit.ts"
@@ -244,7 +244,7 @@ const refusalBy =
     return new TokenError.InvalidCredentials({ status, type, advice })
   }
 
-const makeSession = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server) {
+const makeExchanges = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server) {
   const exchange = makeExchange(yield* HttpClient.HttpClient, server, AccessToken.decodeResponse, refusalBy(server))
   return {
     login: (apiKey: string) => exchange("login", "/auth/api-key", { apiKey }),
@@ -265,7 +265,7 @@ export const authenticate = (
   payload: AuthenticatePayload,
   options: ServerOptions = {}
 ): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
-  single(makeServer(options), makeSession, ({ login }) => Effect.flatMap(readKey(payload.apiKey), login))
+  exchangeOnce(makeServer(options), makeExchanges, ({ login }) => Effect.flatMap(readKey(payload.apiKey), login))
 
 /**
  * Exchanges a refresh token, which this uses up, for a new pair (`POST /auth/refresh`, `pOSTAuthRefresh`). It makes one
@@ -280,7 +280,7 @@ export const refresh = (
   payload: RefreshTokenPayload,
   options: ServerOptions = {}
 ): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
-  single(makeServer(options), makeSession, ({ refresh }) => refresh(Redacted.value(payload.refreshToken)))
+  exchangeOnce(makeServer(options), makeExchanges, ({ refresh }) => refresh(Redacted.value(payload.refreshToken)))
 
 const traits = {
   renewWith: "refresh-then-login",
@@ -299,7 +299,7 @@ export const providers = /* @__PURE__ */ Effect.fnUntraced(function* (
   options: ServerOptions = {}
 ): Effect.fn.Return<(apiKey: Platform.Secret) => TokenProvider, TokenError.TokenError, HttpClient.HttpClient> {
   const server = yield* makeServer(options)
-  const { login, refresh } = yield* makeSession(server)
+  const { login, refresh } = yield* makeExchanges(server)
   const refreshed: TokenProvider["refresh"] = ({ refreshToken }) =>
     refresh(refreshToken === undefined ? "" : Redacted.value(refreshToken))
   return (apiKey) => {

@@ -223,7 +223,7 @@ const withoutNull = (schema: JsonSchema): JsonSchema => {
 }
 
 /** A member of a query as OpenAPI describes it. */
-const parameterOf = ([member, property]: readonly [string, JsonSchema]) => {
+const queryParameterOf = ([member, property]: readonly [string, JsonSchema]) => {
   const schema = withoutNull(property)
   const name = schema.type === "array" ? `${member}[]` : member
   const parameter = { name, in: "query", required: false, schema }
@@ -233,7 +233,7 @@ const parameterOf = ([member, property]: readonly [string, JsonSchema]) => {
 /** Adds the parameters of a query to what OpenAPI says: `HttpApi` sees only texts of any name. */
 const describeQuery = (query: Schema.Codec<unknown, unknown>) => (operation: Record<string, unknown>) => {
   const { properties = {} }: JsonSchema = Schema.toJsonSchemaDocument(query).schema
-  const parameters = Object.entries(properties).map(parameterOf)
+  const parameters = Object.entries(properties).map(queryParameterOf)
   return { ...operation, parameters: [operation["parameters"] ?? [], parameters].flat() }
 }
 

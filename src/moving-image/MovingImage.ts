@@ -46,7 +46,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as AccessToken from "../token/AccessToken.ts"
-import { makeExchange, type Refusal, single, wrongServer } from "../platform/shared/authentication.ts"
+import { makeExchange, type Refusal, exchangeOnce, wrongServer } from "../platform/shared/authentication.ts"
 import { pathOf } from "../platform/shared/http.ts"
 import type * as Platform from "../platform/Platform.ts"
 import * as Kit from "../platform/shared/kit.ts"
@@ -388,7 +388,7 @@ export const authenticate = (
   payload: LoginPayload,
   options: ServerOptions = {}
 ): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
-  single(makeServer(options), makeExchanges, ({ login }) => Effect.flatMap(readCredentials(payload), login))
+  exchangeOnce(makeServer(options), makeExchanges, ({ login }) => Effect.flatMap(readCredentials(payload), login))
 
 /**
  * Exchanges a refresh token, which this uses up, for a new pair that is valid for the VideoManager
@@ -404,7 +404,7 @@ export const refresh = (
   payload: RefreshPayload & { readonly videoManager: number },
   options: ServerOptions = {}
 ): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
-  single(makeServer(options), makeExchanges, (session) =>
+  exchangeOnce(makeServer(options), makeExchanges, (session) =>
     Effect.flatMap(checkId(payload.videoManager), (id) => session.refresh(Redacted.value(payload.refreshToken), id))
   )
 

@@ -16,7 +16,7 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as oauth from "oauth4webapi"
-import { stamped } from "../platform/shared/authentication.ts"
+import { tokenFromExchange } from "../platform/shared/authentication.ts"
 import type { AccessToken } from "../token/AccessToken.ts"
 import { withProvider } from "../token/shared/failures.ts"
 import { monotonic } from "../token/shared/time.ts"
@@ -152,7 +152,7 @@ const poll = Effect.fnUntraced(function* (
 })
 
 const pollOnce = (client: Client, deviceCode: string) =>
-  stamped(
+  tokenFromExchange(
     withRequestTimeout(
       Grants.requestToken(client, {
         operation: "login",

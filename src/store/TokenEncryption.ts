@@ -129,9 +129,9 @@ export const config = (name: string): Effect.Effect<TokenEncryption, Configurati
  */
 export const plainText: Effect.Effect<TokenEncryption> = /* @__PURE__ */ Effect.succeed({
   encode: (_identity: string, token: AccessToken) =>
-    Effect.map(Sealing.write(token), (content) => Sealing.format("plain", content)),
+    Effect.map(Sealing.write(token), (content) => Sealing.formatRecord("plain", content)),
   decode: (_identity: string, record: string) =>
-    Effect.flatMap(Sealing.parse(record), ({ content, key }) =>
+    Effect.flatMap(Sealing.parseRecord(record), ({ content, key }) =>
       key === "plain" ? Sealing.read(content) : Effect.fail(new Unreadable({ problem: "it is encrypted" }))
     )
 })

@@ -211,7 +211,8 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
       )
     )
   /** Does the same for the names in a directory, on platforms that can. */
-  const settle = (place: string) => Effect.exit(Effect.scoped(Effect.flatMap(fs.open(place), (handle) => handle.sync)))
+  const syncDirectory = (place: string) =>
+    Effect.exit(Effect.scoped(Effect.flatMap(fs.open(place), (handle) => handle.sync)))
 
   /** Empties the rows before `number`, and removes those far behind and the files that dead processes left aside. */
   const tidy = Effect.fnUntraced(function* (place: string, number: number) {
@@ -253,7 +254,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* <E>(
         yield* fs.remove(file, { force: true })
         continue
       }
-      yield* settle(place)
+      yield* syncDirectory(place)
       yield* tidy(place, latest)
       return granted
     }

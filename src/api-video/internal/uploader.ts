@@ -56,7 +56,7 @@ const judge = (error: ClientError): Verdict => {
 }
 
 /** Checks what only api.video's uploads have, beside what all have. */
-const settle = (
+const resolveOptions = (
   options: UploadOptions,
   isOfKnownSize: boolean
 ): Effect.Effect<Settings.Settings, UploadError.UploadError> => {
@@ -69,7 +69,7 @@ const settle = (
       "a stream cannot be read again after a crash. Upload a path, or leave the journal out"
     )
   }
-  return Settings.settle(options, isOfKnownSize ? limits : { ...limits, usual: 8 * mebibyte })
+  return Settings.resolve(options, isOfKnownSize ? limits : { ...limits, usual: 8 * mebibyte })
 }
 
 /** The fields of a new video. */
@@ -153,7 +153,7 @@ const receivedOf = (videoId: string, total: number): Effect.Effect<ReadonlyArray
   )
 
 /** Parts of a video that the credential of the client may upload. */
-const toVideo = (
+const videoDestination = (
   videoId: string,
   filename: string,
   total: number | undefined
@@ -164,7 +164,7 @@ const toVideo = (
 })
 
 /** Parts that an upload token may upload. The first response says which video they are for. */
-const byToken = (
+const uploadTokenDestination = (
   token: Redacted.Redacted | string,
   filename: string,
   known: string | undefined,
@@ -224,7 +224,7 @@ const runFile = (
     yield* emit({ _tag: "Started", filename, total })
 
     if (options.uploadToken !== undefined) {
-      const destination = yield* byToken(options.uploadToken, filename, entry().videoId, (videoId) =>
+      const destination = yield* uploadTokenDestination(options.uploadToken, filename, entry().videoId, (videoId) =>
         remember({ videoId })
       )
       const { chunkSize, received } = entry()
@@ -280,7 +280,7 @@ const toOwnVideo = (
     }
     if (entry().videoId !== videoId) yield* remember({ videoId })
     const destination = {
-      ...toVideo(videoId, filename, total),
+      ...videoDestination(videoId, filename, total),
       received: patiently(receivedOf(videoId, total), repetition)
     }
     const start = { cut: { chunkSize, smallest }, received: [], note: () => Effect.void }
@@ -308,12 +308,18 @@ const runStream = <E, R>(
       Engine.sendStream(destination, stream, filename, chunkSize, { ...settings, emit })
     const empty = Sources.failWith(new UploadError.SourceUnusable({ source: filename, problem: "empty" }))
     if (uploadToken !== undefined) {
-      return (yield* send(yield* byToken(uploadToken, filename, undefined, () => Effect.void))) ?? (yield* empty)
+      return (
+        (yield* send(yield* uploadTokenDestination(uploadToken, filename, undefined, () => Effect.void))) ??
+        (yield* empty)
+      )
     }
     const uploadId = crypto.randomUUID()
     const creation = creationOf(options, filename, uploadId)
     const videoId = options.videoId ?? (yield* createOrFind(creation, uploadId, false, repetition)).videoId
-    return (yield* send(toVideo(videoId, filename, undefined))) ?? (yield* patiently(Videos.get(videoId), repetition))
+    return (
+      (yield* send(videoDestination(videoId, filename, undefined))) ??
+      (yield* patiently(Videos.get(videoId), repetition))
+    )
   })
 
 export const run = <E, R>(
@@ -322,9 +328,9 @@ export const run = <E, R>(
   emit: (event: UploadEvent) => Effect.Effect<void>
 ): Effect.Effect<Video, UploadFailure | E, ApiVideo | FileSystem.FileSystem | R> => {
   const upload: Effect.Effect<Video, UploadFailure | E, ApiVideo | FileSystem.FileSystem | R> = isStream(source)
-    ? Effect.flatMap(settle(options, false), (settings) => runStream(source, options, settings, emit))
+    ? Effect.flatMap(resolveOptions(options, false), (settings) => runStream(source, options, settings, emit))
     : Effect.gen(function* () {
-        const settings = yield* settle(options, true)
+        const settings = yield* resolveOptions(options, true)
         return yield* runFile(yield* Sources.fromInput(source, options.filename), options, settings, emit)
       })
   return Effect.provideService(upload, OnWaiting, emitWaits(emit))

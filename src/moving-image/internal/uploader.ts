@@ -96,7 +96,7 @@ const bodyOf = (
       )
 
 /** Chunks of one video. */
-const toVideo = (
+const videoDestination = (
   { videoManager }: UploadOptions,
   videoId: string,
   source: Sources.Source,
@@ -160,7 +160,7 @@ export const run = (
     if (!Number.isSafeInteger(videoManager) || videoManager < 1) {
       return yield* Settings.refuse("videoManager", "expected the id of a VideoManager")
     }
-    const settings = yield* Settings.settle(options, limits)
+    const settings = yield* Settings.resolve(options, limits)
     const file = yield* Sources.fromInput(source, options.filename)
     const { filename } = file
     const session = yield* Session.open(file, options, {
@@ -174,7 +174,7 @@ export const run = (
     if (entry().videoId !== videoId) yield* remember({ videoId })
     // Chunks are numbered, so those of another run count only in its size.
     const { chunkSize, received } = entry()
-    const destination = toVideo(options, videoId, file, chunkSize, { retry: settings.retry, emit })
+    const destination = videoDestination(options, videoId, file, chunkSize, { retry: settings.retry, emit })
     const note = (range: Range) => remember({ received: [...entry().received, range] })
     const cut = { chunkSize, smallest: settings.smallest }
     yield* Engine.sendFile(destination, file, { cut, received, note }, { ...settings, emit }).pipe(

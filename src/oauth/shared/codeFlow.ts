@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import * as oauth from "oauth4webapi"
-import { stamped } from "../../platform/shared/authentication.ts"
+import { tokenFromExchange } from "../../platform/shared/authentication.ts"
 import { isSecureOrigin } from "../../platform/shared/origin.ts"
 import { invalid, withProvider } from "../../token/shared/failures.ts"
 import * as TokenError from "../../token/TokenError.ts"
@@ -175,7 +175,9 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (client: Client,
     })
     // A code is good for once, so the sign-in is completed even if the caller stops waiting.
     const token = yield* Effect.uninterruptible(
-      Effect.flatMap(named(stamped(withRequestTimeout(exchange))), ({ token }) => Effect.as(replaceWith(token), token))
+      Effect.flatMap(named(tokenFromExchange(withRequestTimeout(exchange))), ({ token }) =>
+        Effect.as(replaceWith(token), token)
+      )
     )
     return { claims: claimsOf(token), returnTo: Option.fromUndefinedOr(returnTo) }
   })

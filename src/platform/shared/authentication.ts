@@ -157,8 +157,8 @@ export const makeExchange = <A, Payload extends object = Readonly<Record<string,
   })
 }
 
-/** Makes an exchange and stamps its token, which is nobody's successor yet. */
-export const stamped = /* @__PURE__ */ Effect.fnUntraced(function* <A extends AccessToken.TokenResponse>(
+/** Makes an exchange and a token of its response, with the instants of its life. It succeeds no other token. */
+export const tokenFromExchange = /* @__PURE__ */ Effect.fnUntraced(function* <A extends AccessToken.TokenResponse>(
   exchange: Effect.Effect<A, TokenError.RenewalReason>
 ) {
   const clock = yield* Clock.Clock
@@ -172,14 +172,14 @@ export const stamped = /* @__PURE__ */ Effect.fnUntraced(function* <A extends Ac
   return { response, token }
 })
 
-/** An exchange on its own, as a program asks for it: the token is stamped, and kept nowhere. */
-export const single = /* @__PURE__ */ Effect.fnUntraced(function* <Session, R>(
+/** Makes one exchange with a server of its own, as a program asks for it, and keeps the token nowhere. */
+export const exchangeOnce = /* @__PURE__ */ Effect.fnUntraced(function* <Exchanges, R>(
   makeServer: Effect.Effect<Server, TokenError.TokenError>,
-  makeSession: (server: Server) => Effect.Effect<Session, never, R>,
-  exchange: (session: Session) => Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason>
+  makeExchanges: (server: Server) => Effect.Effect<Exchanges, never, R>,
+  exchange: (exchanges: Exchanges) => Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason>
 ) {
   const server = yield* makeServer
-  const session = yield* makeSession(server)
-  const { token } = yield* stamped(exchange(session)).pipe(withProvider(server.name))
+  const exchanges = yield* makeExchanges(server)
+  const { token } = yield* tokenFromExchange(exchange(exchanges)).pipe(withProvider(server.name))
   return token
 })

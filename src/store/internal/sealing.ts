@@ -68,10 +68,10 @@ export const read = (content: string): Effect.Effect<AccessToken, Unreadable> =>
 
 const version = "v1"
 
-/** Joins what {@link parse} takes apart. */
-export const format = (key: string, content: string): string => `${version}.${key}.${content}`
+/** Joins what {@link parseRecord} takes apart. */
+export const formatRecord = (key: string, content: string): string => `${version}.${key}.${content}`
 
-export const parse = (
+export const parseRecord = (
   record: string
 ): Effect.Effect<{ readonly key: string; readonly content: string }, Unreadable> => {
   const [, found, key, content] = /^([^.]*)\.([^.]*)\.(.*)$/s.exec(record) ?? []
@@ -83,7 +83,7 @@ export const parse = (
 }
 
 /** What a record is bound to. */
-const bindingOf = (identity: string, { id }: NamedKey) => text.encode(format(id, identity))
+const bindingOf = (identity: string, { id }: NamedKey) => text.encode(formatRecord(id, identity))
 
 /** Encrypts and decrypts records. */
 export interface Sealing {
@@ -106,10 +106,10 @@ export const make: Effect.Effect<Sealing> = /* @__PURE__ */ Effect.gen(function*
       const nonce = yield* random.randomBytes(key.algorithm.nonceLength)
       const content = text.encode(yield* write(token))
       const sealed = yield* Effect.orDie(aead.encrypt(key, content, { nonce, aad: bindingOf(identity, named) }))
-      return format(named.id, Base64Url.encode(new Uint8Array([...nonce, ...sealed])))
+      return formatRecord(named.id, Base64Url.encode(new Uint8Array([...nonce, ...sealed])))
     }),
     open: Effect.fnUntraced(function* (keyOf, identity, record) {
-      const { content, key: id } = yield* parse(record)
+      const { content, key: id } = yield* parseRecord(record)
       const named = keyOf(id)
       if (named === undefined) {
         return yield* new Unreadable({ problem: "it was written with a key that is not in the list" })

@@ -418,7 +418,7 @@ export class Engine implements Exchange.Account, Work {
 
   #succeed(renewed: Renewed) {
     this.#phase = idle
-    if (this.#round?.trigger === "rejected") this.#rejections = Storm.add(this.#rejections, this.#now())
+    if (this.#round?.trigger === "rejected") this.#rejections = Storm.recordRejection(this.#rejections, this.#now())
     this.#token.hold(renewed)
     // The schedule would renew a token that is dead on arrival again at once, and for ever.
     this.#setback = this.#token.valid() === undefined ? this.#setbackOf(this.#isDeadOnArrival()) : undefined

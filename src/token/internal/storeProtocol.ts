@@ -58,7 +58,7 @@ interface Place {
 const isPending = ({ clearing, own, releases }: Place) =>
   own !== undefined || clearing !== undefined || releases.size > 0
 
-const stamped = (token: AccessToken, generation: number) => new AccessToken({ ...token, generation })
+const withGeneration = (token: AccessToken, generation: number) => new AccessToken({ ...token, generation })
 
 /** Builds the operations of `TokenStore` on a backend. */
 export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
@@ -154,7 +154,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
       yield* signOut(identity, place)
       const next = Math.max(base, seen) + 1
       const loginVersion = own.isLogin ? next : own.loginVersion
-      const token = stamped(own.token, next)
+      const token = withGeneration(own.token, next)
       own.isAsked = true
       const { attempt } = own
       if (
@@ -369,7 +369,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   /** Keeps a credential that the store may not have. */
   const keep = (place: Place, own: Own, known: Known, signOuts: number): Renewed => {
     if (place.signOuts === signOuts) place.own = own
-    const token = stamped(own.token, known.version)
+    const token = withGeneration(own.token, known.version)
     return { token, known: { ...known, token, isPrivate: true, isSent: false }, isAdopted: false }
   }
 
@@ -448,7 +448,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
             yield* signOut(identity, place)
             const { version } = yield* retryUntilDown(backend.read(identity))
             const next = version + 1
-            const record = stamped(token, next)
+            const record = withGeneration(token, next)
             const committed = { attempt: newAttempt(), version, next, loginVersion: next, record }
             if (yield* retryUntilDown(backend.commit(identity, committed))) return record
             yield* refused

@@ -9,7 +9,7 @@ const window = 30_000
 export type Rejections = ReadonlyArray<number>
 
 /** Adds a renewal, and drops those that are too old to count. */
-export const add = (rejections: Rejections, now: number): Rejections => [
+export const recordRejection = (rejections: Rejections, now: number): Rejections => [
   ...rejections.filter((at) => now - at < window),
   now
 ]

@@ -34,7 +34,7 @@ const defaultRetry = /* @__PURE__ */ Schedule.exponential("500 millis").pipe(
 export const refuse = (option: string, problem: string): Effect.Effect<never, UploadError.UploadError> =>
   Effect.fail(new UploadError.UploadError({ reason: new UploadError.OptionInvalid({ option, problem }) }))
 
-export const settle = (
+export const resolve = (
   { chunkSize, concurrency = 1, retry = defaultRetry, smallestChunk, stallTimeout = "1 minute" }: TransferOptions,
   limits: Limits
 ): Effect.Effect<Settings, UploadError.UploadError> => {
