@@ -320,7 +320,8 @@ with done as (
     lease_at = case when lease_by = ${attempt} then null else lease_at end,
     lease_for = case when lease_by = ${attempt} then null else lease_for end,
     lease_by = case when lease_by = ${attempt} then null else lease_by end
-  where identity = ${identity} and (lease_by = ${attempt} or sent_by = ${attempt})
+  where identity = ${identity}
+    and (lease_by = ${attempt} or (sent_by = ${attempt} and (${unused} or sent_at <> to_timestamp(0))))
   returning identity
 ) ${announced}`)
         ),
