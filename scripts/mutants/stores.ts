@@ -8,6 +8,12 @@ const redis = "src/store/TokenStoreRedis.ts"
 const sql = "src/store/TokenStoreSql.ts"
 const protocol = "src/token/internal/storeProtocol.ts"
 const access = "src/token/internal/storeAccess.ts"
+const rules = "src/token/internal/storeRules.ts"
+
+/** The protocol's model, alone and beside the backends. */
+const modelled = ["test/model/store/protocol.test.ts"]
+const beside = ["test/model/store/backends.test.ts"]
+const cases = ["test/token/storeCases.test.ts"]
 
 const of = (name: string) => [`test/store/${name}.test.ts`]
 
@@ -115,13 +121,107 @@ export const ofStores: ReadonlyArray<Mutant> = [
     name: "the mark of a refresh that was never sent stays",
     file: protocol,
     edits: [["let unused = true", "let unused = false"]],
-    tests: ["test/token/storeCases.test.ts"]
+    tests: cases
   },
   {
     breaks: "store",
     name: "a store that refuses every write is asked forever",
     file: access,
     edits: [["++count < atMost", "++count < Infinity"]],
-    tests: ["test/token/storeCases.test.ts"]
+    tests: cases
+  },
+  ...[modelled, cases].flatMap((tests): ReadonlyArray<Mutant> => [
+    {
+      breaks: "store",
+      name: `nobody takes over from a silent holder, in ${tests[0]}`,
+      file: rules,
+      edits: [[" || now - since >= lease ||", " ||"]],
+      tests
+    },
+    {
+      breaks: "store",
+      name: `a response that comes later than a lease is dropped, in ${tests[0]}`,
+      file: protocol,
+      edits: [['if (exchanged === "lost") {', 'if (exchanged === "lost" || now() - row.now > timing.lease) {']],
+      tests
+    }
+  ]),
+  {
+    breaks: "store",
+    name: "a store that was set back does not get the later credential",
+    file: rules,
+    edits: [["if (isSetBack && known.token", "if (isSetBack && version < 0 && known.token"]],
+    tests: modelled
+  },
+  {
+    breaks: "store",
+    name: "a refresh token that may have been sent is sent",
+    file: rules,
+    edits: [["const isSent = rotates && (sent !== undefined || isSetBack)", "const isSent = false"]],
+    tests: modelled
+  },
+  {
+    breaks: "store",
+    name: "an exchange is sent though its grant came too late",
+    file: protocol,
+    edits: [["if (!granted || now() - asked > timing.lease)", "if (!granted)"]],
+    tests: modelled
+  },
+  {
+    breaks: "store",
+    name: "a release whose reply was lost is forgotten",
+    file: protocol,
+    edits: [
+      [
+        "Effect.sync(() => void place.releases.set(attempt, unused))\n        )\n      )",
+        "Effect.void\n        )\n      )"
+      ]
+    ],
+    tests: modelled
+  },
+  {
+    breaks: "store",
+    name: "a sign-out is not repeated",
+    file: protocol,
+    edits: [["        place.clearing = clearing\n", "        place.clearing = undefined\n"]],
+    tests: modelled
+  },
+  {
+    breaks: "store",
+    name: "Redis: a commit leaves the mark",
+    file: redis,
+    edits: [
+      [
+        "redis.call('HDEL', KEYS[1], 'sentBy', 'sentAt')\nredis.call('HSET', KEYS[1], 'version', ARGV[4]",
+        "redis.call('HSET', KEYS[1], 'version', ARGV[4]"
+      ]
+    ],
+    tests: beside
+  },
+  {
+    breaks: "store",
+    name: "SQL: a takeover keeps the signs of life of the holder before",
+    file: sql,
+    edits: [
+      [
+        "lease_by = ${attempt}, lease_beat = 0, lease_at",
+        "lease_by = ${attempt}, lease_beat = coalesce(lease_beat, 0), lease_at"
+      ]
+    ],
+    tests: beside
+  },
+  {
+    breaks: "store",
+    name: "SQL: a release that changes nothing counts",
+    file: sql,
+    edits: [["(${unused} or sent_at <> to_timestamp(0))", "true"]],
+    tests: of("TokenStoreSql")
+  },
+  {
+    breaks: "store",
+    name: "files: a sign-out ends later sessions as well",
+    file,
+    edits: [["StoreRow.clear(row, epoch))", "StoreRow.clear(row, row.epoch))"]],
+    tests: beside
   }
 ]
