@@ -4,7 +4,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Clock, Console, Duration, Effect, type FileSystem, Logger, Option, type Scope } from "effect"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { chaos, type Disturbance, loginsAllowed, type Outcome } from "../test/fleet/chaos.ts"
+import { chaos, type Disturbance, hung, loginsAllowed, type Outcome } from "../test/fleet/chaos.ts"
 import * as Places from "../test/fleet/places.ts"
 import type { Store } from "../test/fleet/protocol.ts"
 import * as Instances from "../test/support/instances.ts"
@@ -69,11 +69,14 @@ if (missing !== undefined) refuse(script, `${missing.kind?.name} is not installe
 
 /** What is wrong with an outcome. */
 const faultsOf = (outcome: Outcome) => {
-  const { failures, logins, refreshTokensSentTwice } = outcome
+  const { endings, failures, logins, refreshTokensSentTwice } = outcome
   const allowed = loginsAllowed({ processes }, outcome)
   return [
     ...failures,
     ...refreshTokensSentTwice.map((token) => `${token} was sent twice`),
+    ...endings
+      .filter((code) => code !== 0)
+      .map((code) => (code === hung ? "a process did not end" : `a process ended with ${code}`)),
     ...(logins <= allowed ? [] : [`${logins} logins, and at most ${allowed} are explained`])
   ]
 }

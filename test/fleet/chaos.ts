@@ -59,7 +59,7 @@ export interface Outcome {
   readonly takenOver: number
   /** Exchanges that the store had not granted, because it didn't respond. */
   readonly private: number
-  /** How each process ended that was not killed. */
+  /** How each process ended that was not killed: its code, or {@link hung}. */
   readonly endings: ReadonlyArray<number>
 }
 
@@ -79,6 +79,9 @@ export const loginsAllowed = (options: Pick<Options, "processes">, outcome: Outc
   // than processes wait, each of them may log in.
   return 1 + killed.granted + 2 * (stops + restarts + takenOver) + 2 * options.processes * longRestarts
 }
+
+/** Instead of the code of a process that did not end. */
+export const hung = -2
 
 interface Worker {
   readonly name: string
@@ -345,7 +348,11 @@ export const chaos = Effect.fnUntraced(
         return Effect.die(`not over after ${limit} ms: ${JSON.stringify(state)}`)
       }
     })
-    const endings = yield* Effect.forEach(running, ({ end }) => end, { concurrency: "unbounded" })
+    const endings = yield* Effect.forEach(
+      running,
+      ({ end }) => Effect.timeoutOrElse(end, { duration: "2 minutes", orElse: () => Effect.succeed(hung) }),
+      { concurrency: "unbounded" }
+    )
     const { logins, refreshes, refreshTokensSentTwice } = yield* ledger
     const of = (what: keyof Outcome["killed"]) => [...killed.values()].filter((each) => each === what).length
     return {

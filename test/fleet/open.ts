@@ -22,7 +22,8 @@ export const open = <E>(
         Effect.provideContext(TokenStoreFile.make({ directory: store.directory, encryption }), services)
       )
     case "redis":
-      return Effect.flatMap(Layer.build(NodeRedis.layer({ url: store.url })), (services) =>
+      // With it a process also ends while the server is gone.
+      return Effect.flatMap(Layer.build(TokenStoreRedis.layerLazy(NodeRedis.layer({ url: store.url }))), (services) =>
         Effect.provideContext(TokenStoreRedis.make({ prefix: store.prefix, encryption }), services)
       )
     case "sql":

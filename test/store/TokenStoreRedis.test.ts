@@ -1,6 +1,6 @@
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Logger, Queue, Redacted } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Logger, Queue, Redacted, Scope } from "effect"
 import { Redis } from "effect/persistence"
 import { TestClock } from "effect/testing"
 import { TokenStoreRedis } from "effect-video-auth"
@@ -190,6 +190,19 @@ redis.describeOwn("on a Redis that is stopped", (own) => {
   outageContract(
     "redis",
     Effect.map(own, ({ start, stop, url }) => ({ start, stop, open: Effect.flatten(connectingTo(url)) }))
+  )
+
+  it.live("redis: a scope closes while the server is down and a command waits for it", () =>
+    Effect.gen(function* () {
+      const { stop, url } = yield* own
+      const scope = yield* Scope.make()
+      const services = yield* Layer.buildWithScope(TokenStoreRedis.layerLazy(quietly(NodeRedis.layer({ url }))), scope)
+      const ping = Context.get(services, Redis.Redis).send("PING")
+      yield* ping
+      yield* stop
+      yield* Effect.forkDetach(Effect.exit(ping), { startImmediately: true })
+      yield* Scope.close(scope, Exit.void)
+    })
   )
 
   it.live("redis: a call of a server that does not respond fails after 4 s", () =>

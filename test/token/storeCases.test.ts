@@ -361,6 +361,45 @@ it.effect("S9: two services that share a store that is down send no refresh toke
   })
 )
 
+it.effect("S10: reading the stored credential writes nothing, so a reader that dies costs nothing", () =>
+  Effect.gen(function* () {
+    const fake = FakeProvider.make()
+    const memory = yield* begun(fake)
+    const before = yield* memory.read("fake")
+    const operations: Array<string> = []
+    for (const when of ["before", "after"] as const) {
+      const backend = faulty(memory, (operation, call) => {
+        operations.push(operation)
+        return when === "before" ? Effect.never : Effect.andThen(call, Effect.never)
+      })
+      const reader = yield* Effect.orDie(TokenStore.make(backend))
+      yield* Effect.forkChild(reader.current("fake"), { startImmediately: true })
+    }
+    assert.deepStrictEqual(operations, ["read", "read"])
+    assert.deepStrictEqual(yield* memory.read("fake"), before)
+    const service = yield* start({ backend: memory, fake, hasLogin: false })
+    yield* service.get
+    assert.strictEqual(bare(yield* service.renew), "access-2")
+  })
+)
+
+it.effect("S13: a store that takes 3 s for each call is not one that is down", () =>
+  Effect.gen(function* () {
+    const fake = FakeProvider.make()
+    const memory = yield* TokenStore.makeMemory
+    const backend = faulty(memory, (_, call) => Effect.delay(call, "3 seconds"))
+    const processes = yield* Effect.replicateEffect(start({ backend, fake }), 5)
+    const callers = yield* Effect.forEach(processes, ({ get }) => Effect.forkChild(Effect.retry(get, { times: 3 })))
+    const tokens = yield* Effect.forEach(callers, (caller) => within(caller, "1 minute"))
+    assert.deepStrictEqual(
+      tokens.map(bare),
+      Array.from(processes, () => "access-1")
+    )
+    for (const { state } of processes) assert.include(yield* state, { degraded: false })
+    assert.include(yield* fake.ledger, { logins: 1 })
+  })
+)
+
 it.effect("S15: a refresh token that doesn't rotate is sent again after two lost responses", () =>
   Effect.gen(function* () {
     const lost = new TokenError.AmbiguousExchange({ failure: "network" })
