@@ -1,7 +1,7 @@
 /** Uploads over sockets to a server that cuts, stalls, loses responses and answers 401, 429 and 503. */
 import { NodeHttpClient, NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted, Schedule, Schema } from "effect"
+import { Effect, Layer, Redacted, Schedule, Schema, Stream } from "effect"
 import { ApiVideo, Uploads, Videos } from "effect-video-auth/api-video"
 import { createHash } from "node:crypto"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
@@ -17,6 +17,12 @@ const contentOf = (size: number): Buffer =>
   Buffer.concat(
     Array.from({ length: Math.ceil(size / 32) }, (_, block) => createHash("sha256").update(String(block)).digest())
   ).subarray(0, size)
+
+/** A stream of chunks that no part begins or ends with. */
+const chunksOf = (content: Uint8Array) =>
+  Stream.range(0, Math.ceil(content.byteLength / 50_000) - 1).pipe(
+    Stream.map((index) => content.subarray(index * 50_000, (index + 1) * 50_000))
+  )
 
 const hashOf = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
 
@@ -38,7 +44,7 @@ describe("uploads to an unreliable server", () => {
       size: between(1, 600 * KiB),
       chunkSize: between(64 * KiB, 300 * KiB),
       concurrency: between(1, 4),
-      source: Schema.Literals(["path", "bytes", "blob"]),
+      source: Schema.Literals(["path", "bytes", "blob", "stream"]),
       target: Schema.Literals(["new", "given", "token"]),
       faults,
       losesCreation: Schema.Boolean
@@ -85,9 +91,10 @@ describe("uploads to an unreliable server", () => {
               : target === "given"
                 ? { videoId: (yield* Videos.create({ title: "given" })).videoId }
                 : {}
-          return yield* source === "path"
-            ? Uploads.upload(path, { ...options, ...to })
-            : Uploads.upload(source === "bytes" ? content : new Blob([new Uint8Array(content)]), { ...options, ...to })
+          if (source === "path") return yield* Uploads.upload(path, { ...options, ...to })
+          if (source === "stream") return yield* Uploads.upload(chunksOf(content), { ...options, ...to })
+          const input = source === "bytes" ? content : new Blob([new Uint8Array(content)])
+          return yield* Uploads.upload(input, { ...options, ...to })
         })
         const { videoId } = yield* Effect.provide(upload, layer)
         assert.strictEqual(hashOf(server.sourceOf(videoId)), hashOf(content))

@@ -2,7 +2,7 @@
 import * as HttpBody from "effect/http/HttpBody"
 import * as Stream from "effect/Stream"
 import { repeatable } from "../../platform/RequestBody.ts"
-import { type Input, isUploadFile, type UploadFile } from "../UploadFile.ts"
+import { fromStream, type Input, isUploadFile, type UploadFile } from "../UploadFile.ts"
 
 type Fields = ReadonlyArray<readonly [name: string, value: string]>
 
@@ -47,12 +47,44 @@ const frame = (boundary: string, fields: Fields, file: UploadFile) => {
   }
 }
 
+/** Bytes in the middle of a buffer, with so much room on both sides of them. */
+interface InPlace {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly room: number
+}
+
+const inPlace = new WeakMap<UploadFile, InPlace>()
+
+/** A file of bytes that are framed in their own buffer: a part of a stream is too large to be copied. */
+export const fileInPlace = (bytes: Uint8Array<ArrayBuffer>, room: number, name: string): UploadFile => {
+  const file = fromStream(Stream.make(bytes), { name, size: bytes.byteLength, isRepeatable: true })
+  inPlace.set(file, { bytes, room })
+  return file
+}
+
+/** Writes a frame around bytes. Undefined: there is no room for it. */
+const framed = ({ bytes, room }: InPlace, head: Uint8Array, tail: Uint8Array): Uint8Array | undefined => {
+  if (Math.max(head.byteLength, tail.byteLength) > room) return undefined
+  const whole = new Uint8Array(
+    bytes.buffer,
+    bytes.byteOffset - head.byteLength,
+    head.byteLength + bytes.byteLength + tail.byteLength
+  )
+  whole.set(head)
+  whole.set(tail, whole.byteLength - tail.byteLength)
+  return whole
+}
+
 const streamed = (file: UploadFile, fields: Fields): HttpBody.HttpBody => {
   const boundary = `----${crypto.randomUUID()}`
   const { head, tail } = frame(boundary, fields, file)
+  const type = `multipart/form-data; boundary=${boundary}`
+  const held = inPlace.get(file)
+  const whole = held === undefined ? undefined : framed(held, head, tail)
+  if (whole !== undefined) return HttpBody.uint8Array(whole, type)
   const body = HttpBody.stream(
     Stream.make(head).pipe(Stream.concat(file.stream), Stream.concat(Stream.make(tail))),
-    `multipart/form-data; boundary=${boundary}`,
+    type,
     file.size === undefined ? undefined : head.byteLength + file.size + tail.byteLength
   )
   return file.isRepeatable ? repeatable(body) : body

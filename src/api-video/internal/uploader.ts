@@ -20,6 +20,7 @@ import * as UploadFile from "../UploadFile.ts"
 import type { UploadEvent, UploadFailure, UploadOptions } from "../Upload.ts"
 import type { Video, VideoCreation } from "../Video.ts"
 import * as Videos from "../Videos.ts"
+import { fileInPlace } from "./form.ts"
 
 export type Source<E, R> = string | Blob | Uint8Array | Stream.Stream<Uint8Array, E, R>
 
@@ -126,10 +127,16 @@ const createOrFind = (
   )
 }
 
-const fileOf = (content: Engine.Part["content"], name: string): UploadFile.Input =>
-  content._tag === "Blob"
-    ? new File([content.blob], name, { type: content.blob.type })
-    : UploadFile.fromStream(content.stream, { name, size: content.size, isRepeatable: true })
+const fileOf = (content: Engine.Part["content"], name: string): UploadFile.Input => {
+  switch (content._tag) {
+    case "Blob":
+      return new File([content.blob], name, { type: content.blob.type })
+    case "Bytes":
+      return fileInPlace(content.bytes, Sources.room, name)
+    case "Stream":
+      return UploadFile.fromStream(content.stream, { name, size: content.size, isRepeatable: true })
+  }
+}
 
 const rangeOf = (place: Engine.Part["place"]) =>
   place._tag === "Bytes"

@@ -82,18 +82,25 @@ const findUrl = (videoManager: number, videoId: string): Effect.Effect<Redacted.
 const bodyOf = (
   content: Engine.Part["content"],
   source: string
-): Effect.Effect<HttpBody.HttpBody, UploadError.UploadError> =>
-  content._tag === "Stream"
-    ? Effect.succeed(repeatable(HttpBody.stream(content.stream, "application/octet-stream", content.size)))
-    : Effect.map(
+): Effect.Effect<HttpBody.HttpBody, UploadError.UploadError> => {
+  const type = "application/octet-stream"
+  switch (content._tag) {
+    case "Stream":
+      return Effect.succeed(repeatable(HttpBody.stream(content.stream, type, content.size)))
+    case "Bytes":
+      return Effect.succeed(HttpBody.uint8Array(content.bytes, type))
+    case "Blob":
+      return Effect.map(
         Effect.tryPromise({
           try: () => content.blob.arrayBuffer(),
           // A picked file that was deleted or changed since cannot be read any more.
           catch: () =>
             new UploadError.UploadError({ reason: new UploadError.SourceUnusable({ source, problem: "unreadable" }) })
         }),
-        (bytes) => HttpBody.uint8Array(new Uint8Array(bytes), "application/octet-stream")
+        (bytes) => HttpBody.uint8Array(new Uint8Array(bytes), type)
       )
+  }
+}
 
 /** Chunks of one video. */
 const videoDestination = (

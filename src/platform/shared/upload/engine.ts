@@ -19,7 +19,7 @@ import { meter } from "./progress.ts"
 import { type Cut, missing, notReceived, type Range, sizeOf } from "./ranges.ts"
 import { type Delay, emitWaits, repeatedly, type Repetition, type Verdict } from "./repetition.ts"
 import { refuse } from "./settings.ts"
-import { type Content, pieces, type Source } from "./source.ts"
+import { type Content, pieces, sizeOf as bytesOf, type Source } from "./source.ts"
 
 /** One part, for a request. */
 export interface Part {
@@ -105,9 +105,9 @@ const sendOnce = <A, E, R>(
   Effect.clockWith((clock) => {
     const attempt = {}
     const { content } = part
-    // The runtime reads a Blob by itself, and doesn't say when.
+    // The runtime reads a Blob and bytes by itself, and doesn't say when.
     const isSeen = content._tag === "Stream"
-    const allowed = isSeen ? stallTimeout : stallTimeout + content.blob.size / slowest
+    const allowed = isSeen ? stallTimeout : stallTimeout + bytesOf(content) / slowest
     let lastAt = isSeen ? undefined : monotonic(clock)
     const counted = (stream: Stream.Stream<Uint8Array, unknown>) =>
       Stream.suspend(() => {
@@ -259,19 +259,22 @@ export const sendStream = <A, E, R, E2, R2>(
     const counter = new Counter(0)
     let number = 0
     let last: A | undefined
-    const sendAll = pieces(stream, chunkSize).pipe(
+    const sendAll = pieces(stream, chunkSize, options.concurrency + 1).pipe(
+      // The next part is read while this one is sent.
+      Stream.buffer({ capacity: 1 }),
       Stream.map((piece) => ({ ...piece, number: ++number })),
       Stream.mapEffect(
-        ({ blob, isLast, number }) => {
+        ({ content, isLast, number, release }) => {
           if (number > options.mostParts) return tooManyParts(name, options.mostParts)
           const part: Part = {
-            content: { _tag: "Blob", blob },
+            content,
             place: { _tag: "Number", number, total: isLast ? number : undefined }
           }
           const once = sendOnce(destination, part, name, counter, options)
-          return Effect.map(sendRepeatedly(destination, once, once, options), (answer) => {
-            counter.arrived += blob.size
+          return Effect.flatMap(sendRepeatedly(destination, once, once, options), (answer) => {
+            counter.arrived += bytesOf(content)
             last = answer ?? last
+            return release
           })
         },
         { concurrency: options.concurrency }

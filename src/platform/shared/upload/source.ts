@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import type * as PlatformError from "effect/PlatformError"
+import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as UploadError from "../../UploadError.ts"
 import type { Range } from "./ranges.ts"
@@ -15,9 +16,11 @@ export interface Fingerprint {
   readonly modifiedAt: number | undefined
 }
 
-/** The bytes of one part. A page cannot send streams, so what is in memory, or a `Blob`, stays one. */
+/** The bytes of one part. A page cannot send streams, so what is in memory, or a `Blob`, stays that. */
 export type Content =
   | { readonly _tag: "Blob"; readonly blob: Blob }
+  /** With {@link room} before and after them in their buffer. */
+  | { readonly _tag: "Bytes"; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly _tag: "Stream"; readonly stream: Stream.Stream<Uint8Array, unknown>; readonly size: number }
 
 /** A source whose size is known. */
@@ -30,6 +33,21 @@ export interface Source {
   readonly part: (range: Range) => Content
   /** SHA-256 over the SHA-256 of each MiB, in hexadecimal. */
   readonly hash: Effect.Effect<string, UploadError.UploadError>
+}
+
+/** Bytes that are free before and after those of a stream's part, so that they get a frame where they are. */
+export const room = 4096
+
+/** The size of a part in bytes. */
+export const sizeOf = (content: Content): number => {
+  switch (content._tag) {
+    case "Blob":
+      return content.blob.size
+    case "Bytes":
+      return content.bytes.byteLength
+    case "Stream":
+      return content.size
+  }
 }
 
 /** Reads of a file. Larger reads are faster, and hold more memory for each request. */
@@ -139,36 +157,61 @@ export const fromInput = (
   return fromBlob(blobOf(input), filename ?? "video.mp4")
 }
 
-/** A part of a stream. */
+/** A part of a stream. Its bytes stay in a buffer, which the next parts wait for: release it when the part has arrived. */
 export interface Piece {
-  readonly blob: Blob
+  readonly content: Content & { readonly _tag: "Bytes" }
   readonly isLast: boolean
+  readonly release: Effect.Effect<void>
 }
 
 /**
- * Cuts a stream into pieces of `size` bytes, the last of which may be smaller. Marks the last one. One buffer is filled again
- * and again, and each piece is a copy of it, so that no more memory is held than the pieces that are in use and the buffer.
+ * Cuts a stream into pieces of `size` bytes, the last of which may be smaller. Marks the last one. There are only so many
+ * buffers, each of which is filled again after its piece was released: collecting garbage would take more memory, and most of
+ * the time.
  */
-export const pieces = <E, R>(stream: Stream.Stream<Uint8Array, E, R>, size: number): Stream.Stream<Piece, E, R> =>
-  Stream.mapAccum(
-    stream,
-    () => ({ bytes: new Uint8Array(size), filled: 0 }),
-    (buffer, chunk) => {
-      const full: Array<Piece> = []
-      for (let at = 0; at < chunk.byteLength;) {
-        // A full piece is only emitted once more bytes follow: until then it may be the last.
-        if (buffer.filled === size) {
-          full.push({ blob: blobOf(buffer.bytes), isLast: false })
-          buffer.filled = 0
-        }
-        const taken = chunk.subarray(at, at + size - buffer.filled)
-        buffer.bytes.set(taken, buffer.filled)
-        buffer.filled += taken.byteLength
-        at += taken.byteLength
-      }
-      return [buffer, full]
-    },
-    {
-      onHalt: ({ bytes, filled }) => (filled === 0 ? [] : [{ blob: blobOf(bytes.subarray(0, filled)), isLast: true }])
+export const pieces = <E, R>(
+  stream: Stream.Stream<Uint8Array, E, R>,
+  size: number,
+  buffers: number
+): Stream.Stream<Piece, E, R> =>
+  Stream.suspend(() => {
+    const free: Array<Uint8Array<ArrayBuffer>> = []
+    const unused = Semaphore.makeUnsafe(buffers)
+    const take = Effect.map(unused.take(1), () => ({ bytes: free.pop() ?? new Uint8Array(size + 2 * room), filled: 0 }))
+    type Buffer = Effect.Success<typeof take>
+    const pieceOf = ({ bytes, filled }: Buffer, isLast: boolean): Piece => ({
+      content: { _tag: "Bytes", bytes: bytes.subarray(room, room + filled) },
+      isLast,
+      release: Effect.suspend(() => {
+        free.push(bytes)
+        return unused.release(1)
+      })
+    })
+    const fill = (buffer: Buffer, chunk: Uint8Array): number => {
+      const taken = chunk.subarray(0, size - buffer.filled)
+      buffer.bytes.set(taken, room + buffer.filled)
+      buffer.filled += taken.byteLength
+      return taken.byteLength
     }
-  )
+    return stream.pipe(
+      // A chunk no larger than a piece fills at most one of them.
+      Stream.map((chunk) =>
+        Array.from({ length: Math.ceil(chunk.byteLength / size) }, (_, i) => chunk.subarray(i * size, (i + 1) * size))
+      ),
+      Stream.flattenIterable,
+      Stream.mapAccumEffect(
+        (): Buffer | undefined => undefined,
+        (buffer, chunk) => {
+          const at = buffer === undefined ? 0 : fill(buffer, chunk)
+          if (at === chunk.byteLength) return Effect.succeed([buffer, []] as const)
+          // A full piece is only emitted once more bytes follow: until then it may be the last.
+          const full = buffer === undefined ? [] : [pieceOf(buffer, false)]
+          return Effect.map(take, (next) => {
+            fill(next, chunk.subarray(at))
+            return [next, full] as const
+          })
+        },
+        { onHalt: (buffer) => (buffer === undefined ? [] : [pieceOf(buffer, true)]) }
+      )
+    )
+  })
