@@ -28,10 +28,15 @@ const bare: Subject = {
   note: "limit: reads of 256 KiB, as ours"
 }
 const official: Subject = { name: "@api.video/nodejs-client", key: "@api.video/nodejs-client" }
+const uploader: Subject = {
+  name: "@api.video/video-uploader",
+  key: "@api.video/video-uploader",
+  note: "made for pages; in Node, with an XMLHttpRequest on fetch"
+}
 const curl: Subject = { name: "curl", key: "curl", note: "one request with the whole file" }
 
 const hasCurl = spawnSync("curl", ["--version"]).status === 0
-const subjects = [own, onNodeHttp, onFetch, ofStream, bare, official, ...(hasCurl ? [curl] : [])]
+const subjects = [own, onNodeHttp, onFetch, ofStream, bare, official, uploader, ...(hasCurl ? [curl] : [])]
 
 /** Starts a server that discards what it receives. */
 const sink = async () => {
