@@ -11,6 +11,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
+import * as Struct from "effect/Struct"
 import { toMillis as millis } from "./shared/time.ts"
 import { ConfigurationInvalid, type RenewalReason } from "./TokenError.ts"
 
@@ -46,7 +47,8 @@ export interface Options {
    */
   readonly acquireTimeout?: Duration.Input | undefined
   /**
-   * Pause after a failed renewal while the token is valid, ± 20 %. Close to expiry it is 1 s, doubling up to 10 s.
+   * Pause after a failed renewal while the token is valid, ± 20 %. Close to expiry it is 1 s, 2 s, 4 s, 8 s and then 10 s,
+   * by the number of failures in a row. `renew` and `getValidFor` may try again after that shorter pause at any time.
    * @default "30 seconds"
    */
   readonly coolDown?: Duration.Input | undefined
@@ -100,20 +102,36 @@ export interface RenewalPolicy {
   readonly retry: Schedule.Schedule<unknown, RenewalReason> | undefined
 }
 
-const isFinite = (value: number) => value >= 0 && value < Infinity
-const isFinitePositive = (value: number) => value > 0 && value < Infinity
-
-/** Whether each number of a policy is in range. No exchange and no caller gets by without any time. */
-const checks: { readonly [option: string]: (policy: RenewalPolicy) => boolean } = {
-  renewBefore: ({ renewBefore }) => isFinite(renewBefore),
-  waitBefore: ({ waitBefore }) => isFinite(waitBefore),
-  exchangeTimeout: ({ exchangeTimeout }) => isFinitePositive(exchangeTimeout),
-  acquireTimeout: ({ acquireTimeout }) => isFinitePositive(acquireTimeout),
-  coolDown: ({ coolDown }) => isFinite(coolDown),
-  fatalFor: ({ fatalFor }) => fatalFor === undefined || isFinite(fatalFor),
-  stormLimit: ({ stormLimit }) => isFinitePositive(stormLimit) && Number.isInteger(stormLimit),
-  shutdownGrace: ({ shutdownGrace }) => isFinite(shutdownGrace)
+/** What a number of a policy has to be, or else the problem that an error names. */
+interface Range {
+  readonly has: (value: number) => boolean
+  readonly problem: string
 }
+
+const notNegative: Range = {
+  has: (value) => value >= 0 && value < Infinity,
+  problem: "it must be a finite duration that is not negative"
+}
+/** No exchange and no caller gets by without any time. */
+const positive: Range = {
+  has: (value) => value > 0 && value < Infinity,
+  problem: "it must be a positive, finite duration"
+}
+const count: Range = {
+  has: (value) => value > 0 && Number.isInteger(value),
+  problem: "it must be a positive whole number"
+}
+
+const ranges = {
+  renewBefore: notNegative,
+  waitBefore: notNegative,
+  exchangeTimeout: positive,
+  acquireTimeout: positive,
+  coolDown: notNegative,
+  fatalFor: notNegative,
+  stormLimit: count,
+  shutdownGrace: notNegative
+} satisfies Partial<Record<keyof RenewalPolicy, Range>>
 
 /**
  * Checks the options and fills in the defaults.
@@ -136,8 +154,10 @@ export const make = (options: Options = {}): Effect.Effect<RenewalPolicy, Config
     whenIdle: options.whenIdle ?? "keep-fresh",
     retry: options.retry
   }
-  for (const [option, isValid] of Object.entries(checks)) {
-    if (!isValid(policy)) return invalid(option, "it must be a positive, finite number")
+  for (const option of Struct.keys(ranges)) {
+    const value = policy[option]
+    const { has, problem } = ranges[option]
+    if (value !== undefined && !has(value)) return invalid(option, problem)
   }
   return policy.renewBefore < policy.waitBefore
     ? invalid("renewBefore", "it must not be shorter than waitBefore")

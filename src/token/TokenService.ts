@@ -1,11 +1,12 @@
 /**
  * The service that hands out a token that is valid now, and renews it.
  *
- * One fibre per identity, forked in the layer's scope with the layer's context, makes every exchange. Callers signal it and
- * wait. All other state changes synchronously, so that no caller sees half of a change.
+ * One fibre per layer watches the clock. It starts each exchange on a fibre of its own, in the layer's scope and with the
+ * layer's context. Callers signal it and wait. All other state changes synchronously, so that no caller sees half of a change.
  *
- * Expiry is checked on the wall clock and on the monotonic clock, and the earlier one counts. Durations (pauses, timeouts,
- * the storm window) are measured on the monotonic clock only.
+ * Expiry is checked on the wall clock and on the monotonic clock, and the earlier one counts. Between two looks of the
+ * schedule, which come at least every 30 s, `get` reads the wall clock only. Durations (pauses, timeouts, the storm window)
+ * are measured on the monotonic clock only.
  *
  * @since 0.1.0
  */
