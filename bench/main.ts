@@ -11,7 +11,7 @@ import type { Effort, Outcome, Scenario } from "./measurement.ts"
 import * as faults from "./report/faults.ts"
 import { settle } from "./report/load.ts"
 import { markdown, writeBetweenMarkers } from "./report/markdown.ts"
-import { assemble, type Results, toJson } from "./report/results.ts"
+import { assemble, recorded, replaceIn, type Results, toJson } from "./report/results.ts"
 import { svg } from "./report/svg.ts"
 import { table, verdicts } from "./report/table.ts"
 
@@ -40,6 +40,7 @@ idle machine. Installs what it compares into bench/node_modules first.`,
       value: "1,6",
       about: `Runs only these scenarios, of ${Object.keys(scenarios).join(", ")}. Writes nothing.`
     },
+    record: { about: "With --only: puts these scenarios in the place of what the results have of them." },
     smoke: { about: "Type-checks the benchmark and runs every scenario with next to no work. Writes nothing." }
   }
 }
@@ -95,4 +96,5 @@ console.log(
 if (effort === "full") {
   console.log(`${results.targets.length - missed} of ${results.targets.length} targets met`)
   if (only === undefined) write(results)
+  else if (given.has("record")) write(replaceIn(recorded(), results))
 }

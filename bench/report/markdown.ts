@@ -58,8 +58,8 @@ const noise = (results: Results): string => {
 
 /** Tables of what is counted, of what is measured and of the targets, and what it was measured on. */
 export const markdown = (results: Results): string => {
-  const { date, load, machine, versions } = results
-  const busy = load.isNoisy ? " The machine had other work when the run began." : ""
+  const { date, later = [], load, machine, versions } = results
+  const busyOf = ({ isNoisy }: typeof load) => (isNoisy ? " The machine had other work when the run began." : "")
   return [
     ...scoreboard(
       results,
@@ -72,7 +72,11 @@ export const markdown = (results: Results): string => {
     ),
     "",
     `× is times ours, the median of paired rounds. Absolute times are those of one shared machine and noisy: ${machine.cpu}, ` +
-      `${machine.cores} cores, Node ${versions["node"]}, Effect ${versions["effect"]}, ${date.slice(0, 10)}.${busy}`,
+      `${machine.cores} cores, Node ${versions["node"]}, Effect ${versions["effect"]}, ${date.slice(0, 10)}.${busyOf(load)}`,
+    ...later.flatMap(({ date, load, scenarios }) => [
+      "",
+      `In a run of their own: ${scenarios.join(", ")}, ${date.slice(0, 10)}.${busyOf(load)}`
+    ]),
     "",
     noise(results),
     "",

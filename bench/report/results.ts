@@ -11,6 +11,13 @@ export interface Row extends Measurement {
   readonly ratio: number | null
 }
 
+/** A run of some scenarios after the run of all. */
+interface LaterRun {
+  readonly scenarios: ReadonlyArray<string>
+  readonly date: string
+  readonly load: Load
+}
+
 export interface Results {
   readonly date: string
   readonly machine: { readonly cpu: string; readonly cores: number; readonly memory: string; readonly platform: string }
@@ -18,6 +25,7 @@ export interface Results {
   readonly versions: Readonly<Record<string, string>>
   readonly rows: ReadonlyArray<Row>
   readonly targets: ReadonlyArray<Target>
+  readonly later?: ReadonlyArray<LaterRun>
 }
 
 const bench = join(import.meta.dirname, "..")
@@ -64,6 +72,37 @@ export const assemble = (outcomes: ReadonlyArray<Outcome>, load: Load): Results 
   rows: rowsOf(outcomes.flatMap(({ measurements }) => measurements)),
   targets: outcomes.flatMap(({ targets }) => targets)
 })
+
+/** The results on record. Their missing values are `null`. */
+export const recorded = (): Results => {
+  const results: Omit<Results, "rows"> & {
+    readonly rows: ReadonlyArray<Omit<Row, "ratio" | "value"> & { readonly value: number | null }>
+  } = JSON.parse(readFileSync(join(bench, "results.json"), "utf8"))
+  return {
+    ...results,
+    rows: results.rows.map((row) => Object.assign(row, { value: row.value ?? NaN, ratio: row.ratioToOurs ?? null }))
+  }
+}
+
+/** Puts the scenarios of a later run in the place of what an earlier one has of them. */
+export const replaceIn = (earlier: Results, { date, load, rows, targets, versions }: Results): Results => {
+  const scenarios = [...new Set(rows.map(({ scenario }) => scenario))]
+  const merged = <A extends { readonly scenario: string }>(old: ReadonlyArray<A>, latest: ReadonlyArray<A>) =>
+    [...old.filter(({ scenario }) => !scenarios.includes(scenario)), ...latest].toSorted(
+      (a, b) => Number.parseInt(a.scenario) - Number.parseInt(b.scenario)
+    )
+  const still = (earlier.later ?? []).flatMap((run) => {
+    const left = run.scenarios.filter((scenario) => !scenarios.includes(scenario))
+    return left.length === 0 ? [] : [{ ...run, scenarios: left }]
+  })
+  return {
+    ...earlier,
+    versions: { ...versions, ...earlier.versions },
+    rows: merged(earlier.rows, rows),
+    targets: merged(earlier.targets, targets),
+    later: [...still, { scenarios, date, load }]
+  }
+}
 
 /**
  * `results.json`. Four digits of a measured figure are more than it is worth; where a subject has no such thing, the value
