@@ -268,9 +268,7 @@ export const ofEngine: ReadonlyArray<Mutant> = [
     breaks: 8,
     name: "the scheduler gives up after a failure",
     file: engine,
-    edits: [
-      ["if (!this.#isKeptFresh || setback?.bySchedule === false)", "if (!this.#isKeptFresh || setback !== undefined)"]
-    ],
+    edits: [["|| setback?.bySchedule === false) return Infinity", "|| setback !== undefined) return Infinity"]],
     tests: guarantee("scheduler")
   },
   {

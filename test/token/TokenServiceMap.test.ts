@@ -230,6 +230,20 @@ describe("capacity", () => {
   )
 })
 
+describe("reject", () => {
+  it.effect("of an identity that was evicted renews, though the store has just the token that was refused", () =>
+    Effect.gen(function* () {
+      const map = yield* TokenServiceMap.make({ capacity: 1 })
+      const [a, b] = fakes(2)
+      const ofA = yield* serviceOf(map, a!)
+      const token = yield* ofA.get
+      yield* (yield* serviceOf(map, b!)).get
+      assert.strictEqual(bare(yield* ofA.reject(token)), "access-2")
+      assert.include(yield* a!.ledger, { logins: 1, refreshes: 1 })
+    }).pipe(Effect.provide(TokenStore.layerMemory))
+  )
+})
+
 describe("options that make no sense", () => {
   for (const [options, option] of [
     [{ capacity: 1.5 }, "capacity"],

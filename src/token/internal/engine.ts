@@ -92,7 +92,7 @@ export class Engine implements Exchange.Account, Work {
   /** The held token, where a look at the clock is enough to serve it. */
   quick(): Exit.Exit<AccessToken.AccessToken> | undefined {
     // While the schedule has something due, its ticks compare the clocks.
-    return this.#token.quick(this.wakeAt < Infinity && this.#isKeptFresh)
+    return this.#token.quick(this.wakeAt < Infinity && this.#env.policy.whenIdle === "keep-fresh")
   }
 
   get(): Get {
@@ -162,7 +162,11 @@ export class Engine implements Exchange.Account, Work {
 
   reject(token: AccessToken.AccessToken): Get {
     const { held } = this.#token
-    if (held === undefined || !AccessToken.isSameCredential(held.token, token)) return this.#look(looks)
+    if (held === undefined || !AccessToken.isSameCredential(held.token, token)) {
+      // What the store has may be just the token that was refused.
+      const isRefused = (found: AccessToken.AccessToken) => AccessToken.isSameCredential(found, token)
+      return Effect.flatMap(this.#look(looks), (found) => (isRefused(found) ? this.reject(token) : Exit.succeed(found)))
+    }
     held.wasRefused = true
     const isExpired = this.#token.valid() === undefined
     const storm = Storm.breaker(this.#rejections, this.#env.policy.stormLimit, this.#now())
@@ -358,7 +362,7 @@ export class Engine implements Exchange.Account, Work {
   /** Milliseconds until the schedule wants a renewal by itself; `Infinity` if it does not. */
   #untilScheduled(): number {
     const setback = this.#setback
-    if (!this.#isKeptFresh || setback?.bySchedule === false) return Infinity
+    if (this.#env.policy.whenIdle !== "keep-fresh" || setback?.bySchedule === false) return Infinity
     const { held } = this.#token
     const time = this.#now()
     if (held === undefined) return setback === undefined ? Infinity : setback.nearExpiry - time
@@ -475,10 +479,6 @@ export class Engine implements Exchange.Account, Work {
     const pause = setback.forCallers - this.#now()
     const isKnown = pause > 0 && (setback.isFatal || pause >= this.#env.policy.acquireTimeout)
     return isKnown ? this.#token.failAgain(setback.exit, setback.error) : undefined
-  }
-
-  get #isKeptFresh() {
-    return this.#env.policy.whenIdle === "keep-fresh"
   }
 
   #now() {
