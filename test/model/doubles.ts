@@ -76,7 +76,7 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
 
   const memory = yield* TokenStore.makeMemory
   let isDown = false
-  let stored: AccessToken.AccessToken | undefined
+  const stored = () => Effect.runSync(memory.read("model")).record
   const generations = new Map<number, string>()
   const unlessDown = <A>(operation: string, effect: Effect.Effect<A, TokenError.StoreUnavailable>) =>
     isDown ? Effect.fail(new TokenError.StoreUnavailable({ operation })) : effect
@@ -97,7 +97,6 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
       violated(1, `two credentials of generation ${generation}`)
     }
     generations.set(generation, issued.access)
-    stored = token
     // A credential that was private so far is committed in the background, which changes nothing for its service.
     if (served.held?.issued !== issued && isCurrent(served, attempt)) books.hold(served, issued, false)
   }
@@ -194,7 +193,6 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
       Effect.suspend(() => {
         note(`#${number} signs out of the store`)
         byNumber(number).isLeaving = false
-        if (!isDown) stored = undefined
         return unlessDown("clear", memory.clear(identity, epoch))
       }),
     changed: memory.changed
@@ -217,7 +215,6 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
     }
     const token = yield* AccessToken.fromResponse(response, { answeredAt: wall(), elapsed: 0, generation: 1 })
     yield* memory.commit("model", { attempt: "person", version: 0, next: 1, loginVersion: 1, record: token })
-    stored = token
   })
 
   /** Another process takes the lease, sends the refresh token and dies. */
@@ -278,7 +275,7 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
     isHealthy: () => server.isHealthy() && !isDown,
     healthySince: () => healthySince,
     canRenew: (): boolean => {
-      const refreshToken = stored?.refreshToken
+      const refreshToken = stored()?.refreshToken
       return program.hasLogin || (refreshToken !== undefined && server.isFresh(nameOf(Redacted.value(refreshToken))))
     }
   }
