@@ -1,175 +1,19 @@
 /** Tabs of a real browser that share a session through the store of pages. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Schema } from "effect"
-import { build } from "esbuild"
-import { readFileSync } from "node:fs"
-import { join } from "node:path"
+import { Effect, Fiber, Schema } from "effect"
 import * as Chromium from "../support/chromium.ts"
-import { listen } from "../support/listen.ts"
-
-const folder = join(import.meta.dirname, "browser")
-const throttled = readFileSync(join(folder, "throttled.js"), "utf8")
-
-/** The page's program, made once. */
-const bundle = Effect.runSync(
-  Effect.cached(
-    Effect.promise(async () => {
-      const { outputFiles } = await build({
-        entryPoints: [join(folder, "page.ts")],
-        conditions: ["@effect-video-auth/source"],
-        bundle: true,
-        format: "esm",
-        platform: "browser",
-        target: "es2022",
-        write: false
-      })
-      return outputFiles[0]?.text ?? ""
-    })
-  )
-)
-
-// ---------------------------------------------------------------------------------------------------------------------
-// The server: refresh tokens that rotate, and exchanges that a test can hold up
-// ---------------------------------------------------------------------------------------------------------------------
-
-interface Ledger {
-  logins: number
-  /** Those that came, in order. */
-  readonly refreshTokens: Array<string>
-  /** The highest number of exchanges at once. */
-  peak: number
-}
-
-interface Site {
-  readonly url: string
-  readonly ledger: Ledger
-  /** How long tokens live, in milliseconds. */
-  lifetime: number
-  /** Answers no exchange until `answer`. */
-  hold: () => void
-  /** Answers those that wait, and all later ones. */
-  readonly answer: () => void
-  /** Waits until so many exchanges wait for an answer. */
-  readonly held: (count: number) => Effect.Effect<void>
-}
-
-const makeSite = Effect.gen(function* () {
-  const { serve, url } = yield* listen
-  const script = yield* bundle
-  const ledger: Ledger = { logins: 0, refreshTokens: [], peak: 0 }
-  let [issued, running] = [0, 0]
-  let valid = new Set<string>()
-  let waiting: Array<() => void> | undefined
-  let watchers: Array<() => void> = []
-  const site: Site = {
-    url,
-    ledger,
-    lifetime: 3_600_000,
-    hold: () => {
-      waiting ??= []
-    },
-    answer: () => {
-      const answers = waiting ?? []
-      waiting = undefined
-      for (const answer of answers) answer()
-    },
-    held: (count) =>
-      Effect.callback<void>((resume) => {
-        const look = () => ((waiting?.length ?? 0) >= count ? resume(Effect.void) : watchers.push(look))
-        look()
-      })
-  }
-  serve(async (request, response) => {
-    const { pathname, searchParams } = new URL(request.url ?? "/", url)
-    response.setHeader("access-control-allow-origin", "*")
-    if (request.method === "GET") {
-      if (searchParams.has("sandboxed")) response.setHeader("content-security-policy", "sandbox allow-scripts")
-      return pathname === "/page.js"
-        ? response.setHeader("content-type", "text/javascript").end(script)
-        : response
-            .setHeader("content-type", "text/html")
-            .end(
-              '<!doctype html><title>Tab</title><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>'
-            )
-    }
-    let sent = ""
-    for await (const chunk of request) sent += String(chunk)
-    running += 1
-    ledger.peak = Math.max(ledger.peak, running)
-    let isValid = true
-    if (pathname === "/refresh") {
-      ledger.refreshTokens.push(sent)
-      isValid = valid.delete(sent)
-    } else ledger.logins += 1
-    if (waiting !== undefined) {
-      await new Promise<void>((resolve) => {
-        waiting?.push(resolve)
-        for (const watcher of watchers.splice(0)) watcher()
-      })
-    }
-    running -= 1
-    if (!isValid) return response.writeHead(400).end()
-    issued += 1
-    valid.add(`refresh-${issued}`)
-    const answer = { accessToken: `access-${issued}`, refreshToken: `refresh-${issued}`, expiresIn: site.lifetime }
-    return response.setHeader("content-type", "application/json").end(JSON.stringify(answer))
-  })
-  return site
-})
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Tabs
-// ---------------------------------------------------------------------------------------------------------------------
-
-class Browser extends Context.Service<Browser, Chromium.Chromium>()("test/Browser") {}
-const BrowserLive = Layer.effect(Browser, Chromium.make)
-
-const Told = Schema.Struct({
-  token: Schema.optional(Schema.String),
-  generation: Schema.optional(Schema.Number),
-  isValid: Schema.optional(Schema.Boolean),
-  reason: Schema.optional(Schema.String),
-  session: Schema.optional(Schema.String)
-})
-
-interface Tab extends Chromium.Page {
-  readonly call: (method: "get" | "renew") => Effect.Effect<typeof Told.Type, Chromium.ChromiumError>
-  readonly signIn: Effect.Effect<unknown, Chromium.ChromiumError>
-}
-
-const asTab = (page: Chromium.Page): Effect.Effect<Tab, Chromium.ChromiumError> => {
-  const tab: Tab = {
-    ...page,
-    call: (method) => page.evaluate(`tab.${method}()`, Told),
-    signIn: page.evaluate("tab.signIn()", Schema.Unknown)
-  }
-  return Effect.as(page.waitFor("the program", "globalThis.tab === undefined ? null : true", Schema.Boolean), tab)
-}
-
-/** Opens a tab of a site. */
-const open = Effect.fnUntraced(function* (
-  { url }: Site,
-  settings: Readonly<Record<string, string>> = {},
-  options?: Chromium.OpenOptions
-) {
-  const chromium = yield* Browser
-  const tab = yield* asTab(yield* chromium.open(`${url}/?${new URLSearchParams(settings)}`, options))
-  if (options?.before === throttled) {
-    // The program has started before its tab went to the background.
-    yield* tab.evaluate("tab.state()", Schema.Unknown)
-    yield* tab.evaluate("minutes.begin()", Schema.Unknown)
-  }
-  return tab
-})
-
-const all = <const Effects extends ReadonlyArray<Effect.Effect<unknown, unknown, unknown>>>(effects: Effects) =>
-  Effect.all(effects, { concurrency: "unbounded" })
-
-const assertSentOnce = ({ refreshTokens }: Ledger) =>
-  assert.strictEqual(new Set(refreshTokens).size, refreshTokens.length, refreshTokens.join(" "))
-
-/** Tabs that wait for each other as short as they may, because a test waits for them. */
-const quick = { login: "", lease: "300" }
+import {
+  all,
+  asTab,
+  assertSentOnce,
+  Browser,
+  BrowserLive,
+  makeSite,
+  open,
+  quick,
+  type Tab,
+  throttled
+} from "./browser/tabs.ts"
 
 /** Sets the wall clock on, and not the monotonic one, which stands still on most machines that sleep. */
 const asleep = `{
@@ -178,6 +22,17 @@ const asleep = `{
   Date.now = () => wall() + slept
   globalThis.sleepFor = (millis) => void (slept += millis)
 }`
+
+/** The same for a session that a person began: a tab that lost its refresh token can't log in. */
+const session = { lease: "300" }
+
+/** Lets minutes pass in a throttled tab until a call there has ended. */
+const passes = (tab: Tab, call: Fiber.Fiber<unknown, unknown>) =>
+  Effect.whileLoop({
+    while: () => call.pollUnsafe() === undefined,
+    body: () => tab.evaluate("minutes.pass()", Schema.Unknown),
+    step: () => undefined
+  })
 
 describe.skipIf(Chromium.isSkipped)(Chromium.named("web: tabs of Chromium"), () => {
   it.layer(BrowserLive, { excludeTestServices: true, timeout: "2 minutes" })((it) => {
@@ -263,6 +118,69 @@ describe.skipIf(Chromium.isSkipped)(Chromium.named("web: tabs of Chromium"), () 
       })
     )
 
+    it.effect(
+      "a tab that is frozen during a refresh blocks nobody; its late response is stored, and all go on with it",
+      () =>
+        Effect.gen(function* () {
+          const site = yield* makeSite
+          const [frozen, other] = yield* all([open(site, session, { before: throttled }), open(site, session)])
+          yield* frozen.signIn
+          yield* all([frozen.call("get"), other.call("get")])
+          site.hold()
+          const asking = yield* Effect.forkChild(frozen.call("renew"))
+          yield* site.held(1)
+          yield* frozen.setFrozen(true)
+          // The other tab has a token, and can't know whether the refresh token was used.
+          assert.deepInclude(yield* other.call("get"), { token: "access-1" })
+          assert.deepInclude(yield* other.call("renew"), { reason: "AmbiguousExchange" })
+          site.answer()
+          yield* frozen.setFrozen(false)
+          assert.deepInclude(yield* Fiber.join(asking), { token: "access-2" })
+          yield* other.reload
+          assert.deepInclude(yield* (yield* asTab(other)).call("get"), { token: "access-2" })
+          assert.deepStrictEqual(site.ledger.refreshTokens, ["refresh-1"])
+        })
+    )
+
+    it.effect("a tab that crashes during a refresh ends the session once its response can't come any more", () =>
+      Effect.gen(function* () {
+        const site = yield* makeSite
+        const [crashing, other] = yield* all([open(site, session), open(site, session, { before: throttled })])
+        yield* crashing.signIn
+        yield* all([crashing.call("get"), other.call("get")])
+        site.hold()
+        yield* Effect.forkChild(Effect.exit(crashing.call("renew")))
+        yield* site.held(1)
+        yield* crashing.crash
+        const renewing = yield* Effect.forkChild(other.call("renew"))
+        // The other tab's own clock: first the lease ends, and then the time that an exchange may take.
+        yield* passes(other, renewing)
+        assert.deepInclude(yield* Fiber.join(renewing), { reason: "InteractionRequired", session: "ended" })
+        assert.deepInclude(yield* other.call("get"), { token: "access-1", isValid: true })
+        site.answer()
+        yield* other.signIn
+        assert.deepInclude(yield* other.call("get"), { token: "access-3" })
+        assert.deepStrictEqual(site.ledger.refreshTokens, ["refresh-1"])
+      })
+    )
+
+    it.effect("a tab that crashes during a refresh costs the others a login, if they can log in", () =>
+      Effect.gen(function* () {
+        const site = yield* makeSite
+        const [crashing, ...others] = yield* all([open(site, quick), open(site, quick), open(site, quick)])
+        yield* all([crashing, ...others].map((tab) => tab.call("get")))
+        site.hold()
+        yield* Effect.forkChild(Effect.exit(crashing.call("renew")))
+        yield* site.held(1)
+        yield* crashing.crash
+        const renewing = yield* Effect.forkChild(all(others.map((tab) => tab.call("renew"))))
+        yield* site.held(2)
+        site.answer()
+        for (const told of yield* Fiber.join(renewing)) assert.deepInclude(told, { token: "access-3" })
+        assert.deepInclude(site.ledger, { logins: 2, refreshTokens: ["refresh-1"] })
+      })
+    )
+
     it.effect("a tab in the background, where no timer runs, renews for a request", () =>
       Effect.gen(function* () {
         const site = yield* makeSite
@@ -299,6 +217,31 @@ describe.skipIf(Chromium.isSkipped)(Chromium.named("web: tabs of Chromium"), () 
         assert.include(warnings[0], "This page can't keep a session (SecurityError)")
         yield* tab.reload
         assert.deepInclude(yield* (yield* asTab(tab)).call("get"), { reason: "InteractionRequired", session: "none" })
+      })
+    )
+
+    it.effect("a full disk is reported by name; the page goes on alone, and stores its token once there is room", () =>
+      Effect.gen(function* () {
+        const site = yield* makeSite
+        // A page of the site that stores nothing. The limit is the site's.
+        const disk = yield* (yield* Browser).open(`${site.url}/page.js`)
+        yield* disk.setQuota(1)
+        const tab = yield* open(site, quick)
+        assert.deepInclude(yield* tab.call("get"), { token: "access-1", isValid: true })
+        assert.deepInclude(yield* tab.state, { phase: "valid", degraded: true })
+        const warnings = (yield* tab.complaints).map(({ text }) => text).filter((text) => text.includes("Continuing"))
+        assert.lengthOf(warnings, 1)
+        assert.include(warnings[0], "QuotaExceededError). Free storage on this device. Continuing without it.")
+        // What needs the store fails, and a tab with a valid token makes no exchange whose result it could not share.
+        assert.deepInclude(yield* tab.call("renew"), { reason: "StoreUnavailable", problem: "QuotaExceededError" })
+        assert.deepInclude(yield* tab.call("get"), { token: "access-1", isValid: true })
+        yield* disk.setQuota(undefined)
+        yield* tab.waitFor("room", "tab.renew().then(({ token }) => token ?? null)", Schema.String)
+        assert.deepInclude(yield* tab.state, { degraded: false })
+        const { token } = yield* tab.call("get")
+        assert.deepInclude(yield* (yield* open(site, quick)).call("get"), { token })
+        assertSentOnce(site.ledger)
+        assert.strictEqual(site.ledger.logins, 1)
       })
     )
 

@@ -65,7 +65,11 @@ const told = (effect: Effect.Effect<AccessToken.AccessToken, TokenError.TokenErr
     Effect.match(effect, {
       onFailure: ({ reason }) => {
         const cause = reason._tag === "TokenExpired" ? (reason.renewal ?? reason) : reason
-        return { reason: cause._tag, session: "session" in cause ? cause.session : undefined }
+        return {
+          reason: cause._tag,
+          session: "session" in cause ? cause.session : undefined,
+          problem: cause._tag === "StoreUnavailable" ? cause.problem : undefined
+        }
       },
       onSuccess: ({ accessToken, expiresAt, generation }) => ({
         token: Redacted.value(accessToken),
