@@ -6,6 +6,9 @@ const encryption = "src/store/TokenEncryption.ts"
 const file = "src/store/TokenStoreFile.ts"
 const redis = "src/store/TokenStoreRedis.ts"
 const sql = "src/store/TokenStoreSql.ts"
+const web = "src/store/TokenStoreWeb.ts"
+const webDatabase = "src/store/internal/webDatabase.ts"
+const scheduler = "src/token/internal/scheduler.ts"
 const protocol = "src/token/internal/storeProtocol.ts"
 const access = "src/token/internal/storeAccess.ts"
 const rules = "src/token/internal/storeRules.ts"
@@ -68,6 +71,102 @@ export const ofStores: ReadonlyArray<Mutant> = [
     file: sql,
     edits: [["      Context.omit(sql.transactionService)\n", "      (context) => context\n"]],
     tests: of("TokenStoreSql")
+  },
+  {
+    breaks: "store",
+    name: "web: the lease is not exclusive",
+    file: web,
+    edits: [["StoreRow.claim(row, claim, now)", "StoreRow.claim(row, { ...claim, revision: row.revision }, now)"]],
+    tests: of("TokenStoreWeb")
+  },
+  {
+    breaks: "store",
+    name: "web: a commit ignores the version",
+    file: web,
+    edits: [["StoreRow.commit(row, commit)", "StoreRow.commit(row, { ...commit, version: row.version })"]],
+    tests: of("TokenStoreWeb")
+  },
+  {
+    breaks: "store",
+    name: "web: a mark of another tab is overwritten",
+    file: web,
+    edits: [["StoreRow.sending(row, sending, now)", "StoreRow.sending({ ...row, sent: undefined }, sending, now)"]],
+    tests: of("TokenStoreWeb")
+  },
+  {
+    breaks: "store",
+    name: "web: another tab does not see the mark",
+    file: web,
+    edits: [["return { ...row, now }", "return { ...row, sent: undefined, now }"]],
+    tests: of("TokenStoreWeb.browser")
+  },
+  {
+    breaks: "store",
+    name: "web: waiting tabs hear of nothing",
+    file: web,
+    edits: [["if (announces && isChanged)", "if (announces && !isChanged)"]],
+    tests: of("TokenStoreWeb")
+  },
+  {
+    breaks: "store",
+    name: "web: a damaged row is not reported",
+    file: web,
+    edits: [["isDamaged: entry !== undefined", "isDamaged: false"]],
+    tests: of("TokenStoreWeb")
+  },
+  {
+    breaks: "encryption",
+    name: "web: a script can read the key",
+    file: webDatabase,
+    edits: [["length: 256 }, false,", "length: 256 }, true,"]],
+    tests: of("TokenStoreWeb")
+  },
+  {
+    breaks: "encryption",
+    name: "web: each tab makes a key of its own",
+    file: webDatabase,
+    edits: [["return found === undefined ?", "return found !== null ?"]],
+    tests: of("TokenStoreWeb")
+  },
+  {
+    breaks: "store",
+    name: "web: a tab keeps the database from being deleted",
+    file: webDatabase,
+    edits: [['["versionchange", "close"]', '["close"]']],
+    tests: of("TokenStoreWeb.browser")
+  },
+  {
+    breaks: "store",
+    name: "web: a connection that failed is used again",
+    file: webDatabase,
+    edits: [
+      [
+        "          Effect.onError(() => Effect.sync(() => drop(database)))",
+        "          Effect.onError(() => Effect.void)"
+      ]
+    ],
+    tests: of("TokenStoreWeb")
+  },
+  {
+    breaks: "store",
+    name: "web: a page without rights to storage takes that for an outage",
+    file: webDatabase,
+    edits: [['new Set(["SecurityError", ', "new Set(["]],
+    tests: of("TokenStoreWeb.browser")
+  },
+  {
+    breaks: "store",
+    name: "web: a full disk is taken for missing rights",
+    file: webDatabase,
+    edits: [['new Set(["SecurityError", ', 'new Set(["QuotaExceededError", "SecurityError", ']],
+    tests: of("TokenStoreWeb.browser")
+  },
+  {
+    breaks: "store",
+    name: "web: a tab in the background waits for timers",
+    file: scheduler,
+    edits: [['if ("setImmediate" in globalThis ||', 'if ("MessageChannel" in globalThis ||']],
+    tests: of("TokenStoreWeb.browser")
   },
   {
     breaks: "store",

@@ -51,7 +51,7 @@ import * as Setback from "./setback.ts"
 import { differs, type State } from "./state.ts"
 import * as Storm from "./storm.ts"
 
-/** Bounds a `get` at a platform that issues tokens already expired. */
+/** Bounds the exchanges of a `get` at a platform that issues tokens already expired. Each of them is a transient failure. */
 const looks = 3
 
 /** What callers of an engine get. */
