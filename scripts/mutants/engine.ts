@@ -139,6 +139,39 @@ export const ofEngine: ReadonlyArray<Mutant> = [
   },
   {
     breaks: 5,
+    name: "a sign-out begins in a later step of its caller",
+    file: engine,
+    edits: [
+      [
+        '    this.#settle("signed-out")\n    return Deferred.await(leaving.done)\n',
+        '    return Effect.suspend(() => (this.#settle("signed-out"), Deferred.await(leaving.done)))\n'
+      ]
+    ],
+    tests: ofService
+  },
+  {
+    breaks: 5,
+    name: "a sign-out sets its phase once it runs",
+    file: engine,
+    edits: [
+      [
+        "    this.#phase = leaving\n",
+        "    leaving.fiber = this.#env.fork(Effect.suspend(() => ((this.#phase = leaving), this.#leave(leaving))))\n"
+      ]
+    ],
+    tests: ofService
+  },
+  {
+    breaks: 5,
+    name: "a sign-out does not wait for the attempt",
+    file: engine,
+    edits: [
+      ["Effect.void : Fiber.interrupt(interrupted)", "Effect.void : Effect.sync(() => interrupted.interruptUnsafe())"]
+    ],
+    tests: ofService
+  },
+  {
+    breaks: 5,
     name: "a sign-out forgets the pauses of those who wait",
     file: engine,
     edits: [["wait(this.#demand(round.trigger, round))", "wait(this.#demand(round.trigger))"]],
@@ -225,6 +258,30 @@ export const ofEngine: ReadonlyArray<Mutant> = [
   },
   {
     breaks: 7,
+    name: "a rejected token that has expired is not refused",
+    file: engine,
+    edits: [
+      [
+        "    held.wasRefused = true\n    const isExpired",
+        "    if (this.#token.valid() === undefined) return this.#look(looks)\n    held.wasRefused = true\n    const isExpired"
+      ]
+    ],
+    tests: guarantee("rejected-tokens")
+  },
+  {
+    breaks: 7,
+    name: "a rejected token that only the store has is served",
+    file: engine,
+    edits: [
+      [
+        "(isRefused(found) ? this.reject(token) : Exit.succeed(found))",
+        "(isRefused(found) ? Exit.succeed(found) : Exit.succeed(found))"
+      ]
+    ],
+    tests: ofMap
+  },
+  {
+    breaks: 7,
     name: "a rejected token is not refused",
     file: engine,
     edits: [['held.doubt = "refused"\n', ""]],
@@ -242,7 +299,7 @@ export const ofEngine: ReadonlyArray<Mutant> = [
     name: "a token that the storm breaker left unrenewed is called valid",
     file: engine,
     edits: [
-      ["    held.wasRefused = true\n    const storm", "    const storm"],
+      ["    held.wasRefused = true\n    const isExpired", "    const isExpired"],
       ['    held.doubt = "refused"\n', '    held.wasRefused = true\n    held.doubt = "refused"\n']
     ],
     tests: guarantee("rejected-tokens")
@@ -324,6 +381,25 @@ export const ofEngine: ReadonlyArray<Mutant> = [
     name: "map: a user is not counted",
     file: map,
     edits: [["      entry.users += 1\n", ""]],
+    tests: ofMap
+  },
+  {
+    breaks: 1,
+    name: "map: a user is counted in a later step",
+    file: map,
+    edits: [
+      [
+        "return using(entry, restore(Effect.suspend(() => call(entry.engine))))",
+        "return Effect.andThen(Effect.void, Effect.suspend(() => using(entry, restore(Effect.suspend(() => call(entry.engine))))))"
+      ]
+    ],
+    tests: ofMap
+  },
+  {
+    breaks: 6,
+    name: "map: an identity may be evicted at once",
+    file: map,
+    edits: [["if (!(idle >= 1_000))", "if (!(idle >= 0))"]],
     tests: ofMap
   },
   {
