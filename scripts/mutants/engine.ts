@@ -226,8 +226,8 @@ export const ofEngine: ReadonlyArray<Mutant> = [
     file: engine,
     edits: [
       [
-        'return this.#round === undefined && setback !== undefined && this.#isPaused(setback.forCallers)\n      ? this.#token.failAgain(setback.exit, setback.error)\n      : this.#join(this.#demand("renew")',
-        'return this.#round === undefined && setback !== undefined && setback.isFatal && this.#isPaused(setback.forCallers)\n      ? this.#token.failAgain(setback.exit, setback.error)\n      : this.#join(this.#demand("renew")'
+        'return this.#round === undefined && setback !== undefined && this.#isPaused(setback.forCallers)\n      ? this.#token.failAgain(setback)\n      : this.#join(this.#demand("renew")',
+        'return this.#round === undefined && setback !== undefined && setback.isFatal && this.#isPaused(setback.forCallers)\n      ? this.#token.failAgain(setback)\n      : this.#join(this.#demand("renew")'
       ],
       [
         "notBefore: after?.notBefore ?? this.#setback?.forCallers ?? -Infinity",

@@ -218,6 +218,25 @@ guarantee("guarantee 7: a 401 renews only if the rejected token is still the cur
     })
   )
 
+  it.effect("a failure from before the rejection does not call the token valid when the callers' time is up", () =>
+    Effect.gen(function* () {
+      const split = yield* SplitClock
+      const { configure, service } = yield* start({ policy: onDemand })
+      const token = yield* service.get
+      yield* configure({ failure: new TokenError.RateLimited({ retryAfter: Duration.seconds(7) }) })
+      assert.isDefined((yield* Effect.flip(service.renew)).validUntil)
+      const rejection = yield* Effect.forkChild(Effect.flip(service.reject(token)))
+      yield* settled
+      // The machine slept, so no attempt follows.
+      yield* split.suspend(20_000)
+      yield* split.stepMonotonic(20_000)
+      yield* TestClock.adjust("7 seconds")
+      const { reason, validUntil } = yield* Fiber.join(rejection)
+      assert.strictEqual(reason._tag, "RateLimited")
+      assert.isUndefined(validUntil)
+    }).pipe(Effect.provide(splitClock))
+  )
+
   it.effect("a rejected token that had expired is not called valid once the wall clock is set back", () =>
     Effect.gen(function* () {
       const split = yield* SplitClock

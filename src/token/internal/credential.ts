@@ -13,6 +13,7 @@ import type { Renewed } from "../shared/storeModel.ts"
 import { monotonic } from "../shared/time.ts"
 import type { Environment } from "./actor.ts"
 import type { Held } from "./held.ts"
+import type { Setback } from "./setback.ts"
 
 /** Where no schedule compares the clocks, `get` does when this much has passed since it last did. Milliseconds. */
 const glance = 1_000
@@ -157,10 +158,14 @@ export class Credential {
     return Exit.fail(this.toError(reason))
   }
 
-  /** Fails from memory. What the error says about the held token may have changed since. */
-  failAgain(exit: Exit.Exit<never, TokenError.TokenError>, error: TokenError.TokenError | undefined) {
-    const isCurrent = error === undefined || error.validUntil === this.#validUntil
-    return this.asExpired(isCurrent ? exit : this.failWith(error.reason))
+  /** An earlier failure, for callers of now. What its error says about the held token may have changed since. */
+  anew({ error, exit }: Pick<Setback, "error" | "exit">): Setback["exit"] {
+    return error === undefined || error.validUntil === this.#validUntil ? exit : this.failWith(error.reason)
+  }
+
+  /** Fails from memory. */
+  failAgain(setback: Setback): Effect.Effect<never, TokenError.TokenError> {
+    return this.asExpired(this.anew(setback))
   }
 
   /** Says that the held token has expired, where it has. */

@@ -139,7 +139,7 @@ export class Engine implements Exchange.Account, Work {
     if (this.#phase === closed) return this.#isClosed()
     const setback = this.#setback
     return this.#round === undefined && setback !== undefined && this.#isPaused(setback.forCallers)
-      ? this.#token.failAgain(setback.exit, setback.error)
+      ? this.#token.failAgain(setback)
       : this.#join(this.#demand("renew"), (outcome) => outcome)
   }
 
@@ -350,7 +350,7 @@ export class Engine implements Exchange.Account, Work {
     // First, because no attempt is made for callers who have waited long enough: the machine may have slept.
     if (round?.patience !== undefined && round.patience <= this.#now()) {
       const timeout = new TokenError.ProviderUnavailable({ failure: "timeout" })
-      return this.#settle(this.#setback?.exit ?? Exit.fail(this.#token.toError(timeout)))
+      return this.#settle(this.#setback === undefined ? this.#token.failWith(timeout) : this.#token.anew(this.#setback))
     }
     if (phase === idle && round !== undefined && round.notBefore <= this.#now()) return this.#exchange()
     const time = this.#now()
@@ -478,7 +478,7 @@ export class Engine implements Exchange.Account, Work {
     if (this.#round !== undefined || setback === undefined) return undefined
     const pause = setback.forCallers - this.#now()
     const isKnown = pause > 0 && (setback.isFatal || pause >= this.#env.policy.acquireTimeout)
-    return isKnown ? this.#token.failAgain(setback.exit, setback.error) : undefined
+    return isKnown ? this.#token.failAgain(setback) : undefined
   }
 
   #now() {
