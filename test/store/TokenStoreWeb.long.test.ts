@@ -2,7 +2,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schema } from "effect"
 import * as Chromium from "../support/chromium.ts"
-import { all, assertSentOnce, Browser, BrowserLive, makeSite, open, quick, throttled } from "./browser/tabs.ts"
+import {
+  all,
+  assertSentOnce,
+  Browser,
+  BrowserLive,
+  makeSite,
+  open,
+  quick,
+  type Tab,
+  throttled
+} from "./browser/tabs.ts"
 
 describe.skipIf(Chromium.isSkipped)(Chromium.named("web: tabs of Chromium, for long"), () => {
   it.layer(BrowserLive, { excludeTestServices: true, timeout: "2 minutes" })((it) => {
@@ -13,15 +23,18 @@ describe.skipIf(Chromium.isSkipped)(Chromium.named("web: tabs of Chromium, for l
         const settings = { login: "", "keep-fresh": "" }
         const tabs = yield* all(Array.from({ length: 3 }, () => open(site, settings, { before: throttled })))
         yield* all(tabs.map((tab) => tab.call("get")))
+        const isQuiet = (tab: Tab) =>
+          tab.waitFor(
+            "the end of a renewal",
+            "tab.state().then(({ phase }) => (phase === 'renewing' ? null : phase))",
+            Schema.String
+          )
         for (let minute = 1; minute <= 45; minute++) {
           // Each tab's timers run at another moment of the minute.
           for (const tab of tabs) {
+            yield* isQuiet(tab)
             yield* tab.evaluate("minutes.pass()", Schema.Unknown)
-            yield* tab.waitFor(
-              "the end of a renewal",
-              "tab.state().then(({ phase }) => (phase === 'renewing' ? null : phase))",
-              Schema.String
-            )
+            yield* isQuiet(tab)
           }
           for (const told of yield* all(tabs.map((tab) => tab.call("get"))))
             assert.deepInclude(told, { isValid: true }, `minute ${minute}`)
