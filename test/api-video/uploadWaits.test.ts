@@ -34,8 +34,8 @@ const Files = FileSystem.layerNoop({
   stream: () => Stream.make(content)
 })
 
-/** Reads each body, and gives these responses to the requests for parts; others succeed. */
-const answering = (...responses: ReadonlyArray<() => Response>) => {
+/** Reads each body, and gives these responses to the requests for parts, or none; others succeed. */
+const answering = (...responses: ReadonlyArray<(() => Response) | "silence">) => {
   const left = [...responses]
   return Layer.succeed(
     HttpClient.HttpClient,
@@ -44,7 +44,7 @@ const answering = (...responses: ReadonlyArray<() => Response>) => {
         const { body } = request
         if (body._tag === "Stream") yield* Effect.orDie(Stream.runDrain(body.stream))
         const response = (url.pathname.endsWith("/source") ? left.shift() : undefined) ?? ok
-        return HttpClientResponse.fromWeb(request, response())
+        return response === "silence" ? yield* Effect.never : HttpClientResponse.fromWeb(request, response())
       })
     )
   )
@@ -115,6 +115,38 @@ describe("an upload that waits", () => {
       )
     )
   )
+})
+
+describe("an upload whose connection is dead when the machine wakes up", () => {
+  const all = {
+    ...sources,
+    "a stream": (options: UploadOptions) => Uploads.events(Stream.make(content), options)
+  } as const
+  for (const [what, events] of Object.entries(all)) {
+    it.effect(`is sent again (${what})`, () =>
+      Effect.gen(function* () {
+        const fiber = yield* events({ stallTimeout: "1 minute" }).pipe(Stream.runCollect, Effect.forkChild)
+        yield* TestClock.adjust("59 seconds")
+        assert.isUndefined(fiber.pollUnsafe())
+        yield* TestClock.adjust("8 hours")
+        const seen = yield* Fiber.join(fiber)
+        const retries = seen.filter(({ _tag }) => _tag === "Retrying")
+        assert.strictEqual(retries.length, 1)
+        assert.match(JSON.stringify(retries), /no byte was accepted/)
+        assert.strictEqual(seen.at(-1)?._tag, "Completed")
+      }).pipe(
+        Effect.provide(
+          Layer.mergeAll(
+            Files,
+            ApiVideo.layerClient({ rateLimits: false }).pipe(
+              Layer.provide(answering("silence")),
+              Layer.provide(TokenService.layerTest(["token"]))
+            )
+          )
+        )
+      )
+    )
+  }
 })
 
 describe("a stream", () => {
