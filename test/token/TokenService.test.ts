@@ -258,6 +258,20 @@ describe("renew", () => {
     })
   )
 
+  it.effect("fails in the same way again from memory, where the held token has expired", () =>
+    Effect.gen(function* () {
+      const { configure, ledger, service } = yield* start({ policy: onDemand })
+      const { expiresAt } = yield* service.get
+      yield* TestClock.adjust("2 hours")
+      const renewal = new TokenError.AccountSuspended({ status: 403 })
+      yield* configure({ failure: renewal })
+      const expired = new TokenError.TokenExpired({ expiredAt: expiresAt, renewal })
+      assert.deepStrictEqual(yield* reasonOf(service.renew), expired)
+      assert.deepStrictEqual(yield* reasonOf(service.renew), expired)
+      assert.include(yield* ledger, { refreshes: 1 })
+    })
+  )
+
   it.effect("does wait for what the platform asked for, by failing", () =>
     Effect.gen(function* () {
       const failure = new TokenError.RateLimited({ retryAfter: Duration.seconds(60) })

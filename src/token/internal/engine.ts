@@ -21,11 +21,12 @@
  *
  * | the attempt failed | `get` without a usable token, `reject` | `get` with a valid token | `renew`, `getValidFor` | the schedule |
  * | --- | --- | --- | --- | --- |
- * | transient (no network, 5xx) | waits for further attempts, after 1 s, 2 s and 4 s, for 20 s at most; then the next attempt follows 1 s to 10 s after the last | serves it; close to expiry the next attempt follows after 1 s to 10 s, earlier after 30 s | fails with the same error until 1 s to 10 s have passed | as `get` with a valid token |
+ * | transient (no network, 5xx) | waits for further attempts, after 1 s, 2 s and 4 s, for 20 s at most; then the next attempt follows 1 s to 10 s after the last | serves it; close to expiry the next attempt follows after 1 s to 10 s, earlier after 30 s | fails with the same error until 1 s to 10 s have passed | as `get` with a valid token; without one, again 1 s to 10 s after the last |
  * | transient, with a `retryAfter` | waits until then, or fails at once if that is longer than it may wait | serves it; no attempt before then | fails with the same error until then | no attempt before then |
  * | fatal (wrong key) | fails at once, from memory, for 5 s to 10 s | serves it; the next attempt follows after 5 minutes | fails with the same error for 5 s to 10 s | the next attempt follows after 5 minutes |
  * | fatal, where refusals lock the account | fails at once, from memory, for 5 to 10 minutes | serves it; the next attempt follows after 5 to 10 minutes | fails with the same error for 5 to 10 minutes | makes no attempt until a caller's has succeeded |
  *
+ * "1 s to 10 s" doubles with each failure in a row; other ranges are drawn at random. The schedule is that of `keep-fresh`.
  * A token that the API refused is not usable, even though it has not expired. Only `get` still serves it, and only while
  * a renewal has just failed. Durations (pauses, timeouts, the storm window) are read on the monotonic clock only.
  */
@@ -91,7 +92,7 @@ export class Engine implements Exchange.Account, Work {
 
   /** The held token, where a look at the clock is enough to serve it. */
   quick(): Exit.Exit<AccessToken.AccessToken> | undefined {
-    // While the schedule has something due, its ticks compare the clocks.
+    // While the schedule has something due, its ticks compare the clocks, at least every 30 s. So the wall clock is enough.
     return this.#token.quick(this.wakeAt < Infinity && this.#env.policy.whenIdle === "keep-fresh")
   }
 
@@ -140,7 +141,7 @@ export class Engine implements Exchange.Account, Work {
     const setback = this.#setback
     return this.#round === undefined && setback !== undefined && this.#isPaused(setback.forCallers)
       ? this.#token.failAgain(setback)
-      : this.#join(this.#demand("renew"), (outcome) => outcome)
+      : this.#join(this.#demand("renew"), (outcome) => this.#token.asExpired(outcome))
   }
 
   getValidFor(duration: Duration.Input): Get {
@@ -238,8 +239,8 @@ export class Engine implements Exchange.Account, Work {
   }
 
   /**
-   * Ends it and interrupts whoever waits. It is closed when this returns; the effect waits for what runs. Only a refresh
-   * without a login behind it may finish, for a while.
+   * Ends it and interrupts whoever waits. It is closed when this returns; the effect waits for what runs. A request under
+   * way is cut, except a refresh without a login behind it, which gets `shutdownGrace`. A response that has arrived is stored.
    */
   close(): Effect.Effect<void> {
     const phase = this.#phase
@@ -319,8 +320,8 @@ export class Engine implements Exchange.Account, Work {
   }
 
   /**
-   * Notifies the observers, and wakes the actor and whoever waits for a change. It runs them at once, so it comes last in
-   * whatever calls it.
+   * Notifies the observers, and wakes the actor and whoever waits for a change. Observers run beside (`observers.ts`), so one
+   * that hangs or throws delays nobody. Whoever waits for a change runs at once, so this comes last in whatever calls it.
    */
   #changed(event?: TokenEvent) {
     this.#token.settle()
