@@ -247,8 +247,9 @@ export const make = (program: Program, platform: Platform, world: World, books: 
     before: Before
   ) => {
     const { _tag } = error.reason
-    // It found no room, so it was not held.
-    if (_tag === "ConfigurationInvalid" && error.reason.option === "capacity") books.evict(served)
+    // It found no room, so it was not held; by now it may be, because of another caller.
+    const isFull = _tag === "ConfigurationInvalid" && error.reason.option === "capacity"
+    if (isFull && Effect.runSync(served.service.state).phase === "empty") books.evict(served)
     const { held } = served
     // Whoever was told no has no claim any more; who was cancelled has.
     const over = new Set(promised.credits.filter(({ reason }) => reason === "reject" || reason === "renew"))
