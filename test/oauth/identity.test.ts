@@ -1,9 +1,10 @@
 /** Two clients that could get different tokens never share what a store keeps, and a client finds its own again. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Redacted } from "effect"
+import { Effect, Redacted, Schema, Struct } from "effect"
 import type { HttpClient } from "effect/http"
 import { OAuth2, type TokenError } from "effect-video-auth"
 import { status } from "effect-video-auth/testing/RecordingHttpClient"
+import { checks } from "../support/random.ts"
 import * as Server from "./server.ts"
 
 type Grant = Effect.Effect<OAuth2.Provider, TokenError.TokenError, HttpClient.HttpClient>
@@ -83,6 +84,66 @@ const grants: Readonly<Record<string, Grant>> = {
     parameters: { account_id: "2" }
   })
 }
+
+const optional = <const L extends ReadonlyArray<string>>(...values: L) => Schema.UndefinedOr(Schema.Literals(values))
+
+/** All that decides which token a client gets. Values are chosen so that they can be told apart only by what they are. */
+const Configuration = Schema.Struct({
+  grant: Schema.Literals(["client credentials", "password", "refresh token"]),
+  issuer: Schema.Literals(["https://one.example.com", "https://two.example.com", "https://one.example.com/two"]),
+  clientId: Schema.Literals(["one", "two", "one two"]),
+  clientSecret: Schema.Literals(["one", "two"]),
+  scope: optional("one", "two", "one two"),
+  audience: optional("one", "two"),
+  resource: optional("urn:one", "urn:two"),
+  tenant: optional("one", "two"),
+  username: Schema.Literals(["one", "two", "one:two"]),
+  password: Schema.Literals(["one", "two", "two:two"]),
+  session: Schema.Literals(["one", "two"])
+})
+
+const grantOf = (configuration: typeof Configuration.Type): Grant => {
+  const { audience, clientId, clientSecret, grant, issuer, password, resource, scope, session, tenant, username } =
+    configuration
+  const options = {
+    ...Server.client,
+    ...Object.fromEntries(Object.entries({ audience, resource, scope }).filter(([, value]) => value !== undefined)),
+    issuer,
+    clientId,
+    authentication: secret(clientSecret),
+    ...(tenant !== undefined && { parameters: { tenant } })
+  }
+  switch (grant) {
+    case "client credentials":
+      return OAuth2.clientCredentials(options)
+    case "password":
+      return OAuth2.password({ ...options, ...user(username, password) })
+    case "refresh token":
+      return OAuth2.refreshToken({ ...options, refreshToken: Server.credential(1), session })
+  }
+}
+
+/** What of a configuration its grant uses. The secret of a client is not part of its sessions. */
+const usedOf = ({ clientSecret, password, session, username, ...rest }: typeof Configuration.Type) =>
+  JSON.stringify({
+    ...rest,
+    ...(rest.grant === "refresh token" ? { session } : { clientSecret }),
+    ...(rest.grant === "password" && { username, password })
+  })
+
+it.effect.prop(
+  "two configurations share an identity only if they use the same of everything",
+  { one: Configuration, drawn: Configuration, field: Schema.Literals(Struct.keys(Configuration.fields)) },
+  ({ drawn, field, one }) =>
+    Effect.gen(function* () {
+      // One that differs a lot, and one that differs in a single value, if at all.
+      for (const other of [drawn, { ...one, [field]: drawn[field] }]) {
+        const isSame = (yield* identityOf(grantOf(one))) === (yield* identityOf(grantOf(other)))
+        assert.strictEqual(isSame, usedOf(one) === usedOf(other), JSON.stringify([one, other]))
+      }
+    }),
+  checks(80)
+)
 
 describe("identities", () => {
   it.live("of different grants, clients and parameters are different, and none shows a secret", () =>
