@@ -6,6 +6,7 @@ import { TestClock } from "effect/testing"
 import { TokenStoreRedis } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { randomUUID } from "node:crypto"
+import { readFileSync } from "node:fs"
 import { durableStoreContract, keyed, type Place } from "../support/durableStoreContract.ts"
 import { outageContract, startProcess } from "../support/outageContract.ts"
 import { redis } from "../support/servers.ts"
@@ -91,9 +92,6 @@ await redis.describe("on Redis", (url) => {
         "resetchannels",
         `&${prefix}*`,
         "-@all",
-        "+client",
-        "+hello",
-        "+ping",
         ...rules
       ),
       () => send("ACL", "DELUSER", name)
@@ -102,31 +100,58 @@ await redis.describe("on Redis", (url) => {
     own.username = name
     own.password = "secret"
     const services = yield* Layer.build(NodeRedis.layer({ url: own.href }))
-    return yield* Effect.provideContext(Effect.orDie(TokenStoreRedis.make({ encryption: keyed(1), prefix })), services)
+    const backendWith = (options: Partial<TokenStoreRedis.Options>) =>
+      Effect.provideContext(Effect.orDie(TokenStoreRedis.make({ encryption: keyed(1), prefix, ...options })), services)
+    return { backend: yield* backendWith({}), backendWith }
   })
+
+  /** The commands that the module's documentation allows to a user with few rights. */
+  const documented = () => {
+    const [, rules = ""] = /ACL SETUSER ([^]*?)```/.exec(readFileSync("src/store/TokenStoreRedis.ts", "utf8")) ?? []
+    return rules.match(/\+[\w|]+/g) ?? []
+  }
 
   it.live("redis: a user with the documented rights can do everything", () =>
     Effect.gen(function* () {
       const { prefix, send } = yield* client(url)
-      const rights = ["+evalsha", "+script|load", "+time", "+hmget", "+hset", "+hdel", "+hincrby", "+publish"]
-      const backend = yield* userOf(prefix, send, ...rights)
+      const rights = documented()
+      assert.includeMembers(rights, ["+evalsha", "+script|load"])
+      const { backend, backendWith } = yield* userOf(prefix, send, ...rights)
       yield* put(backend, token(1))
       yield* lease(backend, "a")
       assert.isTrue(yield* backend.sending("one", { attempt: "a", version: 1, kind: "refresh", marks: true }))
       assert.isTrue(yield* backend.beat("one", "a"))
       yield* backend.release("one", { attempt: "a", unused: true })
+      // `WAIT` is allowed: it is the replicas that are missing.
+      const waiting = yield* backendWith({ replicas: 99 })
+      yield* lease(waiting, "b")
+      const mark = { attempt: "b", version: 1, kind: "refresh", marks: true } as const
+      assert.include(yield* Effect.flip(waiting.sending("one", mark)), { problem: "TooFewReplicas" })
+      const subscribed = yield* backendWith({ subscribe: true })
+      const waiter = yield* Effect.forkChild(subscribed.changed?.("one") ?? Effect.die("it does not subscribe"))
+      const subscribers = send<ReadonlyArray<number>>("PUBSUB", "NUMSUB", `${prefix}changed`)
+      yield* Effect.repeat(Effect.delay(subscribers, 10), { until: ([, count]) => count === 1 })
       yield* backend.clear("one", 0)
+      yield* Fiber.join(waiter)
+    })
+  )
+
+  it.live("redis: nobody subscribes unless that was asked for", () =>
+    Effect.gen(function* () {
+      const { open } = yield* client(url)
+      assert.isUndefined((yield* open()).changed)
+      assert.isDefined((yield* open({ subscribe: true })).changed)
     })
   )
 
   for (const [missing, operation, rights] of [
-    ["to run scripts", "read", []],
-    ["to write", "claim", ["+evalsha", "+script|load", "+time", "+hmget"]]
+    ["to run scripts", "read", ["+client", "+hello", "+ping"]],
+    ["to write", "claim", ["+client", "+hello", "+ping", "+evalsha", "+script|load", "+time", "+hmget"]]
   ] as const) {
     it.live(`redis: a user without the right ${missing} is reported as ${operation}: NOPERM`, () =>
       Effect.gen(function* () {
         const { prefix, send } = yield* client(url)
-        const backend = yield* userOf(prefix, send, ...rights)
+        const { backend } = yield* userOf(prefix, send, ...rights)
         const warnings: Array<string> = []
         const logger = Logger.make(({ message }) => void warnings.push(String(message)))
         const service = yield* Effect.provide(
@@ -177,6 +202,28 @@ await redis.describe("on Redis", (url) => {
       yield* put(backend, token(1))
       yield* send("SCRIPT", "FLUSH")
       yield* put(backend, token(2))
+    })
+  )
+})
+
+redis.describeOwn("on a Redis with a replica", (own) => {
+  it.live("redis: a refresh token is sent once the replica has its mark", () =>
+    Effect.gen(function* () {
+      const [primary, replica] = [yield* own, yield* own]
+      const { port } = new URL(primary.url)
+      const ofReplica = yield* client(replica.url)
+      yield* ofReplica.send("REPLICAOF", "127.0.0.1", port)
+      yield* Effect.repeat(Effect.delay(ofReplica.send<string>("INFO", "replication"), 20), {
+        until: (info) => info.includes("master_link_status:up")
+      })
+      const { open, prefix } = yield* client(primary.url)
+      const backend = yield* open({ replicas: 1 })
+      yield* put(backend, token(1))
+      yield* lease(backend, "a")
+      assert.isTrue(yield* backend.sending("one", { attempt: "a", version: 1, kind: "refresh", marks: true }))
+      // The one that takes over after a failover knows that the token may have been sent.
+      assert.strictEqual(yield* ofReplica.send("HGET", `${prefix}v2:one`, "sentBy"), "a")
+      yield* ofReplica.send("REPLICAOF", "NO", "ONE")
     })
   )
 })

@@ -1,6 +1,6 @@
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Redacted, Stream } from "effect"
+import { Context, Effect, Fiber, Layer, Queue, Redacted, Stream } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
 import { TokenStoreSql } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
@@ -77,6 +77,19 @@ await postgres.describe("on PostgreSQL", (url) => {
       )
     }
   })
+
+  it.live("sql: nobody listens or announces unless that was asked for", () =>
+    Effect.gen(function* () {
+      const { open, schema, services } = yield* database(url)
+      const silent = yield* open()
+      assert.isUndefined(silent.changed)
+      const messages = yield* Context.get(services, PgClient.PgClient).listen(schema)
+      yield* put(silent, token(1))
+      yield* put(yield* open({ channel: schema }), token(2), "two")
+      // The first that arrives is of the one that announces.
+      assert.strictEqual((yield* Queue.take(messages)).payload, "two")
+    })
+  )
 
   it.live("sql: what is stored within a transaction of the program stays when that is rolled back", () =>
     Effect.gen(function* () {
