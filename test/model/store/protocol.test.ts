@@ -6,7 +6,7 @@
  * - Without a login, the session survives everything but a sign-out, a lost response of the platform, and a kill after the
  *   store had granted the refresh.
  * - With a login, each stop, kill or outage costs at most two more logins.
- * - Every renewal ends, and a sign-out stays signed out.
+ * - Every renewal ends, after one lease at most if nobody else is at work, and a sign-out stays signed out.
  *
  * A store that was set back loses marks and sign-outs. Then no process sends a refresh token again that it sent before, and
  * the session survives if a process holds the credential that the store lost. Subjects that share a session are processes
@@ -15,11 +15,9 @@
  * A failure prints all that happened.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { scaled, seed } from "../../support/random.ts"
+import { isLong, scaled, seed } from "../../support/random.ts"
 import { exhaustively, randomly, run } from "./explore.ts"
 import { faults, kinds, seedNumber, setBack } from "./setups.ts"
-
-const isLong = scaled(1) > 1
 
 const { beat: _, ...withoutBeats } = faults
 

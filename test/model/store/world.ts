@@ -143,6 +143,8 @@ interface Process {
   /** All that it has heard, which decides what it does next. */
   heard: string
   outcomes: Array<string>
+  /** How long this renewal has waited for the lease of another process. */
+  waited: number
 }
 
 /** Rolls a text into a short one. */
@@ -299,7 +301,8 @@ export class World {
       leaving: undefined,
       sleepers,
       heard: "",
-      outcomes: []
+      outcomes: [],
+      waited: 0
     }
     this.#processes.push(process)
   }
@@ -519,6 +522,8 @@ export class World {
   #wake(process: Process, sleeper: Sleeper) {
     process.sleepers.splice(process.sleepers.indexOf(sleeper), 1)
     this.#time = Math.max(this.#time, sleeper.due)
+    // Retries and background work wait longer.
+    if (sleeper.millis <= timing.lease && sleeper.millis !== timing.beat) process.waited += sleeper.millis
     this.#hear(process, `woke ${sleeper.millis}`, sleeper.fire)
   }
 
@@ -625,6 +630,7 @@ export class World {
 
   #renew(process: Process) {
     process.left -= 1
+    process.waited = 0
     const once = process.exchange.renew(process.account, {
       isHolding: false,
       sending: () => undefined
@@ -706,6 +712,8 @@ export class World {
       this.#renew(process)
       if (!(yield* this.#quiet())) this.violations.push(`${process.name} never ends`)
       if (process.running !== undefined) this.violations.push(`${process.name} hangs`)
+      // Nobody is at work any more, so a lease that is there was left behind.
+      if (process.waited > timing.lease) this.violations.push(`${process.name} waited for ${process.waited} ms`)
       const [outcome] = process.outcomes
       const isFirstRound = isSetBack && index < this.#processes.length && !this.setup.login
       const isLost = isSetBack && (!isHeld || [...this.#sent.values()].some(({ length }) => length > 1))
