@@ -14,8 +14,6 @@ export interface Explorable {
   readonly beside?: () => Beside
 }
 
-const start = ({ beside, setup }: Explorable) => new World(setup, beside?.())
-
 const assertSound = (world: World) => {
   if (world.violations.length > 0) throw new Error(`\n${world.describe()}\n`)
 }
@@ -29,12 +27,12 @@ function* conclude(world: World): Steps {
 }
 
 /** Every order of events, up to so many of them. A path ends early where it meets a state that was explored before. */
-export function* exhaustively(worlds: Explorable, depth: number, atMost = Infinity): Steps<Explored> {
+export function* exhaustively({ beside, setup }: Explorable, depth: number, atMost = Infinity): Steps<Explored> {
   const seen = new Map<string, number>()
   const path: Array<{ index: number; count: number }> = []
   let [paths, deepest] = [0, 0]
   do {
-    const world = start(worlds)
+    const world = new World(setup, { beside: beside?.(), isCompared: true })
     yield
     let isNew = true
     let step = 0
@@ -67,18 +65,17 @@ export function* exhaustively(worlds: Explorable, depth: number, atMost = Infini
 
 /** So many paths drawn at random. `faulty` is the share of events of which any may be a fault. */
 export function* randomly(
-  worlds: Explorable,
+  { beside, setup }: Explorable,
   paths: number,
   seed: number,
   { depth = 120, faulty = 0.15 }: { readonly depth?: number; readonly faulty?: number } = {}
 ): Steps {
   const random = numbers(seed)
   for (let number = 0; number < paths; number++) {
-    const world = start(worlds)
+    const world = new World(setup, { beside: beside?.() })
     yield
     for (let step = 0; step < depth; step++) {
-      const all = world.choices()
-      const choices = random() < faulty ? all : all.filter(({ fault }) => fault === undefined)
+      const choices = world.choices({ withFaults: random() < faulty })
       const choice = choices[Math.floor(random() * choices.length)]
       if (choice === undefined) break
       world.take(choice)

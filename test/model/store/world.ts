@@ -179,6 +179,8 @@ export class World {
   readonly used: Partial<Record<Fault, number>> = {}
   readonly log: Array<string> = []
   readonly violations: Array<string> = []
+  /** Whether {@link fingerprint} is asked for. It takes time to keep what it needs. */
+  isCompared: boolean
   logins = 0
   /** Holders that were still alive when another process took over from them. */
   takeovers = 0
@@ -188,8 +190,12 @@ export class World {
   readonly #model = this.#makeModel()
   readonly #beside: Beside | undefined
 
-  constructor(setup: Setup, beside?: Beside) {
+  constructor(
+    setup: Setup,
+    { beside, isCompared = false }: { beside?: Beside | undefined; isCompared?: boolean } = {}
+  ) {
     this.setup = setup
+    this.isCompared = isCompared
     this.#beside = beside
     if (!setup.login) {
       const record = this.#credential(this.#issue(""))
@@ -429,14 +435,18 @@ export class World {
         process[key] = undefined
         const outcome = Exit.isSuccess(exit) ? "ok" : String(exit.cause)
         process.outcomes.push(`${key} ${outcome.slice(0, 120)}`)
-        process.heard = roll(process.heard, outcome)
+        this.#note(process, () => outcome)
         this.log.push(`   ${process.name} ${key}: ${outcome.slice(0, 120)}`)
       }
     }
   }
 
-  #hear(process: Process, what: string, act: () => void) {
-    process.heard = roll(process.heard, `${what}@${this.#time}`)
+  #note(process: Process, what: () => string) {
+    if (this.isCompared) process.heard = roll(process.heard, `${what()}@${this.#time}`)
+  }
+
+  #hear(process: Process, what: () => string, act: () => void) {
+    this.#note(process, what)
     act()
     this.#settle()
   }
@@ -449,9 +459,11 @@ export class World {
         run: () => this.#execute(call.name, call.ask)
       })
     const { name, process } = call
-    const fail = () => this.#hear(process, `${name} failed`, call.fail)
+    const fail = () => this.#hear(process, () => `${name} failed`, call.fail)
     if (how === "ok") {
-      this.#execute(name, call.ask, (reply) => this.#hear(process, `${name} ${this.#canonical(reply)}`, call.reply))
+      this.#execute(name, call.ask, (reply) =>
+        this.#hear(process, () => `${name} ${this.#canonical(reply)}`, call.reply)
+      )
     } else if (how === "reply lost") this.#execute(name, call.ask, fail)
     else fail()
   }
@@ -465,34 +477,50 @@ export class World {
     switch (how) {
       case "ok": {
         const response = request.execute()
-        return this.#hear(request.process, `response ${this.#issued}`, () => request.respond(response))
+        return this.#hear(
+          request.process,
+          () => `response ${this.#issued}`,
+          () => request.respond(response)
+        )
       }
       case "response lost":
         void request.execute()
-        return this.#hear(request.process, "lost", () => request.respond(Effect.fail(lost)))
+        return this.#hear(
+          request.process,
+          () => "lost",
+          () => request.respond(Effect.fail(lost))
+        )
       case "request late":
         this.#late.push({
           name: `${request.process.name} ${request.kind}`,
           run: () => void request.execute()
         })
-        return this.#hear(request.process, "lost", () => request.respond(Effect.fail(lost)))
+        return this.#hear(
+          request.process,
+          () => "lost",
+          () => request.respond(Effect.fail(lost))
+        )
       case "not sent":
       case "busy": {
         const reason =
           how === "busy"
             ? new TokenError.ProviderUnavailable({ failure: "status", status: 503, fromPlatform: true })
             : new TokenError.ProviderUnavailable({ failure: "connect" })
-        return this.#hear(request.process, how, () => {
-          // The platform did nothing, so the refresh token may be sent again.
-          const { carries } = request
-          if (carries !== undefined) {
-            this.#sent.set(
-              carries,
-              (this.#sent.get(carries) ?? []).filter((name) => name !== request.process.name)
-            )
+        return this.#hear(
+          request.process,
+          () => how,
+          () => {
+            // The platform did nothing, so the refresh token may be sent again.
+            const { carries } = request
+            if (carries !== undefined) {
+              this.#sent.set(
+                carries,
+                (this.#sent.get(carries) ?? []).filter((name) => name !== request.process.name)
+              )
+            }
+            request.respond(Effect.fail(reason))
           }
-          request.respond(Effect.fail(reason))
-        })
+        )
       }
       default:
         return undefined
@@ -524,17 +552,18 @@ export class World {
     this.#time = Math.max(this.#time, sleeper.due)
     // Retries and background work wait longer.
     if (sleeper.millis <= timing.lease && sleeper.millis !== timing.beat) process.waited += sleeper.millis
-    this.#hear(process, `woke ${sleeper.millis}`, sleeper.fire)
+    this.#hear(process, () => `woke ${sleeper.millis}`, sleeper.fire)
   }
 
-  /** All that can happen next; first what happens when nothing goes wrong. */
-  choices(): ReadonlyArray<Choice> {
+  /** All that can happen next; first what happens when nothing goes wrong, which may be all that is asked for. */
+  choices({ withFaults = true }: { readonly withFaults?: boolean } = {}): ReadonlyArray<Choice> {
     const choices: Array<Choice> = []
     const faults: Array<Choice> = []
     const { faults: limits, atMost } = this.setup
     const spent = Object.entries(this.used).reduce((sum, [name, count]) => sum + (name === "beat" ? 0 : count), 0)
     const fault = (name: string, fault: Fault, run: () => void) => {
-      if ((this.used[fault] ?? 0) >= (limits[fault] ?? 0) || (spent >= atMost && fault !== "beat")) return
+      if (!withFaults || (this.used[fault] ?? 0) >= (limits[fault] ?? 0) || (spent >= atMost && fault !== "beat"))
+        return
       faults.push({
         name: `${name} (${fault})`,
         fault,
@@ -647,13 +676,16 @@ export class World {
   // What is known of it.
 
   #canonical(value: unknown): string {
-    return JSON.stringify(value, (_key, inner: unknown) =>
-      typeof inner === "string"
-        ? (this.#attempts.get(inner) ?? inner)
-        : Redacted.isRedacted(inner)
-          ? String(Redacted.value(inner))
+    const attempts = this.#attempts
+    return JSON.stringify(value, function (this: Readonly<Record<string, unknown>>, key, inner: unknown) {
+      // A secret is redacted before it gets here.
+      const own = this[key]
+      return Redacted.isRedacted(own)
+        ? String(Redacted.value(own))
+        : typeof inner === "string"
+          ? (attempts.get(inner) ?? inner)
           : inner
-    )
+    })
   }
 
   /** Two worlds with the same fingerprint have the same future. */
@@ -682,7 +714,7 @@ export class World {
   *#quiet(): Steps<boolean> {
     for (let step = 0; step < 400; step++) {
       for (const process of this.#processes) process.isCut = false
-      const choice = this.choices().find(({ fault, name }) => fault === undefined && !name.endsWith("renews"))
+      const choice = this.choices({ withFaults: false }).find(({ name }) => !name.endsWith("renews"))
       if (choice === undefined) return true
       this.take(choice)
       yield
@@ -695,6 +727,7 @@ export class World {
    */
   *conclude(): Steps {
     this.log.push("everything works")
+    this.isCompared = false
     // Only a process that holds the credential that the store lost can bring it back.
     const isHeld = this.#processes.some((process) => this.#holdsLive(process))
     for (const process of this.#processes) process.left = 0
