@@ -196,11 +196,21 @@ export interface Api<Self, E, Own, Class extends string> extends Kit.Api<Self, E
  */
 export type ConfigOptions<Options, Names extends string, R = never> = Kit.FromConfig<Options> & Secrets<Names, R>
 
-/** The options of a client. */
-type ClientSettings<E, Own, Class extends string> = Own & ClientOptions<E> & RateLimits<Class>
+/**
+ * Options of {@link Platform.layerClient}: the platform's own, and those of every client.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type ClientSettings<E, Own, Class extends string> = Own & ClientOptions<E> & RateLimits<Class>
 
-/** The options of a token. */
-type TokenSettings<Own, Names extends string, R> = Own & TokenOptions & Secrets<Names, R>
+/**
+ * Options of {@link Platform.layerToken}: the platform's own, those of every token, and secrets.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type TokenSettings<Own, Names extends string, R> = Own & TokenOptions & Secrets<Names, R>
 
 /**
  * What {@link make} returns.

@@ -174,8 +174,12 @@ export interface Reading {
   readonly path: string
   /** The members of the response's JSON; none if it is not an object. */
   readonly body: ApiError.Body
-  /** Returns a text of the body: on one line, up to 999 characters, without the credentials of the request. */
-  readonly text: (member: string, of?: ApiError.Body) => string | undefined
+  /**
+   * Returns a text or a number of the body as a text: on one line, up to 999 characters, without the credentials of the
+   * request. Without `of`, the member is one of the body. `text("message", body[0])` reads one of the first object of a list,
+   * and `undefined` if there is no such object.
+   */
+  readonly text: (member: string, of?: unknown) => string | undefined
 }
 
 /**
@@ -190,7 +194,7 @@ export interface Options<E, Reason, Fields> {
   /** Reads the platform's own fields from a response. */
   readonly read: (reading: Reading) => Fields
   /** The fields of a request that the client did not send; `text` says why. */
-  readonly unsent: (text: string) => NoInfer<Fields>
+  readonly unsent: (text: string) => Fields
   /** Where credentials are in URLs. The one in the `Authorization` header is known. @default nowhere */
   readonly hiding?: ApiError.Hiding | undefined
 }
@@ -247,7 +251,8 @@ export const make = <E, Reason, Fields extends object>({
     Effect.map(readError(response), (content) => {
       const { request, status } = response
       const { answer, body, scrub } = ApiError.readAnswer(response, content, hiding)
-      const text: Reading["text"] = (member, of = body) => ApiError.textOf(of, member, scrub)
+      const text: Reading["text"] = (member, ...of) =>
+        ApiError.textOf(of.length === 0 ? body : Object(of[0]), member, scrub)
       const Reason =
         status < 400 ? reasons.redirect : status >= 500 ? reasons.server : (reasons[status] ?? reasons.other)
       const wait = status === 429 ? Http.refusalOf(response) : { retryAfter: Http.retryAfterOf(response) }

@@ -154,12 +154,20 @@ const reasons = {
 }
 
 /**
+ * What a response says, as far as the reasons of this module keep it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Fields = Pick<StatusReason, "code" | "detail">
+
+/**
  * What `PlatformError.make` needs for the reasons of this module, except how to `read` a response.
  *
  * @category models
  * @since 0.1.0
  */
-export const table = { reasons, unsent: (detail: string) => ({ code: undefined, detail }) }
+export const table = { reasons, unsent: (detail: string): Fields => ({ detail }) }
 
 /**
  * Every reason of this module.

@@ -156,6 +156,92 @@ it.effect("many identities share the platform's limits, and have a token each", 
   })
 )
 
+describe("what a platform may differ in", () => {
+  class Numbered extends Context.Service<Numbered, Platform.Client<ExampleError>>()("Numbered") {}
+
+  /** Its errors have numbers as codes, and each of its requests names the application. */
+  const numbered = Platform.make({
+    service: Numbered,
+    name: "numbered",
+    server: Platform.serverAt({
+      platform: "numbered",
+      baseUrl: "https://api.example.com",
+      headers: ({ clientId }: { readonly clientId: string }) => ({ "Client-Id": clientId })
+    }),
+    secrets: { clientSecret: "the secret of the application" },
+    provider: ({ clientSecret }, { clientId }: { readonly clientId: string }) =>
+      OAuth2.clientCredentials({
+        issuer: "https://login.example.com",
+        discovery: { token_endpoint: "https://login.example.com/token" },
+        clientId,
+        authentication: { method: "client_secret_post", clientSecret }
+      }),
+    errors: PlatformError.make({
+      Error: ExampleError,
+      ...StatusReason.table,
+      // Its codes are never missing, and its errors have no text.
+      read: ({ body, text }) => ({ code: text("code") ?? text("code", body["error"]) ?? "none" })
+    }),
+    limits: { perMinute: { light: 100, heavy: 10 }, classOf: () => "light" }
+  })
+  const ask = Numbered.use((api) => api.get("/videos"))
+
+  it.effect("headers of each of its requests, from an option, and of no other", () =>
+    Effect.gen(function* () {
+      const { client, requests } = network(() => json(200, {}))
+      const live = numbered.layerConfig({ clientId: Config.String("ID"), clientSecret: secret })
+      yield* Effect.andThen(
+        ask,
+        Numbered.use((api) => api.get("https://elsewhere.example.com"))
+      ).pipe(
+        Effect.provide(
+          Layer.provide(live, ConfigProvider.layer(ConfigProvider.fromEnv({ env: { ID: "application-1" } })))
+        ),
+        Effect.provideService(HttpClient.HttpClient, client)
+      )
+      const sent = (yield* requests).map(({ headers, url }) => [url, headers["client-id"]])
+      assert.deepStrictEqual(sent, [
+        ["https://login.example.com/token", undefined],
+        ["https://api.example.com/videos", "application-1"],
+        ["https://elsewhere.example.com/", undefined]
+      ])
+    })
+  )
+
+  it.effect("headers that are always the same", () =>
+    Effect.gen(function* () {
+      const { headers } = yield* Platform.serverAt({
+        platform: "example",
+        baseUrl: "https://api.example.com",
+        headers: { "api-version": "2" }
+      })({})
+      assert.deepStrictEqual(headers, { "api-version": "2" })
+    })
+  )
+
+  for (const [body, code] of [
+    [{ code: 300 }, "300"],
+    [{ code: 0 }, "0"],
+    [{ code: "not_found" }, "not_found"],
+    [{ code: { code: 300 } }, "none"],
+    [{ code: true }, "none"],
+    [{ error: { code: 300 } }, "300"],
+    [{ error: null }, "none"],
+    [{ error: "not_found" }, "none"],
+    [[], "none"]
+  ] as const) {
+    it.effect(`where codes are: ${JSON.stringify(body)}`, () =>
+      Effect.gen(function* () {
+        const read = yield* ask.pipe(
+          Effect.catchReason("ExampleError", "NotFound", ({ code }) => Effect.succeed(code)),
+          Effect.provide(numbered.layerTest({ clientId: "application-1", respond: () => json(404, body) }))
+        )
+        assert.strictEqual(read, code)
+      })
+    )
+  }
+})
+
 describe("layerTest", () => {
   it.effect("answers by route, and the rest with a function", () =>
     Effect.gen(function* () {

@@ -154,9 +154,12 @@ export interface Body {
   readonly [member: PropertyKey]: unknown
 }
 
-/** A text among the members of a body, if it is one: on one line, for it ends in logs and terminals, and not endless. */
+/**
+ * A text among the members of a body, if it is one: on one line, for it ends in logs and terminals, and not endless. A number,
+ * such as a code, becomes its digits.
+ */
 export const textOf = (body: Body, member: string, scrub: (text: string) => string): string | undefined => {
-  const value = body[member]
+  const value = typeof body[member] === "number" ? String(body[member]) : body[member]
   return typeof value === "string" && value !== "" ? scrub(value).replace(/\p{Cc}+/gu, " ") : undefined
 }
 

@@ -59,7 +59,7 @@ export interface Api<Self, E, Own, Class extends string> {
     | {
         /** Requests per minute, by class, with which a client begins. It learns the real limits from the responses. */
         readonly perMinute: Readonly<Record<Class, number>> | ((options: Own) => Readonly<Record<Class, number>>)
-        readonly classOf: (request: Request) => Class
+        readonly classOf: (request: Request) => NoInfer<Class>
         /** Header with the seconds until the server's window ends, if successful responses have one. */
         readonly resetAfter?: string | undefined
       }

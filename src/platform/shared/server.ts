@@ -32,19 +32,26 @@ export const locate = (
     ? Effect.succeed({ baseUrl: baseUrl.replace(/\/+$/, ""), host: new URL(baseUrl).host })
     : Effect.fail(invalid("baseUrl", "it must be https, or http on loopback, with at most a path"))
 
+/** What {@link serverAt} needs to know of a server, whose headers may depend on options. */
+export interface ServerTraits<Own> extends Pick<Server, "platform" | "baseUrl" | "locksAccount"> {
+  /** Headers of every request to the platform. They are not for secrets. @default none */
+  readonly headers?: Server["headers"] | ((options: Own) => Server["headers"]) | undefined
+}
+
 /**
- * Makes the server at an option `baseUrl`, or at the platform's own URL.
+ * Makes the server at an option `baseUrl`, or at the platform's own URL. If `headers` is a function, the options it reads
+ * become options of the client: `({ clientId }: { readonly clientId: string }) => ({ "Client-Id": clientId })`.
  *
  * Fails with `ConfigurationInvalid` for a URL on which a secret would not be safe.
  */
 export const serverAt =
-  ({ baseUrl: usual, platform, ...traits }: Pick<Server, "platform" | "baseUrl" | "locksAccount">) =>
-  (options: { readonly baseUrl?: string | undefined }): Effect.Effect<Server, TokenError.TokenError> =>
+  <Own extends object = {}>({ baseUrl: usual, headers = {}, platform, ...traits }: ServerTraits<Own>) =>
+  (options: Own & { readonly baseUrl?: string | undefined }): Effect.Effect<Server, TokenError.TokenError> =>
     Effect.map(locate(options.baseUrl ?? usual), (place) => ({
       ...traits,
       platform,
       name: `${platform} ${place.host}`,
-      headers: {},
+      headers: typeof headers === "function" ? headers(options) : headers,
       ...place
     })).pipe(withProvider(platform))
 
