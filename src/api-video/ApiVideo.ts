@@ -48,7 +48,7 @@ import { originOf } from "../platform/shared/origin.ts"
 import { layerAnswers, type Operations } from "./internal/testing.ts"
 import { Secret } from "../token/shared/schema.ts"
 import { refuseRepeatedBodies } from "../platform/shared/repeat.ts"
-import { identityOf, locate, readSecret, type Server } from "../platform/shared/server.ts"
+import { identityOf, locate, readSecret, type Server, withServices } from "../platform/shared/server.ts"
 import { invalid, withProvider } from "../token/shared/failures.ts"
 import * as TokenError from "../token/TokenError.ts"
 import type { TokenProvider } from "../token/TokenProvider.ts"
@@ -527,31 +527,43 @@ export const layerMap = (
 
 /**
  * Provides the client with Basic authentication: every request carries the API key, and there is no token to renew. The key
- * goes only to the environment's origin. A wrong key fails a request with `Unauthorized`.
+ * goes only to the environment's origin. If it is an effect (a `Config`, a vault), the library runs it for each request, so the
+ * key can change.
+ *
+ * A key that is malformed, or missing from configuration, fails the layer with `ConfigurationInvalid`. A wrong key fails a
+ * request with `Unauthorized`.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerBasic = (
-  options: ClientOptions & Pick<TokenOptions, "apiKey">
-): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
+export const layerBasic = <R = never>(
+  options: ClientOptions & Pick<TokenOptions<R>, "apiKey">
+): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient | R> =>
   Layer.effect(
     ApiVideo,
     Kit.makeClient(api, options, (server) =>
-      Effect.succeed((client) => {
-        const self = refuseRepeatedBodies(server.name)(client)
-        const origin = originOf(server.baseUrl)
-        const key = readKey(options.apiKey).pipe(withProvider(server.name))
-        return HttpClient.makeWith(
-          Effect.flatMap((request) =>
-            originOf(request.url) !== origin || isDelegatedUpload(request)
-              ? self.postprocess(Effect.succeed(request))
-              : Effect.flatMap(key, (key) =>
-                  self.postprocess(Effect.succeed(HttpClientRequest.basicAuth(request, key, "")))
-                )
-          ),
-          self.preprocess
+      Effect.gen(function* () {
+        const context = yield* Effect.context<R>()
+        const key = readKey(withServices(options.apiKey, context)).pipe(
+          Effect.provide(context),
+          withProvider(server.name)
         )
+        // A vault that is down must not stop the start.
+        if (Redacted.isRedacted(options.apiKey) || Config.isConfig(options.apiKey)) yield* key
+        const origin = originOf(server.baseUrl)
+        return (client) => {
+          const self = refuseRepeatedBodies(server.name)(client)
+          return HttpClient.makeWith(
+            Effect.flatMap((request) =>
+              originOf(request.url) !== origin || isDelegatedUpload(request)
+                ? self.postprocess(Effect.succeed(request))
+                : Effect.flatMap(key, (key) =>
+                    self.postprocess(Effect.succeed(HttpClientRequest.basicAuth(request, key, "")))
+                  )
+            ),
+            self.preprocess
+          )
+        }
       })
     )
   )

@@ -53,7 +53,7 @@ import * as Kit from "../platform/shared/kit.ts"
 import { logIn } from "../platform/shared/layers.ts"
 import { hashCredential } from "../platform/shared/credentialHash.ts"
 import { Secret } from "../token/shared/schema.ts"
-import { identityOf, readSecret, type Server, serverAt } from "../platform/shared/server.ts"
+import { identityOf, readSecret, type Server, serverAt, withServices } from "../platform/shared/server.ts"
 import { invalid, withProvider } from "../token/shared/failures.ts"
 import * as DerivingSession from "../token/shared/session.ts"
 import { claimedLifetime, decodeWire, headerSafe, nullish } from "../token/shared/wire.ts"
@@ -423,7 +423,7 @@ export const defaultPolicy = { fatalFor: "5 minutes" } as const satisfies Renewa
 const makeProvider = (
   server: Server,
   exchanges: Exchanges,
-  options: TokenOptions,
+  credentials: ReturnType<typeof readCredentials>,
   videoManager: number | undefined
 ): TokenProvider => {
   /** Exchanges the refresh token of a login for a token of the configured VideoManager. This uses the refresh token up. */
@@ -447,12 +447,10 @@ const makeProvider = (
   return {
     name: server.name,
     identity: Effect.map(
-      Effect.flatMap(Effect.flatMap(readCredentials(options), hashCredential), (credential) =>
-        identityOf(server, credential)
-      ),
+      Effect.flatMap(Effect.flatMap(credentials, hashCredential), (credential) => identityOf(server, credential)),
       (identity) => (videoManager === undefined ? identity : `${identity}:${videoManager}`)
     ),
-    login: Effect.flatMap(Effect.flatMap(readCredentials(options), exchanges.login), inVideoManager),
+    login: Effect.flatMap(Effect.flatMap(credentials, exchanges.login), inVideoManager),
     refresh: (current) => {
       const known = Option.getOrUndefined(videoManagersOf(current))
       const id = videoManager ?? known?.validForVideoManager
@@ -484,7 +482,7 @@ export const provider = /* @__PURE__ */ Effect.fnUntraced(function* (
   const server = yield* makeServer(options)
   const { videoManager } = options
   if (videoManager !== undefined) yield* checkId(videoManager).pipe(withProvider(server.name))
-  return makeProvider(server, yield* makeExchanges(server), options, videoManager)
+  return makeProvider(server, yield* makeExchanges(server), readCredentials(options), videoManager)
 })
 
 const credential: Platform.Credential<OwnOptions, SecretNames> = {
@@ -610,9 +608,9 @@ export const clientFor = (
  * @category layers
  * @since 0.1.0
  */
-export const layerMap = (
-  options: Omit<Options, "videoManager">
-): Layer.Layer<Session, TokenError.TokenError, TokenServiceMap | HttpClient.HttpClient> =>
+export const layerMap = <R = never>(
+  options: Omit<Options<R>, "videoManager">
+): Layer.Layer<Session, TokenError.TokenError, TokenServiceMap | HttpClient.HttpClient | R> =>
   Layer.effect(
     Session,
     Effect.gen(function* () {
@@ -621,7 +619,14 @@ export const layerMap = (
       const clientOf = yield* Kit.makeClients(api, options)
       const named = withProvider(server.name)
       const exchanges = yield* makeExchanges(server)
-      const providerFor = (videoManager: number | undefined) => makeProvider(server, exchanges, options, videoManager)
+      // The exchanges run in the TokenServiceMap, which has neither this layer's services nor its configuration.
+      const context = yield* Effect.context<R>()
+      const credentials = readCredentials({
+        username: withServices(options.username, context),
+        password: withServices(options.password, context)
+      }).pipe(Effect.provide(context))
+      const providerFor = (videoManager: number | undefined) =>
+        makeProvider(server, exchanges, credentials, videoManager)
       const { identity, traits } = providerFor(undefined)
       const name = yield* named(identity)
       const session = yield* named(

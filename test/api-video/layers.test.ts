@@ -147,15 +147,10 @@ describe("a key that cannot be one fails before any network:", () => {
     )
   }
 
-  it.effect("of Basic authentication, with the first request", () =>
+  it.effect("of Basic authentication", () =>
     Effect.gen(function* () {
-      const { client, requests } = Recording.make(api)
-      const error = yield* Effect.flip(ApiVideo.ApiVideo.use((api) => api.get("/videos"))).pipe(
-        Effect.provide(ApiVideo.layerBasic({ apiKey: Redacted.make("key\n") })),
-        Effect.provideService(HttpClient.HttpClient, client)
-      )
-      assert.strictEqual(error._tag, "TokenError")
-      assert.deepStrictEqual(yield* requests, [])
+      const reason = yield* invalidOption(ApiVideo.layerBasic({ apiKey: Redacted.make("key\n") }))
+      assert.strictEqual(reason.option, "apiKey")
     })
   )
 })
@@ -894,5 +889,56 @@ describe("layerAnonymous", () => {
         ]
       )
     }).pipe(Effect.provide(sandboxed))
+  )
+})
+
+describe("layerBasic", () => {
+  const list = ApiVideo.ApiVideo.use((api) => api.get("/videos"))
+  const fromEnvironment = ApiVideo.layerBasic({ apiKey: Config.Redacted("APIVIDEO_API_KEY") })
+
+  /** The keys that a program sent. */
+  const keysOf = Effect.fnUntraced(function* <A, E>(program: Effect.Effect<A, E, HttpClient.HttpClient>) {
+    const { client, requests } = Recording.make(api)
+    yield* Effect.provideService(program, HttpClient.HttpClient, client)
+    return (yield* requests).map(({ authorization }) => atob(Redacted.value(authorization!).replace("Basic ", "")))
+  })
+
+  it.effect("reads the key from the configuration of the layer", () =>
+    Effect.gen(function* () {
+      const live = Layer.provide(fromEnvironment, environment({ APIVIDEO_API_KEY: "from-env" }))
+      assert.deepStrictEqual(yield* keysOf(Effect.provide(list, live)), ["from-env:"])
+    })
+  )
+
+  it.effect("does not start without the key", () =>
+    Effect.gen(function* () {
+      const { error, requests } = yield* refusal(Layer.provide(fromEnvironment, environment({})))
+      assert.include(error.message, "apiKey is invalid: the variable APIVIDEO_API_KEY is not set. ")
+      assert.strictEqual(requests, 0)
+    })
+  )
+
+  it.effect("reads the key for each request, with a service that it takes from the layer's context", () =>
+    Effect.gen(function* () {
+      class Vault extends Context.Service<Vault, { readonly read: Effect.Effect<Redacted.Redacted> }>()("Vault") {}
+      let version = 0
+      const live: Layer.Layer<ApiVideo.ApiVideo, TokenError.TokenError, HttpClient.HttpClient | Vault> =
+        ApiVideo.layerBasic({ apiKey: Vault.use(({ read }) => read) })
+      const vault = Layer.succeed(Vault, { read: Effect.sync(() => Redacted.make(`key-${++version}`)) })
+      const keys = yield* keysOf(Effect.andThen(list, list).pipe(Effect.provide(Layer.provide(live, vault))))
+      assert.deepStrictEqual(keys, ["key-1:", "key-2:"])
+    })
+  )
+
+  it.effect("starts while a vault is down", () =>
+    Effect.gen(function* () {
+      const { client, requests } = Recording.make(api)
+      const error = yield* Effect.flip(list).pipe(
+        Effect.provide(ApiVideo.layerBasic({ apiKey: Effect.fail("down") })),
+        Effect.provideService(HttpClient.HttpClient, client)
+      )
+      assert.strictEqual(error._tag === "TokenError" && error.reason._tag, "CredentialUnavailable")
+      assert.deepStrictEqual(yield* requests, [])
+    })
   )
 })

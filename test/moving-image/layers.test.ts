@@ -16,7 +16,15 @@ import {
 } from "effect"
 import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
-import { AccessToken, MovingImage, RenewalPolicy, TokenError, TokenService, TokenStore } from "effect-video-auth"
+import {
+  AccessToken,
+  MovingImage,
+  RenewalPolicy,
+  TokenError,
+  TokenService,
+  TokenServiceMap,
+  TokenStore
+} from "effect-video-auth"
 import * as Recording from "effect-video-auth/testing/RecordingHttpClient"
 import { json, type Respond, status, transportError } from "effect-video-auth/testing/RecordingHttpClient"
 import { setImmediate } from "node:timers/promises"
@@ -898,6 +906,45 @@ describe("provider", () => {
         policy: { ...MovingImage.defaultPolicy, ...onDemand }
       })
       assert.strictEqual(bare(yield* service.get), "access-1")
+    })
+  )
+})
+
+describe("layerMap", () => {
+  const list = Effect.flatMap(MovingImage.clientFor(7), (api) => api.get("/v1/vms/7/videos"))
+
+  /** The first exchange of a session that logs in when the program asks for a token. */
+  const loginOf = Effect.fnUntraced(function* <E>(
+    live: Layer.Layer<MovingImage.Session, E, TokenServiceMap.TokenServiceMap | HttpClient.HttpClient>
+  ) {
+    const { client, requests } = Recording.make(api)
+    yield* list.pipe(
+      Effect.provide(Layer.provide(live, TokenServiceMap.layer())),
+      Effect.provideService(HttpClient.HttpClient, client)
+    )
+    return exchanges(yield* requests)[0]
+  })
+
+  for (const eager of [true, false]) {
+    it.effect(`reads username and password from the configuration of the layer, ${eager ? "" : "not "}eagerly`, () =>
+      Effect.gen(function* () {
+        const env = environment({ NAME: "ada@example.com", PASSWORD: "pass word" })
+        const live = MovingImage.layerMap({ ...fromEnvironment, eager })
+        assert.deepStrictEqual(yield* loginOf(Layer.provide(live, env)), login)
+      })
+    )
+  }
+
+  it.effect("reads the password with a service that it takes from the layer's context", () =>
+    Effect.gen(function* () {
+      class Vault extends Context.Service<Vault, { readonly read: Effect.Effect<Redacted.Redacted> }>()("Vault") {}
+      const live: Layer.Layer<
+        MovingImage.Session,
+        TokenError.TokenError,
+        TokenServiceMap.TokenServiceMap | HttpClient.HttpClient | Vault
+      > = MovingImage.layerMap({ username, password: Vault.use(({ read }) => read), eager: false })
+      const vault = Layer.succeed(Vault, { read: Effect.succeed(password) })
+      assert.deepStrictEqual(yield* loginOf(Layer.provide(live, vault)), login)
     })
   )
 })
