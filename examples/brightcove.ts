@@ -1,8 +1,9 @@
 /**
  * A platform of your own: the CMS API of Brightcove. https://apis.support.brightcove.com/oauth/ says how it issues tokens: client
  * credentials, with Basic authentication, for 300 s. Its errors are lists: `[{"error_code": "…", "message": "…"}]`.
+ * `docs/adding-a-platform.md` builds this module step by step.
  */
-import { Context, Schema } from "effect"
+import { Config, Context, Effect, Schema } from "effect"
 import { OAuth2, Platform, PlatformError, StatusReason } from "effect-video-auth"
 
 /** A response with a status of 400 or more. */
@@ -11,47 +12,34 @@ export class BrightcoveError extends PlatformError.PlatformError.extend<Brightco
   reason: StatusReason.Reason
 }) {}
 
+const errors = PlatformError.make({
+  Error: BrightcoveError,
+  ...StatusReason.table,
+  read: ({ body, text }) => ({ code: text("error_code", body[0]), detail: text("message", body[0]) })
+})
+
 /** The client. Paths are relative to `/v1`: `api.get("/accounts/1/videos")`. */
 export class Brightcove extends Context.Service<Brightcove, Platform.Client<BrightcoveError>>()("Brightcove") {}
 
-/** Where requests go. */
-interface ServerOptions {
-  readonly baseUrl?: string | undefined
-}
-
-/** What the program has registered, and where tokens come from. */
-interface CredentialOptions {
-  readonly clientId: string
-  readonly tokenUrl?: string | undefined
-}
+const server = Platform.serverAt({ platform: "brightcove", baseUrl: "https://cms.api.brightcove.com/v1" })
 
 /** Makes the protocol of the token endpoint. */
 export const provider = (
   { clientSecret }: Platform.Secrets<"clientSecret">,
-  { clientId, tokenUrl = "https://oauth.brightcove.com/v4/access_token" }: CredentialOptions
+  { clientId }: { readonly clientId: string }
 ) =>
   OAuth2.clientCredentials({
-    issuer: new URL(tokenUrl).origin,
-    discovery: { token_endpoint: tokenUrl },
+    issuer: "https://oauth.brightcove.com",
+    discovery: { token_endpoint: "https://oauth.brightcove.com/v4/access_token" },
     clientId,
-    authentication: { method: "client_secret_basic", clientSecret }
+    authentication: { method: "client_secret_basic", clientSecret, encoding: "raw" }
   })
-
-const errors = PlatformError.make({
-  Error: BrightcoveError,
-  ...StatusReason.table,
-  read: ({ body, text }: PlatformError.Reading) => {
-    const first: object = Object(body[0])
-    return { code: text("error_code", { ...first }), detail: text("message", { ...first }) }
-  }
-})
 
 export const { Tokens, clientFor, layer, layerClient, layerConfig, layerMap, layerTest, layerToken, layerTokenConfig } =
   Platform.make({
     service: Brightcove,
     name: "Brightcove",
-    server: (options: ServerOptions) =>
-      Platform.serverAt({ platform: "brightcove", baseUrl: "https://cms.api.brightcove.com/v1" })(options),
+    server,
     secrets: { clientSecret: "the secret of an API registration in Brightcove Studio" },
     provider,
     errors,
@@ -62,3 +50,16 @@ export const { Tokens, clientFor, layer, layerClient, layerConfig, layerMap, lay
     },
     isUpload: ({ method }, isOwn) => !isOwn && method === "PUT"
   })
+
+/** The videos of an account; none if there is no such account. */
+export const videos = (account: string) =>
+  Brightcove.use((api) => api.get(`/accounts/${account}/videos`)).pipe(
+    Effect.flatMap((response) => response.json),
+    Effect.catchReason("BrightcoveError", "NotFound", () => Effect.succeed([]))
+  )
+
+/** The client with what the environment says. */
+export const BrightcoveLive = layerConfig({
+  clientId: Config.String("BRIGHTCOVE_CLIENT_ID"),
+  clientSecret: Config.Redacted("BRIGHTCOVE_CLIENT_SECRET")
+})

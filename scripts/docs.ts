@@ -1,6 +1,6 @@
 /**
  * `npm run docs:check`: type-checks every ```ts fence of a Markdown file and of a docstring as a module of its own, the way a
- * reader would paste it. Runs those with `expression // => value` and compares the values. Checks that every export has a
+ * reader would paste it. A ```ts continued fence belongs to the module of the fence before it. Runs those with `expression // => value` and compares the values. Checks that every export has a
  * docstring, that links lead somewhere, and that the prose avoids phrases that are hard to read.
  */
 import { spawnSync } from "node:child_process"
@@ -8,7 +8,7 @@ import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { basename, join } from "node:path"
 import { commandLine } from "./commandLine.ts"
 import { checkLinks } from "./docs/links.ts"
-import { documents, root } from "./docs/markdown.ts"
+import { documents, modules, read, root } from "./docs/markdown.ts"
 import { checkPhrases } from "./docs/phrases.ts"
 
 commandLine({
@@ -36,23 +36,11 @@ const compared = (lines: ReadonlyArray<string>): string => {
 
 /** Fences by the file they are written to: the line they begin at is in its name. */
 const fences = [...documents, ...sources].flatMap((file) => {
-  const lines = readFileSync(join(root, file), "utf8").split("\n")
-  const found: Array<{ readonly name: string; readonly code: string }> = []
-  let open: { readonly line: number; readonly code: Array<string> } | undefined
-  for (const [index, line] of lines.entries()) {
-    const text = line.replace(/^ \* ?/, "")
-    if (open === undefined) {
-      if (text.trimEnd() === "```ts") open = { line: index + 1, code: [] }
-    } else if (text.trimEnd() === "```") {
-      const name = `${file.replaceAll(/[/\\]/g, "_")}_${open.line}.ts`
-      found.push({ name, code: compared(open.code) })
-      open = undefined
-    } else {
-      open.code.push(text)
-    }
-  }
-  if (open !== undefined) problems.push(`${file}:${open.line}: a fence that does not end`)
-  return found
+  const text = read(file).replace(/^ \* ?/gm, "")
+  return modules(text).map(({ code, isClosed, line }) => {
+    if (!isClosed) problems.push(`${file}:${line}: a fence that does not end`)
+    return { name: `${file.replaceAll(/[/\\]/g, "_")}_${line}.ts`, code: compared(code) }
+  })
 })
 for (const { code, name } of fences) writeFileSync(join(folder, name), code)
 const run = fences.filter(({ code }) => code.includes(assertion))

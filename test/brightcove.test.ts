@@ -1,17 +1,17 @@
 /** The example of a platform of one's own, against a server that imitates Brightcove. */
 import { assert, describe, it } from "@effect/vitest"
-import { Config, ConfigProvider, Effect, Fiber, Layer, Redacted } from "effect"
+import { ConfigProvider, Effect, Fiber, Layer, Redacted } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 import { TestClock } from "effect/testing"
-import { Brightcove, layer, layerConfig, layerTest, Tokens } from "../examples/brightcove.ts"
+import { Brightcove, BrightcoveLive, layer, layerTest, Tokens, videos } from "../examples/brightcove.ts"
 import { readFileSync } from "node:fs"
 import * as Recording from "effect-video-auth/testing/RecordingHttpClient"
 import { json, status } from "effect-video-auth/testing/RecordingHttpClient"
 import { hasty, indiscreet, parrot, playing, watched, Witness } from "./support/witness.ts"
 
 const tokenUrl = "https://oauth.brightcove.com/v4/access_token"
-const clientSecret = Redacted.make("secret1")
-const options = { clientId: "client1", clientSecret }
+const clientSecret = Redacted.make("secret-1")
+const options = { clientId: "client-1", clientSecret }
 
 /** Brightcove: it knows one application, and its tokens are valid until it revokes them. */
 const brightcove = (respond: (attempt: number) => Response = () => json(200, [{ id: "1", name: "Trailer" }])) => {
@@ -20,7 +20,7 @@ const brightcove = (respond: (attempt: number) => Response = () => json(200, [{ 
   let firstValid = 1
   const server = Recording.make((request) => {
     if (request.url === tokenUrl) {
-      const isKnown = request.headers["authorization"] === `Basic ${btoa("client1:secret1")}`
+      const isKnown = request.headers["authorization"] === `Basic ${btoa("client-1:secret-1")}`
       issued += 1
       return isKnown
         ? json(200, { access_token: `token-${issued}`, token_type: "Bearer", expires_in: 300 })
@@ -132,11 +132,8 @@ describe("the Brightcove example", () => {
   it.effect("reads its options from configuration", () =>
     Effect.gen(function* () {
       const { client, paths } = brightcove()
-      const env = { BRIGHTCOVE_CLIENT_ID: "client1", BRIGHTCOVE_CLIENT_SECRET: "secret1" }
-      const live = layerConfig({
-        clientId: Config.String("BRIGHTCOVE_CLIENT_ID"),
-        clientSecret: Config.Redacted("BRIGHTCOVE_CLIENT_SECRET")
-      }).pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))))
+      const env = { BRIGHTCOVE_CLIENT_ID: "client-1", BRIGHTCOVE_CLIENT_SECRET: "secret-1" }
+      const live = Layer.provide(BrightcoveLive, ConfigProvider.layer(ConfigProvider.fromEnv({ env })))
       yield* list.pipe(Effect.provide(live), Effect.provideService(HttpClient.HttpClient, client))
       assert.deepStrictEqual(yield* paths, [exchange, request])
     })
@@ -147,6 +144,15 @@ describe("the Brightcove example", () => {
       const routes = { "GET /accounts/1/videos": () => Response.json([]) }
       const response = yield* Effect.provide(list, layerTest({ routes }))
       assert.deepStrictEqual(yield* response.json, [])
+    })
+  )
+
+  it.effect("lists no videos of an account that there is not", () =>
+    Effect.gen(function* () {
+      const answers = [json(200, [{ id: "1" }]), json(404, [{ error_code: "NOT_FOUND" }])]
+      const live = layerTest({ respond: () => answers.shift() ?? status(500) })
+      const all = yield* Effect.provide(Effect.all([videos("1"), videos("2")]), live)
+      assert.deepStrictEqual(all, [[{ id: "1" }], []])
     })
   )
 })

@@ -20,6 +20,39 @@ export const prose = (text: string): ReadonlyArray<string> => {
   })
 }
 
+/** A TypeScript module of a document, and the line that its first fence begins at. */
+export interface Module {
+  readonly line: number
+  readonly code: ReadonlyArray<string>
+  readonly isClosed: boolean
+}
+
+/**
+ * The modules of a text: each ```ts fence is one, and a ```ts continued fence belongs to the module before it. Blank lines
+ * stand for the text between the fences, so that a line of a module has the same distance from its beginning as in the text.
+ */
+export const modules = (text: string): ReadonlyArray<Module> => {
+  const found: Array<{ readonly line: number; readonly code: Array<string>; isClosed: boolean }> = []
+  let isOpen = false
+  for (const [index, line] of text.split("\n").entries()) {
+    const last = found.at(-1)
+    if (isOpen && last !== undefined) {
+      if (line.trimEnd() === "```") {
+        isOpen = false
+        last.isClosed = true
+      } else last.code.push(line)
+    } else if (line.trimEnd() === "```ts") {
+      found.push({ line: index + 1, code: [], isClosed: false })
+      isOpen = true
+    } else if (line.trimEnd() === "```ts continued" && last !== undefined) {
+      while (last.line + last.code.length <= index) last.code.push("")
+      last.isClosed = false
+      isOpen = true
+    }
+  }
+  return found
+}
+
 /** The anchors that GitHub and npm give the headings of a document. */
 export const anchors = (text: string): ReadonlySet<string> => {
   let fence = false

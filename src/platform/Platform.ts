@@ -32,7 +32,7 @@
  *   errors: PlatformError.make({
  *     Error: ExampleError,
  *     ...StatusReason.table,
- *     read: ({ text }: PlatformError.Reading) => ({ code: text("code"), detail: text("message") })
+ *     read: ({ text }) => ({ code: text("code"), detail: text("message") })
  *   }),
  *   limits: { perMinute: { requests: 600 }, classOf: () => "requests" }
  * })

@@ -19,7 +19,7 @@
  * export const errors = PlatformError.make({
  *   Error: ExampleError,
  *   ...StatusReason.table,
- *   read: ({ text }: PlatformError.Reading) => ({ code: text("code"), detail: text("message") })
+ *   read: ({ text }) => ({ code: text("code"), detail: text("message") })
  * })
  * ```
  *

@@ -1,6 +1,6 @@
 /** What `npm run docs:check` reads in documents: links, anchors, and phrases to avoid. */
 import { assert, describe, it } from "@effect/vitest"
-import { anchors, links, prose } from "../../scripts/docs/markdown.ts"
+import { anchors, links, modules, prose, read } from "../../scripts/docs/markdown.ts"
 import { habitsIn } from "../../scripts/docs/phrases.ts"
 
 describe("phrases to avoid", () => {
@@ -57,7 +57,38 @@ describe("a document", () => {
     assert.deepStrictEqual(links('<img src="docs/a.svg">'), [{ line: 1, target: "docs/a.svg" }])
   })
 
+  it("has modules of one or more fences, whose lines keep their distance", () => {
+    const text = [
+      "a",
+      "```ts",
+      "one",
+      "```",
+      "b",
+      "```ts continued",
+      "two",
+      "```",
+      "```sh",
+      "c",
+      "```",
+      "```ts",
+      "three"
+    ]
+    assert.deepStrictEqual(modules(text.join("\n")), [
+      { line: 2, code: ["one", "", "", "", "two"], isClosed: true },
+      { line: 12, code: ["three"], isClosed: false }
+    ])
+  })
+
   it("has prose outside code and comments", () => {
     assert.deepStrictEqual(prose("a `b` c\n```\nd\n```\n<!-- e -->f"), ["a `` c", "", "", "", "f"])
   })
+})
+
+it("the page about a platform of one's own shows all of the example", () => {
+  const withoutBlanks = (lines: ReadonlyArray<string>) => lines.filter((line) => line.trim() !== "").join("\n")
+  const [shown = assert.fail("the page has no fence")] = modules(read("docs/adding-a-platform.md"))
+  const example = read("examples/brightcove.ts").split("\n")
+  const header = example.indexOf(" */") + 1
+  assert.isAbove(header, 0)
+  assert.include(withoutBlanks(shown.code), withoutBlanks(example.slice(header)))
 })

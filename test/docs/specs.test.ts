@@ -1,9 +1,9 @@
-/** Runs the specs that the documents show, each fence as a module of its own, the way a reader would paste it. */
+/** Runs the specs that the documents show, each in a module of its own, the way a reader would paste it. */
 import { assert, describe, it } from "@effect/vitest"
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll } from "vitest"
-import { documents, read, root } from "../../scripts/docs/markdown.ts"
+import { documents, modules, read, root } from "../../scripts/docs/markdown.ts"
 
 // Inside the repository, so that imports of the package lead to its sources.
 const parent = join(root, ".docs-check")
@@ -12,10 +12,11 @@ const folder = mkdtempSync(join(parent, "specs-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const specs = documents.flatMap((file) =>
-  [...read(file).matchAll(/^```ts\n([^]*?)^```$/gm)].flatMap(({ 1: code = "", index }) => {
-    const line = read(file).slice(0, index).split("\n").length
-    return code.includes('from "@effect/vitest"') ? [{ name: `${file}:${line}`, code }] : []
-  })
+  modules(read(file)).flatMap(({ code, line }) =>
+    code.some((text) => text.includes('from "@effect/vitest"'))
+      ? [{ name: `${file}:${line}`, code: code.join("\n") }]
+      : []
+  )
 )
 
 for (const { code, name } of specs) {

@@ -38,7 +38,7 @@ const example = Platform.make({
   errors: PlatformError.make({
     Error: ExampleError,
     ...StatusReason.table,
-    read: ({ text }: PlatformError.Reading) => ({ code: text("code"), detail: text("message") })
+    read: ({ text }) => ({ code: text("code"), detail: text("message") })
   }),
   limits: { perMinute: { requests: 100 }, classOf: () => "requests" }
 })
