@@ -506,7 +506,7 @@ const bodies: Readonly<Record<string, () => Response>> = {
   "an array": () => json(404, [1]),
   null: () => json(404, null),
   "a number": () => json(404, 5),
-  "members of wrong types": () => json(404, { title: 1, type: {}, name: [], detail: null, problems: "many" })
+  "members of wrong types": () => json(404, { title: true, type: {}, name: [], detail: null, problems: "many" })
 }
 
 describe("a body that is no problem document leaves the problem empty:", () => {
