@@ -164,7 +164,8 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
       ? service.reject(token)
       : Effect.andThen(service.reject(token), service.getValidFor(validity))
 
-  const giveUp = <E, R>(
+  /** The outcome of a 401 that no renewal heals. */
+  const whenUnhealed = <E, R>(
     response: HttpClientResponse.HttpClientResponse,
     asItWas: Effect.Effect<HttpClientResponse.HttpClientResponse, E, R>,
     token: AccessToken
@@ -227,7 +228,7 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
       ): OnRefusal =>
       (response, asItWas, token) => {
         const budget = Context.get(context, CallBudget)
-        if (budget?.canRecover === false) return giveUp(response, asItWas, token)
+        if (budget?.canRecover === false) return whenUnhealed(response, asItWas, token)
         if (budget !== undefined) budget.canRecover = false
         // An unread response would keep its connection.
         return Effect.andThen(
@@ -240,7 +241,7 @@ export const make = <E1 = never>(service: TokenService["Service"], options: Opti
             return Effect.flatMap(renewed(token, validity), (fresh) => {
               return Effect.andThen(
                 tell(options.observers ?? observersOf(context), { _tag: "Replayed" }),
-                send(request, fresh, validity, giveUp)
+                send(request, fresh, validity, whenUnhealed)
               )
             })
           })

@@ -104,8 +104,8 @@ export interface TestOptions {
   readonly tokens?: TokenService.Outcomes | undefined
 }
 
-/** The path of a request below the base URL. */
-const routeOf = (request: HttpClientRequest.HttpClientRequest, baseUrl: string): string => {
+/** The key of a request in `routes`: its method, and its path below the base URL. */
+const routeKeyOf = (request: HttpClientRequest.HttpClientRequest, baseUrl: string): string => {
   const path = pathOf(request)
   return `${request.method} ${path.startsWith(baseUrl) ? path.slice(baseUrl.length) : path}`
 }
@@ -121,7 +121,7 @@ export const layerTest = <A, E>(
   { respond, routes = {}, tokens = ["test"] }: TestOptions
 ): Layer.Layer<A | TokenService.TokenService | TokenService.TestCalls, E> => {
   const answerTo = (request: HttpClientRequest.HttpClientRequest): Response | Effect.Effect<Response> => {
-    const route = routeOf(request, baseUrl)
+    const route = routeKeyOf(request, baseUrl)
     const answer = Object.hasOwn(routes, route) ? routes[route] : respond
     return answer === undefined
       ? Effect.die(

@@ -60,6 +60,13 @@ export interface Environment {
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
 }
 
+/** Makes the windows of an environment from its policy and a monotonic clock. */
+type WindowsOf = (
+  policy: RenewalPolicy.RenewalPolicy,
+  now: () => number,
+  random: () => number
+) => Environment["windows"]
+
 /** A longer sleep would notice a suspended machine or a stepped clock too late. Milliseconds. */
 const tick = 30_000
 
@@ -70,7 +77,7 @@ const observerGrace = 1_000
 export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   options: RenewalPolicy.Options | undefined,
   agenda: Agenda = single(),
-  windowsOf: typeof windows = windows
+  windowsOf: WindowsOf = windowsOfOne
 ): Effect.fn.Return<Environment, TokenError.ConfigurationInvalid, Scope.Scope> {
   const policy = yield* RenewalPolicy.make(options)
   const scope = yield* Effect.scope
@@ -156,7 +163,5 @@ const single = (): Agenda => {
 }
 
 /** The windows of one identity: a random delay keeps the processes of a fleet apart. */
-const windows =
-  (policy: RenewalPolicy.RenewalPolicy, _now: () => number, random: () => number): Environment["windows"] =>
-  (lifetime) =>
-    RenewalPolicy.windows(policy, lifetime, random())
+const windowsOfOne: WindowsOf = (policy, _now, random) => (lifetime) =>
+  RenewalPolicy.windows(policy, lifetime, random())

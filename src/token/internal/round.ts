@@ -13,6 +13,7 @@ import type { Trigger } from "../TokenEvent.ts"
 import { reasonOf } from "../shared/failures.ts"
 import { monotonic } from "../shared/time.ts"
 import type { Environment } from "./actor.ts"
+import { jittered } from "./setback.ts"
 
 /** How a renewal turned out. */
 export type Outcome = Exit.Exit<AccessToken, TokenError.TokenError>
@@ -39,10 +40,10 @@ export type NextDelay = (now: number, reason: TokenError.RenewalReason) => Effec
 const decisionTimeout = 1_000
 
 /** Steps through the policy's schedule; without one, three retries after 1 s, 2 s and 4 s. */
-const delays = (schedule: RenewalPolicy["retry"], jitter: (millis: number) => number): Effect.Effect<NextDelay> => {
+const delays = (schedule: RenewalPolicy["retry"], random: Environment["random"]): Effect.Effect<NextDelay> => {
   if (schedule === undefined) {
     let retries = 0
-    return Effect.succeed(() => Effect.succeed(retries < 3 ? jitter(1_000 * 2 ** retries++) : undefined))
+    return Effect.succeed(() => Effect.succeed(retries < 3 ? jittered(random, 1_000 * 2 ** retries++) : undefined))
   }
   return Effect.map(
     Schedule.toStep(schedule),
@@ -65,8 +66,7 @@ export const delayAfter = (
 ): Effect.Effect<number | undefined> => {
   const reason = reasonOf(cause)
   if (round?.patience === undefined || reason === undefined || !reason.isRetryable) return Effect.succeed(undefined)
-  const jitter = (millis: number) => millis * (0.8 + 0.4 * random.nextDoubleUnsafe())
-  const next = round.nextDelay === undefined ? delays(policy.retry, jitter) : Effect.succeed(round.nextDelay)
+  const next = round.nextDelay === undefined ? delays(policy.retry, random) : Effect.succeed(round.nextDelay)
   return Effect.flatMap(next, (nextDelay) => {
     round.nextDelay = nextDelay
     return nextDelay(monotonic(clock), reason)

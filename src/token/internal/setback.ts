@@ -35,6 +35,10 @@ const fatalPause = 5 * 60_000
 export const memoryOf = (policy: RenewalPolicy, traits: Traits): number =>
   policy.fatalFor ?? (traits.locksAccount === true ? 5 * 60_000 : 5_000)
 
+/** A pause, up to 20 % shorter or longer. */
+export const jittered = (random: Environment["random"], millis: number): number =>
+  millis * (0.8 + 0.4 * random.nextDoubleUnsafe())
+
 /** Makes the setback of a failure now, after the failure of the attempt before. */
 export const make = (
   exit: Setback["exit"],
@@ -45,7 +49,6 @@ export const make = (
   const now = monotonic(clock)
   const failures = (previous?.failures ?? 0) + 1
   const error = Exit.isFailure(exit) ? reasonOf(exit.cause) : undefined
-  const jittered = (millis: number) => millis * (0.8 + 0.4 * random.nextDoubleUnsafe())
   const locks = traits.locksAccount === true
   if (error !== undefined && !error.isRetryable) {
     const memory = memoryOf(policy, traits) * (1 + random.nextDoubleUnsafe())
@@ -62,8 +65,8 @@ export const make = (
     }
   }
   const asked = now + (error?.retryAfter === undefined ? 0 : Duration.toMillis(error.retryAfter))
-  const long = now + jittered(policy.coolDown)
-  const short = now + jittered(Math.min(10_000, 1_000 * 2 ** (failures - 1)))
+  const long = now + jittered(random, policy.coolDown)
+  const short = now + jittered(random, Math.min(10_000, 1_000 * 2 ** (failures - 1)))
   return {
     exit,
     error,

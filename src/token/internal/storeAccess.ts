@@ -14,7 +14,7 @@ import { StoreUnavailable } from "../TokenError.ts"
 export class StoreDown extends Data.TaggedError("StoreDown")<{ readonly reason: StoreUnavailable }> {}
 
 /** Builds the access of one process to its store. `patience` is in milliseconds. */
-export const make = (clock: Clock.Clock, jittered: (millis: number) => number, patience: number) => {
+export const make = (clock: Clock.Clock, shortened: (millis: number) => number, patience: number) => {
   /** Calls that failed in a row, for whichever identity, and when the first of them began. */
   let failures: { readonly count: number; readonly since: number } | undefined
   let isDegraded = false
@@ -33,7 +33,7 @@ export const make = (clock: Clock.Clock, jittered: (millis: number) => number, p
           return count >= 2 && monotonic(clock) - since >= patience
             ? Effect.fail(new StoreDown({ reason }))
             : Effect.andThen(
-                Effect.interruptible(Effect.sleep(jittered(Math.min(2_000, 250 * 2 ** (count - 1))))),
+                Effect.interruptible(Effect.sleep(shortened(Math.min(2_000, 250 * 2 ** (count - 1))))),
                 retryUntilDown(call)
               )
         }

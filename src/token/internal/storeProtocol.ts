@@ -78,9 +78,9 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   const random = yield* Random.Random
   const scope = yield* Effect.scope
   const now = () => monotonic(clock)
-  /** Whole milliseconds, so that sums of waits are exact and a waiter looks at the very end of a lease. */
-  const jittered = (millis: number) => Math.round(millis * (0.75 + 0.25 * random.nextDoubleUnsafe()))
-  const { retryUntilDown, conflicts, degrade, recover } = StoreAccess.make(clock, jittered, timing.patience)
+  /** Shorter by up to a quarter. Whole milliseconds, so that sums of waits are exact and a waiter looks at the very end of a lease. */
+  const shortened = (millis: number) => Math.round(millis * (0.75 + 0.25 * random.nextDoubleUnsafe()))
+  const { retryUntilDown, conflicts, degrade, recover } = StoreAccess.make(clock, shortened, timing.patience)
   const newAttempt = () => Hex.encode(SecureRandom.randomBytesUnsafe(16))
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
     if (isHealing) return Effect.void
     isHealing = true
     const round = (delay: number): Effect.Effect<void> =>
-      Effect.sleep(jittered(delay)).pipe(
+      Effect.sleep(shortened(delay)).pipe(
         Effect.andThen(
           Effect.forEach(
             [...places].filter(([, place]) => isPending(place)),
@@ -219,7 +219,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
   const wait = (identity: string, watch: Watch) =>
     Effect.suspend(() => {
       const left = watch.since + timing.lease - now()
-      const poll = Effect.sleep(Math.max(1, Math.min(jittered(Math.min(1_000, 250 * 2 ** watch.reads)), left)))
+      const poll = Effect.sleep(Math.max(1, Math.min(shortened(Math.min(1_000, 250 * 2 ** watch.reads)), left)))
       const hint = backend.changed?.(identity)
       // A hint that fails is one that got lost: the next read finds out whether the store responds.
       return Effect.interruptible(

@@ -136,13 +136,13 @@ export const fromBlob = (blob: Blob, filename: string): Effect.Effect<Source, Up
       })
 
 /** Whether `Blob` takes it as it is: memory that is shared with a worker is copied first. */
-const isOwned = (bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> => bytes.buffer instanceof ArrayBuffer
+const isUnshared = (bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> => bytes.buffer instanceof ArrayBuffer
 
 /** A `Blob` of many small ones. Node reads one that was made of a single array into memory a second time, all at once. */
 const blobOf = (bytes: Uint8Array): Blob => {
-  const owned = isOwned(bytes) ? bytes : bytes.slice()
-  const count = Math.ceil(owned.byteLength / readSize)
-  return new Blob(Array.from({ length: count }, (_, i) => owned.subarray(i * readSize, (i + 1) * readSize)))
+  const unshared = isUnshared(bytes) ? bytes : bytes.slice()
+  const count = Math.ceil(unshared.byteLength / readSize)
+  return new Blob(Array.from({ length: count }, (_, i) => unshared.subarray(i * readSize, (i + 1) * readSize)))
 }
 
 /** Any source but a stream. */
