@@ -7,6 +7,7 @@ import { delimiter, join } from "node:path"
 import type { Readable } from "node:stream"
 import { text } from "node:stream/consumers"
 import { setTimeout } from "node:timers/promises"
+import { mutants } from "../scripts/mutants/mutants.ts"
 
 const root = join(import.meta.dirname, "..")
 const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
@@ -130,4 +131,21 @@ describe("npm scripts", () => {
       assert.strictEqual(await ended, 0)
     })
   )
+})
+
+describe("npm run mutants", () => {
+  it("finds each text that it replaces once in its file, and each test that it names", () => {
+    const problems = mutants.flatMap(({ edits, file, name, tests }) => {
+      const source = readFileSync(join(root, file), "utf8")
+      return [
+        ...edits.flatMap(([search]) => {
+          const count = source.split(search).length - 1
+          return count === 1 ? [] : [`${name}: ${file} has ${count} times: ${search}`]
+        }),
+        ...tests.filter((path) => !existsSync(join(root, path))).map((path) => `${name}: ${path} is missing`)
+      ]
+    })
+    assert.deepStrictEqual(problems, [])
+    assert.strictEqual(new Set(mutants.map(({ name }) => name)).size, mutants.length)
+  })
 })

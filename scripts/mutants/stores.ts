@@ -3,6 +3,7 @@ import type { Mutant } from "./mutant.ts"
 
 const backend = "src/store/internal/storeBackend.ts"
 const encryption = "src/store/TokenEncryption.ts"
+const sealing = "src/store/internal/sealing.ts"
 const file = "src/store/TokenStoreFile.ts"
 const redis = "src/store/TokenStoreRedis.ts"
 const sql = "src/store/TokenStoreSql.ts"
@@ -192,21 +193,21 @@ export const ofStores: ReadonlyArray<Mutant> = [
   {
     breaks: "encryption",
     name: "the record of another identity is read",
-    file: encryption,
-    edits: [["text.encode(`${version}.${key}.${identity}`)", "text.encode(`${version}.${key}`)"]],
+    file: sealing,
+    edits: [["text.encode(formatRecord(id, identity))", 'text.encode(formatRecord(id, ""))']],
     tests: of("TokenEncryption")
   },
   {
     breaks: "encryption",
     name: "a rotated key no longer reads",
     file: encryption,
-    edits: [["keys.find(({ id }) => id === key)", "keys.slice(0, 1).find(({ id }) => id === key)"]],
+    edits: [["keys.find(({ id }) => id === name)", "keys.slice(0, 1).find(({ id }) => id === name)"]],
     tests: of("TokenEncryption")
   },
   {
     breaks: "encryption",
     name: "what a decoder says of a damaged record is told",
-    file: encryption,
+    file: sealing,
     edits: [
       [
         'new Unreadable({ problem: "it is damaged" }),\n    onSuccess',
