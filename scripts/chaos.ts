@@ -81,6 +81,13 @@ const faultsOf = (outcome: Outcome) => {
   ]
 }
 
+/** The logins that the disturbances explain, and those that leases explain which the machine lost. */
+const explained = (outcome: Outcome) => {
+  const byDisturbances = loginsAllowed({ processes }, { ...outcome, takenOver: 0 })
+  const more = loginsAllowed({ processes }, outcome) - byDisturbances
+  return more === 0 ? `${byDisturbances}` : `${byDisturbances} + ${more}`
+}
+
 const cells = (cells: ReadonlyArray<string | number>) => `| ${cells.join(" | ")} |`
 
 const head = [
@@ -121,7 +128,7 @@ const run = Effect.gen(function* () {
           store,
           disturbed(outcome, disturbance),
           generations,
-          `${logins} (${loginsAllowed({ processes }, outcome)})`,
+          `${logins} (${explained(outcome)})`,
           refreshes,
           refreshTokensSentTwice.length,
           served,
@@ -144,7 +151,7 @@ const run = Effect.gen(function* () {
     "",
     `\`npm run chaos\`, ${new Date(started).toISOString().slice(0, 10)}, \`--seed ${seed}\`, Node ${process.versions.node}, 2 cores:`,
     `${processes} processes share one credential through a store, and each makes a request about once a second. A lease lasts 1 s, and its holder`,
-    "shows every 0.3 s that it is alive. The server revokes each access token once the whole fleet has used it. It accepts each refresh",
+    "extends it every 0.3 s. The server revokes each access token once the whole fleet has used it. It accepts each refresh",
     "token once and revokes everything if one is sent twice. A login ends earlier refresh tokens.",
     "",
     "- **Killed**: the process that renews is stopped (`SIGSTOP`), the store is read, and the process is killed and replaced. One login is",
@@ -153,8 +160,8 @@ const run = Effect.gen(function* () {
     "- **Restarted**: the server of the store is stopped and started again. Two logins are allowed for each restart. If a restart takes longer",
     "  than 2.5 s, each process may have to do without the store, so two logins are allowed for each process.",
     "",
-    "The first login is allowed as well. If the machine is so busy that a holder shows no sign of life for 1 s, another process takes over,",
-    "and two logins are allowed for that.",
+    "The first login is allowed as well. If the machine is so busy that a holder doesn't extend its lease for 1 s, another process takes",
+    "over. Two logins are allowed for that, and the table lists them after a plus.",
     "",
     cells(head),
     cells(head.map((_, index) => (index < 2 ? "---" : "---:"))),
