@@ -265,7 +265,7 @@ export const ofStores: ReadonlyArray<Mutant> = [
     name: "an exchange is sent though its grant came too late",
     file: protocol,
     edits: [["if (!granted || now() - asked > timing.lease)", "if (!granted)"]],
-    tests: modelled
+    tests: cases
   },
   {
     breaks: "store",

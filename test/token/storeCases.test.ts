@@ -300,6 +300,26 @@ for (const [what, stopped] of [
   )
 }
 
+it.effect("a grant that comes later than a lease is given back, and nothing is sent on it", () =>
+  Effect.gen(function* () {
+    const fake = FakeProvider.make()
+    const memory = yield* begun(fake)
+    const operations: Array<string> = []
+    const backend = faulty(memory, (operation, call) => {
+      const isFirst = operation === "sending" && !operations.includes("sending")
+      if (operation !== "beat") operations.push(operation)
+      return isFirst ? Effect.tap(call, () => Effect.sleep("7 seconds")) : call
+    })
+    const service = yield* start({ backend, fake, hasLogin: false })
+    yield* service.get
+    operations.length = 0
+    const renewed = yield* within(yield* Effect.forkChild(service.renew), "10 seconds")
+    assert.strictEqual(bare(renewed), "access-2")
+    assert.deepStrictEqual(operations, ["read", "claim", "sending", "release", "read", "claim", "sending", "commit"])
+    assertSentOnce((yield* fake.ledger).refreshTokens)
+  })
+)
+
 it.effect("S8: nobody waits for a store's clock that was set back by an hour", () =>
   Effect.gen(function* () {
     const clock = yield* Clock.Clock
