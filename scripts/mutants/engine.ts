@@ -339,7 +339,7 @@ export const ofEngine: ReadonlyArray<Mutant> = [
     breaks: 8,
     name: "no cool-down while the token is valid",
     file: setback,
-    edits: [["const long = now + jittered(policy.coolDown)", "const long = now"]],
+    edits: [["const long = now + jittered(random, policy.coolDown)", "const long = now"]],
     tests: guarantee("scheduler")
   },
   // 9. No secret anywhere.
