@@ -1,5 +1,5 @@
 import { fork, spawnSync } from "node:child_process"
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -31,7 +31,7 @@ const official: Subject = { name: "@api.video/nodejs-client", key: "@api.video/n
 const uploader: Subject = {
   name: "@api.video/video-uploader",
   key: "@api.video/video-uploader",
-  note: "made for pages; in Node, with an XMLHttpRequest on fetch"
+  note: "made for pages; in Node, with an XMLHttpRequest on fetch, in files of 1 GiB"
 }
 const curl: Subject = { name: "curl", key: "curl", note: "one request with the whole file" }
 
@@ -51,10 +51,13 @@ const sink = async () => {
 }
 
 /** One upload, in a process of its own: its memory is not that of an earlier one. */
-const uploadOnce = async ({ key }: Subject, url: string, path: string): Promise<Answer> => {
+const uploadOnce = async ({ key, name }: Subject, url: string, path: string): Promise<Answer> => {
   const worker = await start<Question, Answer>("./uploads.ts", key, { args: [url] })
   const answer = await worker.ask({ path })
   await worker.close()
+  // A body that a client loses without a word would make it the fastest.
+  const { received } = (await (await fetch(`${url}/received`)).json()) as { received: number }
+  if (received < statSync(path).size) throw new Error(`${name} sent ${received} bytes`)
   return answer
 }
 

@@ -6,9 +6,18 @@ const answer = (response: ServerResponse, status: number, body: object) =>
 
 const video = { videoId: "vi1", title: "Video" }
 
+/** Bytes of bodies since it was last asked for them. */
+let received = 0
+
 const server = createServer({ keepAliveTimeout: 120_000, requestTimeout: 0 }, (request, response) => {
-  request.resume().on("end", () => {
+  request.on("data", (chunk: Buffer) => (received += chunk.byteLength))
+  request.on("end", () => {
     const { method, url = "" } = request
+    if (url === "/received") {
+      answer(response, 200, { received })
+      received = 0
+      return
+    }
     if (url.startsWith("/auth/")) {
       return answer(response, 200, { token_type: "Bearer", expires_in: 3600, access_token: "a", refresh_token: "r" })
     }
