@@ -29,11 +29,14 @@ const tokens = JSON.stringify({
 /** Nobody reads it: all requests share one. */
 const listed = new Response(null, { status: 200 })
 
-/** Answers in a later turn of the event loop, as a network would. */
+/** Answers in a later turn of the event loop, from outside of Effect, as a network would. */
 const transport = HttpClient.make((request) =>
-  Effect.map(Effect.yieldNow, () =>
-    HttpClientResponse.fromWeb(request, request.method === "POST" ? new Response(tokens) : listed)
-  )
+  Effect.callback((resume) => {
+    setImmediate(() => {
+      const response = request.method === "POST" ? new Response(tokens) : listed
+      resume(Effect.succeed(HttpClientResponse.fromWeb(request, response)))
+    })
+  })
 )
 
 const name = process.argv[2] ?? ""
