@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: runs the scenarios, prints their tables and targets, and writes `results.json`, `results.svg`, the
- * tables of README.md and the chart of docs/comparison.md. A missed target is reported and does not fail the run.
+ * tables of README.md, and the chart and three sentences of docs/comparison.md. A missed target is reported and does not fail the run.
  */
 import { writeFileSync } from "node:fs"
 import { loadavg } from "node:os"
@@ -11,6 +11,7 @@ import type { Effort, Outcome, Scenario } from "./measurement.ts"
 import * as faults from "./report/faults.ts"
 import { settle } from "./report/load.ts"
 import { markdown, writeBetweenMarkers } from "./report/markdown.ts"
+import { page, quotes, recordedRows } from "./report/quotes.ts"
 import { assemble, recorded, replaceIn, type Results, toJson } from "./report/results.ts"
 import { svg } from "./report/svg.ts"
 import { table, verdicts } from "./report/table.ts"
@@ -67,6 +68,7 @@ const write = (results: Results) => {
   const text = markdown(results)
   writeBetweenMarkers(join(import.meta.dirname, "README.md"), text)
   writeFileSync(faults.chart, faults.svg(results.rows))
+  writeBetweenMarkers(page, quotes(recordedRows()))
 }
 
 const since = performance.now()

@@ -72,18 +72,18 @@ const inMemory: ReadonlyArray<Subject> = [
 
 /** Requests of one turn by concurrency. */
 const plan = [
-  { concurrency: 1, requests: 200 },
-  { concurrency: 32, requests: 1_024 },
+  { concurrency: 1, requests: 100 },
+  { concurrency: 32, requests: 768 },
   { concurrency: 256, requests: 768 }
 ] as const
 
 /**
- * Some processes are slower than others for life: each subject has two at a time, in several batches, with so many turns
+ * Some processes are slower than others for life: each subject has two at a time, with so many turns
  * each. `closer` are those of the decisive subjects.
  */
 const turns = {
-  full: { batches: 2, warmUp: 2, rounds: 2, closer: 7 },
-  smoke: { batches: 1, warmUp: 0, rounds: 1, closer: 1 }
+  full: { warmUp: 2, rounds: 4, closer: 12 },
+  smoke: { warmUp: 0, rounds: 1, closer: 1 }
 } as const
 /** Subjects whose ratios are targets: they have more turns, by themselves and so within moments of each other. */
 const decisive = [own, withoutToken, plainEffect, bearerClient, apiVideoClient]
@@ -130,25 +130,21 @@ const socketMeasurements = (figures: Figures<Answer>, concurrency: number): Read
   )
 
 const measureSockets = async (url: string, effort: Effort) => {
-  const { batches, closer, rounds, warmUp } = turns[effort]
-  const all = plan.map(({ concurrency, requests }) => ({
-    concurrency,
-    question: effort === "smoke" ? { concurrency: 2, requests: 4 } : { concurrency, requests },
-    everywhere: new Map() as Figures<Answer>,
-    closer: new Map() as Figures<Answer>
-  }))
-  for (let batch = 0; batch < batches; batch++) {
-    const pairs = await startPairs(everywhere, ({ key }) =>
-      start<Question, Answer>("./requests.ts", key, { args: [url] })
-    )
-    for (const figures of all) {
-      const question = () => figures.question
-      await interleavePairs(pairs, everywhere, warmUp, question)
-      figures.everywhere = add(figures.everywhere, await interleavePairs(pairs, everywhere, rounds, question))
-      figures.closer = add(figures.closer, await interleavePairs(pairs, decisive, closer, question))
-    }
-    await closePairs(pairs)
+  const { closer, rounds, warmUp } = turns[effort]
+  const pairs = await startPairs(everywhere, ({ key }) =>
+    start<Question, Answer>("./requests.ts", key, { args: [url] })
+  )
+  const all = []
+  for (const { concurrency, requests } of plan) {
+    const question = () => (effort === "smoke" ? { concurrency: 2, requests: 4 } : { concurrency, requests })
+    await interleavePairs(pairs, everywhere, warmUp, question)
+    all.push({
+      concurrency,
+      everywhere: await interleavePairs(pairs, everywhere, rounds, question),
+      closer: await interleavePairs(pairs, decisive, closer, question)
+    })
   }
+  await closePairs(pairs)
   return all
 }
 
