@@ -66,6 +66,7 @@ const inMemory: ReadonlyArray<Subject> = [
   { name: `${ours}, RequestTimeout: infinity`, key: "no timeout" },
   { name: `${ours}, TracerDisabledWhen`, key: "no spans", note: "no span for a request" },
   { name: `${ours}, on-demand`, key: "on-demand" },
+  same("Effect HttpClient, Effect.timeout", "with a timeout of a minute, as a program would add one"),
   same("Effect HttpClient, no spans", "`TracerDisabledWhen`"),
   same("Effect HttpClient, no trace headers", "`TracerPropagationEnabled: false`, as ours has it")
 ]
@@ -78,8 +79,8 @@ const plan = [
 ] as const
 
 /**
- * Some processes are slower than others for life: each subject has two at a time, with so many turns
- * each. `closer` are those of the decisive subjects.
+ * Some processes are slower than others for life: each subject has two at a time, with so many turns each.
+ * `closer` are those of the decisive subjects.
  */
 const turns = {
   full: { warmUp: 2, rounds: 4, closer: 12 },

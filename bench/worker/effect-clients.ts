@@ -58,7 +58,18 @@ const plain: Client = (baseUrl, authorization) =>
     Effect.map(HttpClient.HttpClient, (client) => videosOf(client.pipe(based(baseUrl), withHeader(authorization))))
   )
 
-/** The same, with a token that is kept valid: the engine and `BearerClient`, and nothing else of ours. */
+/** The same with a timeout, as a program would add one. */
+const plainWithTimeout: Client = (baseUrl, authorization) =>
+  Layer.effect(
+    Videos,
+    Effect.map(HttpClient.HttpClient, (client) =>
+      videosOf(
+        client.pipe(based(baseUrl), withHeader(authorization), HttpClient.transformResponse(Effect.timeout("1 minute")))
+      )
+    )
+  )
+
+/** Effect's client with a token that is kept valid: the engine and `BearerClient`, and nothing else of ours. */
 const bearer: Client = (baseUrl) =>
   Layer.effect(
     Videos,
@@ -79,6 +90,7 @@ export const clients: Readonly<Record<string, Client>> = {
   "without token": withoutToken,
   "BearerClient.make": bearer,
   "Effect HttpClient": plain,
+  "Effect HttpClient, Effect.timeout": plainWithTimeout,
   "Effect HttpClient, no spans": under(noSpans, plain),
   "Effect HttpClient, no trace headers": under(noTraceHeaders, plain)
 }

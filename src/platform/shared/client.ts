@@ -99,7 +99,8 @@ export interface Api<E extends ApiError> {
   readonly isGood: (response: HttpClientResponse.HttpClientResponse) => boolean
 }
 
-const minute = Duration.minutes(1)
+/** How long an attempt may wait for the head of its response, unless `RequestTimeout` says otherwise. Milliseconds. */
+const usualTimeout = 60_000
 
 /** How long an attempt may wait for the head of its answer; unset, the client's own idea of it. */
 export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = /* @__PURE__ */ Context.Reference(
@@ -149,15 +150,17 @@ const wireOf = <E extends ApiError>(
       Effect.withFiber((fiber) => {
         const budget = fiber.getRef(CallBudget)
         if (budget !== undefined) budget.requests += 1
-        const timeout = fiber.getRef(RequestTimeout) ?? (isUpload(request) ? Duration.infinity : minute)
+        const configured = fiber.getRef(RequestTimeout)
+        const usual = isUpload(request) ? Number.POSITIVE_INFINITY : usualTimeout
+        const timeout = configured === undefined ? usual : Duration.toMillis(configured)
         const context = withoutRedirectsAndTraceHeaders(fiber.context)
         const isUrlSecret = redactUrl(request.url) !== request.url
         return Effect.catch(
           runWithin(
             self.postprocess(Effect.succeed(request)),
             isUrlSecret ? withoutSpans(context) : context,
-            Duration.toMillis(timeout),
-            () => Effect.fail(brokenOff({ request, description: `no answer within ${Duration.toSeconds(timeout)} s` }))
+            timeout,
+            () => Effect.fail(brokenOff({ request, description: `no answer within ${timeout / 1_000} s` }))
           ),
           (error) =>
             isStatusCodeError(error)
