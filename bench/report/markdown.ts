@@ -52,7 +52,10 @@ const noise = (results: Results): string => {
     { metric: "throughput, 32 at a time", words: "requests per second" },
     { metric: "CPU per request, 32 at a time", words: "CPU per request" },
     { metric: "client CPU per request, without a network", words: "CPU per request without a network" }
-  ].map(({ metric, words }) => `${(100 * median(figuresOf(metric))).toFixed(1)} % (${words})`)
+  ].flatMap(({ metric, words }) => {
+    const differences = figuresOf(metric)
+    return differences.length === 0 ? [] : [`${(100 * median(differences)).toFixed(1)} % (${words})`]
+  })
   return `Each subject runs in two processes at a time. Half of the subjects differ from themselves by less than ${parts.join(", ")}.`
 }
 
