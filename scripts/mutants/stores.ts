@@ -284,7 +284,7 @@ export const ofStores: ReadonlyArray<Mutant> = [
     name: "a sign-out is not repeated",
     file: protocol,
     edits: [["        place.clearing = clearing\n", "        place.clearing = undefined\n"]],
-    tests: modelled
+    tests: ["test/token/TokenStore.test.ts"]
   },
   {
     breaks: "store",
