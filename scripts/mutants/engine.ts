@@ -93,7 +93,7 @@ export const ofEngine: ReadonlyArray<Mutant> = [
     breaks: 3,
     name: "a rejected token is dropped",
     file: engine,
-    edits: [['held.doubt = "refused"\n', "this.#held = undefined\n"]],
+    edits: [['held.doubt = "refused"\n', "this.#token.held = undefined\n"]],
     tests: guarantee("rejected-tokens")
   },
   // 5. A cancelled caller loses nothing; a closed scope leaves nothing.
@@ -317,7 +317,10 @@ export const ofEngine: ReadonlyArray<Mutant> = [
     name: "the pauses end on the wall clock",
     file: engine,
     edits: [
-      ["return until !== undefined && this.#now() < until", "return until !== undefined && this.#wallNow() < until"]
+      [
+        "return until !== undefined && this.#now() < until",
+        "return until !== undefined && this.#token.wallNow() < until"
+      ]
     ],
     tests: model
   },

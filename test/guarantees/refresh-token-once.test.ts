@@ -199,7 +199,10 @@ guarantee("guarantee 4: a rotating refresh token is sent at most once", rotating
 
   /** A store that is down, a service on it that has a token of its own, and a renewal that is needed. */
   const degraded = Effect.gen(function* () {
-    const store = { ...(yield* TokenStore.makeMemory), read: () => Effect.fail(down) }
+    const memory = yield* TokenStore.makeMemory
+    const outage = { isOver: false }
+    const read = (identity: string) => Effect.suspend(() => (outage.isOver ? memory.read(identity) : Effect.fail(down)))
+    const store = { ...memory, read }
     const started = yield* start({ policy: onDemand, store })
     const first = yield* Effect.forkChild(started.service.get)
     yield* TestClock.adjust("6 seconds")
@@ -209,7 +212,10 @@ guarantee("guarantee 4: a rotating refresh token is sent at most once", rotating
       yield* TestClock.adjust("30 seconds")
       return yield* Fiber.join(renewal)
     })
-    return { ...started, renewed }
+    const endOutage = Effect.sync(() => {
+      outage.isOver = true
+    })
+    return { ...started, renewed, endOutage }
   })
 
   it.effect("while the store is down, a token of our own is refreshed, at most once", () =>
@@ -219,6 +225,21 @@ guarantee("guarantee 4: a rotating refresh token is sent at most once", rotating
       yield* configure({ failure: answerLost })
       yield* renewed
       yield* renewed
+      yield* configure({ failure: undefined })
+      yield* renewed
+      assert.deepInclude(yield* ledger, { refreshTokens: ["refresh-1"] })
+    })
+  )
+
+  it.effect("once the store is back, a token that was sent while it was down is not sent again", () =>
+    Effect.gen(function* () {
+      const { configure, endOutage, ledger, renewed } = yield* degraded
+      yield* TestClock.adjust("1 hour")
+      yield* configure({ failure: answerLost })
+      yield* renewed
+      yield* endOutage
+      // The private credential is committed meanwhile.
+      yield* TestClock.adjust("2 minutes")
       yield* configure({ failure: undefined })
       yield* renewed
       assert.deepInclude(yield* ledger, { refreshTokens: ["refresh-1"] })

@@ -58,6 +58,9 @@ interface Place {
 const isPending = ({ clearing, own, releases }: Place) =>
   own !== undefined || clearing !== undefined || releases.size > 0
 
+const withoutRefreshToken = (token: AccessToken) =>
+  new AccessToken({ ...token, refreshToken: undefined, refreshExpiresAt: undefined })
+
 const withGeneration = (token: AccessToken, generation: number) => new AccessToken({ ...token, generation })
 
 /** Builds the operations of `TokenStore` on a backend. */
@@ -154,7 +157,8 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
       yield* signOut(identity, place)
       const next = Math.max(base, seen) + 1
       const loginVersion = own.isLogin ? next : own.loginVersion
-      const token = withGeneration(own.token, next)
+      // A refresh token that was sent from here is spent: the store must not offer it to anybody.
+      const token = withGeneration(own.isSent ? withoutRefreshToken(own.token) : own.token, next)
       own.isAsked = true
       const { attempt } = own
       if (
