@@ -8,7 +8,7 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Clock, Duration, Effect, Exit, Fiber, Layer, Scope } from "effect"
-import { HttpClient, HttpClientRequest } from "effect/http"
+import { type HttpBody, HttpClient, HttpClientRequest } from "effect/http"
 import { Platform as Kit } from "effect-video-auth"
 import { type ChildProcess, fork } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -73,13 +73,19 @@ const makeBooks = () => ({
 type Books = ReturnType<typeof makeBooks>
 const ended = { well: 1, failed: 2 }
 
+/** The body of a request, where it is at hand. */
+const bodyText = (body: HttpBody.HttpBody): string => {
+  if (body._tag === "Uint8Array") return new TextDecoder().decode(body.body)
+  return body._tag === "Raw" && typeof body.body === "string" ? body.body : ""
+}
+
 /** Counts what goes over the wire. */
 const counting = (client: HttpClient.HttpClient, books: Books, refreshToken: Platform["refreshToken"]) =>
   HttpClient.transform(client, (effect, request) =>
     Effect.suspend(() => {
       books.sent += 1
       const { body, url } = request
-      const text = body._tag === "Raw" && typeof body.body === "string" ? body.body : ""
+      const text = bodyText(body)
       const token = refreshToken(new URL(url).pathname, text)
       const key = token === undefined ? undefined : createHash("sha256").update(token).digest("base64url")
       const noteRefresh = () => {
@@ -88,10 +94,11 @@ const counting = (client: HttpClient.HttpClient, books: Books, refreshToken: Pla
         books.refreshTokens.add(key)
       }
       return effect.pipe(
-        Effect.tap(() =>
+        Effect.tap(({ status }) =>
           Effect.sync(() => {
             books.answered += 1
-            noteRefresh()
+            // The platform said that it did nothing, so the token may be sent again.
+            if (status !== 429 && status !== 503) noteRefresh()
           })
         ),
         Effect.tapError((error) =>

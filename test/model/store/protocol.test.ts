@@ -15,18 +15,21 @@
  * A failure prints all that happened.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { isLong, scaled, seed } from "../../support/random.ts"
+import { scaled, seed } from "../../support/random.ts"
 import { exhaustively, randomly, run } from "./explore.ts"
 import { faults, kinds, seedNumber, setBack } from "./setups.ts"
+
+/** Whether the search goes deeper than `npm test` has time for: in the long suite, in CI's sample of it, and for mutants. */
+const isDeep = scaled(1) > 1
 
 const { beat: _, ...withoutBeats } = faults
 
 for (const { name, ...kind } of kinds) {
   describe(`the store's protocol ${name}`, () => {
     for (const [atMost, depth] of [
-      [0, isLong ? 30 : 11],
-      [1, isLong ? 13 : 4],
-      [2, isLong ? 9 : 3]
+      [0, isDeep ? 30 : 11],
+      [1, isDeep ? 13 : 4],
+      [2, isDeep ? 9 : 3]
     ] as const) {
       it(`holds for 2 processes in every order of ${depth} events, ${atMost} of which go wrong`, () => {
         const setup = { processes: 2, ...kind, faults: withoutBeats, atMost }
@@ -37,7 +40,7 @@ for (const { name, ...kind } of kinds) {
 
     it(`holds where the store is set back (seed ${seed})`, () => {
       const setup = { processes: 2, ...kind, faults: setBack, atMost: 1 }
-      assert.isAbove(run(exhaustively({ setup }, isLong ? 10 : 5)).states, 20)
+      assert.isAbove(run(exhaustively({ setup }, isDeep ? 10 : 5)).states, 20)
       // What is worth losing comes later.
       for (const processes of [2, 3]) {
         const worlds = { setup: { ...setup, processes, renewals: 2, atMost: 2 } }
@@ -54,7 +57,7 @@ for (const { name, ...kind } of kinds) {
         faults: withoutBeats,
         atMost: 1
       }
-      assert.isAbove(run(exhaustively({ setup }, isLong ? 9 : 3)).states, 20)
+      assert.isAbove(run(exhaustively({ setup }, isDeep ? 9 : 3)).states, 20)
     })
 
     for (const processes of [2, 3, 4]) {
