@@ -136,7 +136,12 @@ export const start = Effect.fnUntraced(function* (
     const running = child
     child = undefined
     if (running === undefined) return resume(Effect.void)
-    running.once("exit", () => resume(Effect.void))
+    // A Redis that has had a replica sometimes stays.
+    const last = setTimeout(() => void running.kill("SIGKILL"), 5_000)
+    running.once("exit", () => {
+      clearTimeout(last)
+      resume(Effect.void)
+    })
     running.kill("SIGCONT")
     // "Fast" to PostgreSQL, which SIGTERM lets wait for its clients; the same as it to Redis.
     running.kill("SIGINT")
