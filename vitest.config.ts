@@ -38,7 +38,7 @@ export default defineConfig({
           exclude: [longTests],
           env: {
             TEST_SEED: process.env["TEST_SEED"] ?? "effect-video-auth",
-            TEST_SCALE: process.env["TEST_SCALE"] ?? "0.5"
+            TEST_SCALE: process.env["TEST_SCALE"] ?? "0.4"
           }
         }
       },
@@ -59,7 +59,7 @@ export default defineConfig({
     testTimeout: 300_000,
     hookTimeout: 300_000,
     // Vitest leaves one core idle by default, and many tests wait for a server or a timer.
-    maxWorkers: availableParallelism() + 1,
+    maxWorkers: availableParallelism() + 2,
     sequence: { shuffle: { files: minutes !== undefined, tests: false } },
     reporters: [new SuiteReporter({ minutes, report: process.env["TEST_REPORT"] })],
     // Logs of a test are shown only if it fails.

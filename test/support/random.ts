@@ -14,7 +14,7 @@ export const seed: string = TEST_SEED
 /** Whether this is `npm run test:long`, or as large. */
 export const isLong: boolean = Number(TEST_SCALE) >= 20
 
-/** Returns the size of a test in this run: half of `size` in `npm test`, and 20 times `size` in `npm run test:long`. */
+/** Returns the size of a test in this run: two fifths of `size` in `npm test`, and 20 times `size` in `npm run test:long`. */
 export const scaled = (size: number): number => Math.max(1, Math.round(size * Number(TEST_SCALE)))
 
 /**
