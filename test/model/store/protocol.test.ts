@@ -19,8 +19,8 @@ import { scaled, seed } from "../../support/random.ts"
 import { exhaustively, randomly, run } from "./explore.ts"
 import { faults, kinds, seedNumber, setBack } from "./setups.ts"
 
-/** Whether the search goes deeper than `npm test` has time for: in the long suite, in CI's sample of it, and for mutants. */
-const isDeep = scaled(1) > 1
+/** Whether the search goes deeper than `npm test` and CI's sample have time for: in the long suite, and for mutants. */
+const isDeep = scaled(1) > 2
 
 const { beat: _, ...withoutBeats } = faults
 
