@@ -14,7 +14,6 @@ import { type Stall, watchStalls } from "./stalls.ts"
 export interface Report {
   readonly requests: number
   readonly exchanges: number
-  readonly refreshTokensSentTwice: number
   /** Numbers of requests that were answered well, and how many attempts of each met a fault. */
   readonly served: ReadonlyArray<number>
   readonly faults: ReadonlyArray<readonly [id: number, attempts: number]>
@@ -68,17 +67,15 @@ const books = {
   requests: 0,
   exchanges: 0,
   revocations: new Array<number>(),
-  refreshTokensSentTwice: 0,
   served: new Array<number>(),
   faults: new Map<number, number>(),
   faultyExchanges: new Array<number>(),
   gaps: new Array<readonly [number, number]>()
 }
 
-const harvest = ({ entries, logins, refreshes, refreshTokensSentTwice, requests }: Ledger) => {
+const harvest = ({ entries, logins, refreshes, requests }: Ledger) => {
   books.requests += requests
   books.exchanges += logins + refreshes
-  books.refreshTokensSentTwice += refreshTokensSentTwice.length
   for (const { at, fault, headers, status } of entries) {
     const number = /^request (\d+)$/.exec(headers["user-agent"] ?? "")?.[1]
     if (number === undefined) {
