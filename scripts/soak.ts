@@ -8,12 +8,13 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Clock, Duration, Effect, Exit, Fiber, Layer, Scope } from "effect"
-import { type HttpBody, HttpClient, HttpClientRequest } from "effect/http"
+import { HttpClient, HttpClientRequest } from "effect/http"
 import { Platform as Kit } from "effect-video-auth"
 import { type ChildProcess, fork } from "node:child_process"
 import { createHash } from "node:crypto"
 import { once } from "node:events"
 import { failureOf } from "../src/platform/shared/http.ts"
+import { bodyText } from "../test/support/bodyText.ts"
 import { census } from "../test/support/census.ts"
 import { commandLine, refuse } from "./commandLine.ts"
 import { lifetime, type Platform, platforms } from "./soak/platforms.ts"
@@ -73,19 +74,13 @@ const makeBooks = () => ({
 type Books = ReturnType<typeof makeBooks>
 const ended = { well: 1, failed: 2 }
 
-/** The body of a request, where it is at hand. */
-const bodyText = (body: HttpBody.HttpBody): string => {
-  if (body._tag === "Uint8Array") return new TextDecoder().decode(body.body)
-  return body._tag === "Raw" && typeof body.body === "string" ? body.body : ""
-}
-
 /** Counts what goes over the wire. */
 const counting = (client: HttpClient.HttpClient, books: Books, refreshToken: Platform["refreshToken"]) =>
   HttpClient.transform(client, (effect, request) =>
     Effect.suspend(() => {
       books.sent += 1
       const { body, url } = request
-      const text = bodyText(body)
+      const text = bodyText(body) ?? ""
       const token = refreshToken(new URL(url).pathname, text)
       const key = token === undefined ? undefined : createHash("sha256").update(token).digest("base64url")
       const noteRefresh = () => {

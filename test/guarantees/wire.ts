@@ -8,6 +8,7 @@
 import { Duration, Effect, identity, Redacted, type Schema, Stream } from "effect"
 import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
 import { AccessToken, TokenError, type TokenProvider } from "effect-video-auth"
+import { bodyText } from "../support/bodyText.ts"
 
 /** The body of a request. */
 export type Sent = Readonly<Record<string, unknown>>
@@ -122,12 +123,7 @@ const postedBy = ({ body, headers, method }: HttpClientRequest.HttpClientRequest
   // An exchange never carries a token. OAuth has its client's credential there (Basic).
   const carriesToken = headers["authorization"]?.startsWith("Basic ") === false
   if (method !== "POST" || carriesToken || body._tag === "Empty") return undefined
-  const text =
-    body._tag === "Uint8Array"
-      ? new TextDecoder().decode(body.body)
-      : body._tag === "Raw" && typeof body.body === "string"
-        ? body.body
-        : undefined
+  const text = bodyText(body)
   if (text === undefined) return undefined
   if (body.contentType === "application/json") return { text, sent: JSON.parse(text) }
   return body.contentType?.startsWith("application/x-www-form-urlencoded") === true

@@ -1,28 +1,18 @@
 /** The server that OAuth tests run against, seen from a real browser. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { build } from "esbuild"
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import * as Chromium from "../support/chromium.ts"
 import { listen } from "../support/listen.ts"
 import * as OidcProvider from "../support/oidcProvider.ts"
+import { bundlePage } from "../support/bundle.ts"
 
 const html = `<!doctype html><meta charset="utf-8"><title>Page</title><link rel="icon" href="data:,">
 <script type="module" src="/page.js"></script>
 <h1>A page</h1><button>Sign in</button><p><output></output></p>`
 
-const bundle = Effect.promise(async () => {
-  const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL("browser/page.ts", import.meta.url))],
-    bundle: true,
-    format: "esm",
-    platform: "browser",
-    target: "es2022",
-    write: false
-  })
-  return outputFiles[0]?.text ?? ""
-})
+const bundle = bundlePage(fileURLToPath(new URL("browser/page.ts", import.meta.url)))
 
 /** A page at the root of an origin of its own, and a browser that has it open. */
 const setup = Effect.gen(function* () {

@@ -17,7 +17,7 @@ import {
   Schema,
   Stream
 } from "effect"
-import { HttpClient, HttpClientError, type HttpClientRequest, HttpClientResponse } from "effect/http"
+import { HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
 import {
   AccessToken,
   Observability,
@@ -30,6 +30,7 @@ import { ApiVideoError } from "effect-video-auth/api-video"
 import { MovingImageError } from "effect-video-auth/moving-image"
 import type { FaultKind } from "effect-video-auth/testing/SandboxFault"
 import { inspect } from "node:util"
+import { bodyText } from "./bodyText.ts"
 import { keepingSpans } from "./spans.ts"
 
 /** How a secret may be written down. */
@@ -275,18 +276,10 @@ export const hasty: RenewalPolicy.Options = {
 export const untilGiven = (service: TokenService.TokenService["Service"]) =>
   Effect.retry(service.get, Schedule.spaced("50 millis"))
 
-/** The body of a request, where it is at hand. */
-const textOf = ({ body }: HttpClientRequest.HttpClientRequest): string =>
-  body._tag === "Uint8Array"
-    ? new TextDecoder().decode(body.body)
-    : body._tag === "Raw" && typeof body.body === "string"
-      ? body.body
-      : ""
-
 /** A server that repeats all of a request: its URL, its headers, its body. */
 export const parrot = (code: number, contentType: string): HttpClient.HttpClient =>
   HttpClient.make((request, url) => {
-    const all = [url.href, request.headers["authorization"], textOf(request)]
+    const all = [url.href, request.headers["authorization"], bodyText(request.body) ?? ""]
     const clear = /^Basic (.+)$/.exec(request.headers["authorization"] ?? "")?.[1]
     const said = `${all.join(" ")} ${clear === undefined ? "" : Buffer.from(clear, "base64").toString()}`
     const names = [
@@ -321,7 +314,7 @@ export const indiscreet = HttpClient.make((request, url) =>
     new HttpClientError.HttpClientError({
       reason: new HttpClientError.TransportError({
         request,
-        cause: Object.assign(new Error(`${url.href} ${textOf(request)}`), {
+        cause: Object.assign(new Error(`${url.href} ${bodyText(request.body) ?? ""}`), {
           code: "ECONNRESET",
           url: url.href,
           body: request.body

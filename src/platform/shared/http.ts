@@ -16,7 +16,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type { Failure } from "../../token/TokenError.ts"
 import { textsAlong } from "./cause.ts"
 
-/** What `fetch` is told. `fetch` would follow a redirect and post a key to wherever it leads; undici and `node:http` never do. */
+/** Keeps `fetch` from following redirects: it would post a key to wherever one leads. undici and `node:http` never follow one. */
 const withManualRedirects: RequestInit = { redirect: "manual" }
 
 /** Prepares a context for requests to a third party: redirects are not followed, and no trace headers are sent. */

@@ -1,11 +1,11 @@
 /** A site whose pages share a session through the store of pages, and tabs of a real browser that show it. */
 import { assert } from "@effect/vitest"
 import { Context, Effect, Layer, Schema } from "effect"
-import { build } from "esbuild"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Chromium from "../../support/chromium.ts"
 import { listen } from "../../support/listen.ts"
+import { bundlePage } from "../../support/bundle.ts"
 
 const folder = import.meta.dirname
 
@@ -13,22 +13,7 @@ const folder = import.meta.dirname
 export const throttled = readFileSync(join(folder, "throttled.js"), "utf8")
 
 /** The page's program, made once. */
-const bundle = Effect.runSync(
-  Effect.cached(
-    Effect.promise(async () => {
-      const { outputFiles } = await build({
-        entryPoints: [join(folder, "page.ts")],
-        conditions: ["@effect-video-auth/source"],
-        bundle: true,
-        format: "esm",
-        platform: "browser",
-        target: "es2022",
-        write: false
-      })
-      return outputFiles[0]?.text ?? ""
-    })
-  )
-)
+const bundle = Effect.runSync(Effect.cached(bundlePage(join(folder, "page.ts"))))
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The server: refresh tokens that rotate, and exchanges that a test can hold up
