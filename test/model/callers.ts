@@ -93,19 +93,22 @@ export const make = (program: Program, platform: Platform, world: World, books: 
   const counting = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     recorded(Effect.provideService(effect, References.MinimumLogLevel, "None"))
 
+  /** Services whose map has a stranger that is being renewed. */
+  const strangersBusy = new Set<number>()
+
+  /** The service of an identity that is not held shows the state of a new one. */
+  const evictUnlessHeld = (served: Served) =>
+    Effect.map(served.service.state, ({ generation, phase }) => {
+      if (generation === 0 && phase === "empty") books.evict(served)
+    })
+
   /** An identity that has nothing to do with the program, but takes the room of one that has. It has no memory of its own. */
   const strangerOf = (number: number) => {
     const fake = FakeProvider.make({ identity: stranger, latency: program.latency }).provider
     const login = Effect.suspend(() => {
-      const served = books.byNumber(number)
-      // The service of an identity that is not held shows the state of a new one.
-      return Effect.andThen(
-        Effect.map(served.service.state, ({ generation }) => {
-          if (generation === 0) books.evict(served)
-        }),
-        fake.login ?? Effect.never
-      )
-    })
+      strangersBusy.add(number)
+      return Effect.andThen(evictUnlessHeld(books.byNumber(number)), fake.login ?? Effect.never)
+    }).pipe(Effect.ensuring(Effect.sync(() => strangersBusy.delete(number))))
     return { ...fake, login, traits: { ...fake.traits, renewWith: "login" as const } }
   }
 
@@ -249,7 +252,7 @@ export const make = (program: Program, platform: Platform, world: World, books: 
     const { _tag } = error.reason
     // It found no room, so it was not held; by now it may be, because of another caller.
     const isFull = _tag === "ConfigurationInvalid" && error.reason.option === "capacity"
-    if (isFull && Effect.runSync(served.service.state).phase === "empty") books.evict(served)
+    if (isFull) Effect.runSync(evictUnlessHeld(served))
     const { held } = served
     // Whoever was told no has no claim any more; who was cancelled has.
     const over = new Set(promised.credits.filter(({ reason }) => reason === "reject" || reason === "renew"))
@@ -437,6 +440,8 @@ export const make = (program: Program, platform: Platform, world: World, books: 
     call,
     received: (access: string) => received.get(access),
     waiting: () => callers.filter((caller) => !caller.ended),
+    /** Whether a map has no room for this service, because a stranger is being renewed. */
+    isCrowdedOut: ({ number }: Served) => strangersBusy.has(number),
     get,
     reject,
     getValidFor,

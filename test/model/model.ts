@@ -52,6 +52,7 @@ export const run = Effect.fnUntraced(function* (drawn: Program, scheduler: Shuff
 
   /** A caller who gets an answer now, if ever. */
   const last = Effect.fnUntraced(function* <A, E>(served: Books.Served, name: string, effect: Effect.Effect<A, E>) {
+    while (callers.isCrowdedOut(served)) yield* advance(Math.max(1, program.latency))
     const caller = yield* callers.call(served, name, effect)
     yield* quiet
     if (!caller.ended) yield* advance(3 * program.latency + 1_000)
