@@ -252,9 +252,11 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
       const { error } = event
       note(`#${number} RenewalFailed: ${error.reason._tag}`)
       const retryAfter = served.attempt?.exchange?.retryAfter ?? 0
+      books.endAttempt(served, false)
+      // The sign-out that has begun forgets it.
+      if (served.isLeaving) return
       served.failure = { at: mono(), timer: timer(), fatal: !error.isRetryable, retryAfter }
       served.wanted = true
-      books.endAttempt(served, false)
     }
   }
 
