@@ -466,6 +466,28 @@ describe("invalidate", () => {
     })
   )
 
+  it.effect("a second time: nothing comes of a caller who asked between the two and went", () =>
+    Effect.gen(function* () {
+      const memory = yield* TokenStore.makeMemory
+      const store = {
+        ...memory,
+        clear: (identity: string, epoch: number) => Effect.delay(memory.clear(identity, epoch), "1 second")
+      }
+      const { ledger, service } = yield* start({ store })
+      yield* service.get
+      const first = yield* Effect.forkChild(service.invalidate)
+      const gone = yield* Effect.forkChild(service.get)
+      yield* settled
+      yield* Fiber.interrupt(gone)
+      const second = yield* Effect.forkChild(service.invalidate)
+      yield* settled
+      yield* TestClock.adjust("1 hour")
+      yield* Fiber.joinAll([first, second])
+      assert.include(yield* ledger, { logins: 1 })
+      assert.include(yield* service.state, { phase: "empty" })
+    })
+  )
+
   it.effect("generations go on", () =>
     Effect.gen(function* () {
       const { service } = yield* start()

@@ -46,7 +46,7 @@ import { atMost } from "../shared/time.ts"
 import type { Environment, Work } from "./actor.ts"
 import { Credential } from "./credential.ts"
 import * as Exchange from "./exchange.ts"
-import { closed, type Exchanging, fibersOf, idle, type Leaving, type Phase } from "./phase.ts"
+import { closed, type Exchanging, fibersOf, idle, type Leaving, leavingFrom, type Phase } from "./phase.ts"
 import { delayAfter, type Ending, type Outcome, type Round } from "./round.ts"
 import * as Setback from "./setback.ts"
 import { differs, type State } from "./state.ts"
@@ -184,9 +184,8 @@ export class Engine implements Exchange.Account, Work {
   invalidate(): Effect.Effect<void, TokenError.TokenError> {
     const phase = this.#phase
     if (phase === closed) return this.#isClosed()
-    if (phase._tag === "Leaving") return Deferred.await(phase.done)
-    const interrupted = phase._tag === "Exchanging" ? phase : undefined
-    const leaving: Leaving = { _tag: "Leaving", done: Deferred.makeUnsafe(), interrupted, fiber: undefined }
+    // A second sign-out waits for the first. It also ends what callers have asked for since then.
+    const leaving = leavingFrom(phase)
     this.#phase = leaving
     this.#token.forget()
     this.#setback = undefined

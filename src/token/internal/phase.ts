@@ -1,5 +1,5 @@
 /** What runs for an identity. `engine.ts` has the table of it. */
-import type * as Deferred from "effect/Deferred"
+import * as Deferred from "effect/Deferred"
 import type * as Fiber from "effect/Fiber"
 import type * as TokenError from "../TokenError.ts"
 
@@ -34,6 +34,13 @@ export type Phase = Idle | Exchanging | Leaving | Closed
 
 export const idle: Idle = { _tag: "Idle" }
 export const closed: Closed = { _tag: "Closed" }
+
+/** Where a sign-out leads from a phase. One that is under way goes on. */
+export const leavingFrom = (phase: Phase): Leaving => {
+  if (phase._tag === "Leaving") return phase
+  const interrupted = phase._tag === "Exchanging" ? phase : undefined
+  return { _tag: "Leaving", done: Deferred.makeUnsafe(), interrupted, fiber: undefined }
+}
 
 /** The fibres that run in a phase. */
 export const fibersOf = (phase: Phase): ReadonlyArray<Fiber.Fiber<unknown>> => {
