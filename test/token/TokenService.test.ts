@@ -286,6 +286,23 @@ describe("renew", () => {
 })
 
 describe("a machine that slept", () => {
+  it.effect("serves no token that expired while the store was taking it, though the wall clock was set back", () =>
+    Effect.gen(function* () {
+      const clock = yield* SplitClock
+      const memory = yield* TokenStore.makeMemory
+      const sleeps = [clock.stepMonotonic("2 hours")]
+      const store: TokenStore.Backend = {
+        ...memory,
+        commit: (identity, options) => Effect.andThen(Effect.all(sleeps.splice(0)), memory.commit(identity, options))
+      }
+      const { ledger, service } = yield* start({ store, policy: onDemand })
+      const caller = yield* Effect.forkChild(service.get)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(bare(yield* Fiber.join(caller)), "access-2")
+      assert.include(yield* ledger, { logins: 1, refreshes: 1 })
+    }).pipe(Effect.provide(splitClock))
+  )
+
   it.effect("makes no attempt for a caller whose time is up", () =>
     Effect.gen(function* () {
       const clock = yield* SplitClock

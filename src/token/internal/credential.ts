@@ -48,11 +48,14 @@ export class Credential {
     return monotonic(this.#env.clock)
   }
 
-  hold({ isAdopted, known: { isPrivate }, token }: Renewed): void {
+  /** Holds a new credential. `sentAt` is when the request for it left this machine, on the monotonic clock. */
+  hold({ isAdopted, known: { isPrivate }, token }: Renewed, sentAt: number): void {
     const lifetime = token.expiresAt - token.issuedAt
-    const left = Math.min(token.expiresAt - this.wallNow(), lifetime)
+    const now = this.now()
+    // It may have waited for the store, while clocks were set and the machine slept. Nobody here saw an adopted one leave.
+    const latest = isAdopted ? now + lifetime : sentAt + lifetime
+    const deadline = Math.min(now + token.expiresAt - this.wallNow(), latest)
     const { advisory, mandatory } = this.#env.windows(lifetime, this.generation === 0)
-    const deadline = this.now() + left
     const exit = Exit.succeed(token)
     this.held = { token, exit, deadline, advisory, mandatory, isPrivate, isAdopted, doubt: "none", wasRefused: false }
     this.generation = Math.max(this.generation, token.generation)

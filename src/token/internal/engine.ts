@@ -375,7 +375,7 @@ export class Engine implements Exchange.Account, Work {
 
   /** Starts an attempt. */
   #exchange() {
-    const phase: Exchanging = { _tag: "Exchanging", kind: "nothing", fiber: undefined }
+    const phase: Exchanging = { _tag: "Exchanging", kind: "nothing", sentAt: this.#now(), fiber: undefined }
     this.#phase = phase
     phase.fiber = this.#env.fork(this.#attempt(phase))
     this.#changed()
@@ -388,6 +388,7 @@ export class Engine implements Exchange.Account, Work {
     const age = this.#token.held === undefined ? undefined : this.#token.wallNow() - this.#token.held.token.issuedAt
     const sending = (operation: "login" | "refresh") => {
       phase.kind = operation
+      phase.sentAt = this.#now()
       const { oldTokenSurvivesRefresh, renewWith } = provider.traits
       const isRenewal = operation === "refresh" || renewWith === "login"
       if (isRenewal && !oldTokenSurvivesRefresh && this.#phase === phase) this.#token.replace()
@@ -397,7 +398,7 @@ export class Engine implements Exchange.Account, Work {
       const { expiresAt, generation } = renewed.token
       const by = renewed.isAdopted || phase.kind === "nothing" ? "adopted" : phase.kind
       const duration = this.#now() - start
-      this.#succeed(renewed)
+      this.#succeed(renewed, phase)
       const event = { _tag: "Renewed", ...about, by, generation, duration, age, expiresAt } as const
       this.#settle(Exit.succeed(renewed.token), event)
     }
@@ -420,10 +421,10 @@ export class Engine implements Exchange.Account, Work {
     )
   }
 
-  #succeed(renewed: Renewed) {
+  #succeed(renewed: Renewed, { sentAt }: Exchanging) {
     this.#phase = idle
     if (this.#round?.trigger === "rejected") this.#rejections = Storm.recordRejection(this.#rejections, this.#now())
-    this.#token.hold(renewed)
+    this.#token.hold(renewed, sentAt)
     // The schedule would renew a token that is dead on arrival again at once, and for ever.
     this.#setback = this.#token.valid() === undefined ? this.#setbackOf(this.#isDeadOnArrival()) : undefined
   }

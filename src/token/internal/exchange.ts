@@ -138,6 +138,7 @@ export const make = (clock: Clock.Clock, policy: RenewalPolicy, store: TokenStor
       if (refused?._tag === "AmbiguousExchange" && login === undefined && !rotates) {
         // The lease may have ended meanwhile.
         yield* turn.sending("refresh", rotates)
+        sending("refresh")
         outcome = yield* once
         refused = Exit.isFailure(outcome) ? reasonOf(outcome.cause) : undefined
       }
