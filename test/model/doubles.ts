@@ -44,7 +44,9 @@ export const make = Effect.fnUntraced(function* (program: Program, world: World,
     if (attempt === undefined) return
     if (attempt.exchange === undefined) {
       if (attempt.premature !== undefined) violated(attempt.premature.includes("fatal") ? 6 : 8, attempt.premature)
-      if (attempt.reasons.length === 0) violated(7, "an exchange that nothing explains")
+      // A sign-out that has begun but not reached the service yet has ended the claims that explain it.
+      const isExplained = attempt.reasons.length > 0 || (!hasStore && served.signingOut > 0)
+      if (!isExplained) violated(7, "an exchange that nothing explains")
     }
     attempt.exchange = exchange
     if (exchange.operation === "refresh" && !program.survives && served.held !== undefined) {
