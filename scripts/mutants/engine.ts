@@ -66,8 +66,15 @@ export const ofEngine: ReadonlyArray<Mutant> = [
     breaks: 2,
     name: "a stored token is held whatever its age",
     file: credential,
-    edits: [["const left = Math.min(token.expiresAt - this.wallNow(), lifetime)", "const left = lifetime"]],
+    edits: [["Math.min(now + token.expiresAt - this.wallNow(), latest)", "latest"]],
     tests: model
+  },
+  {
+    breaks: 2,
+    name: "a token's life begins when the store has it",
+    file: credential,
+    edits: [[": sentAt + lifetime", ": now + lifetime"]],
+    tests: ofService
   },
   {
     breaks: 2,
@@ -135,6 +142,18 @@ export const ofEngine: ReadonlyArray<Mutant> = [
     name: "a sign-out leaves the callers waiting",
     file: engine,
     edits: [['    this.#settle("signed-out")\n', "    this.#changed()\n"]],
+    tests: ofService
+  },
+  {
+    breaks: 5,
+    name: "a second sign-out leaves what was asked for since the first",
+    file: engine,
+    edits: [
+      [
+        "    const leaving = leavingFrom(phase)\n",
+        '    const leaving = leavingFrom(phase)\n    if (phase._tag === "Leaving") return Deferred.await(leaving.done)\n'
+      ]
+    ],
     tests: ofService
   },
   {

@@ -81,6 +81,9 @@ const hashOf = (
     return yield* digestHex(Digest.sha256, hashes)
   }).pipe(Effect.provide(Digest.layerWebCrypto))
 
+/** Reads one piece ahead, so that the disk and the network work at the same time. */
+const ahead = Stream.buffer({ capacity: 1 })
+
 /** A file of the file system. It is opened for each part, and never held in memory. */
 export const fromPath = Effect.fnUntraced(function* (
   path: string,
@@ -98,7 +101,7 @@ export const fromPath = Effect.fnUntraced(function* (
     place: path,
     filename: filename ?? baseName(path),
     fingerprint: { size: Number(size), modifiedAt: Option.getOrUndefined(mtime)?.getTime() },
-    part: (range) => ({ _tag: "Stream", stream: read(range, readSize), size: range.to - range.from }),
+    part: (range) => ({ _tag: "Stream", stream: ahead(read(range, readSize)), size: range.to - range.from }),
     hash: hashOf(Number(size), (range) =>
       Effect.suspend(() => {
         const block = new Uint8Array(range.to - range.from)
