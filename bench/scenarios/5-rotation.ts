@@ -12,7 +12,7 @@ export const scenario: Scenario = {
   name,
   description:
     "Refresh tokens are good for one use. Over 10 renewals of a token of 10 minutes, the answer of the third refresh is lost " +
-    "on its way and the sixth is answered with 503; five calls at once, every 10 s. Virtual time.",
+    "on its way and the sixth is answered with 503, which leaves its token unused; five calls at once, every 10 s. Virtual time.",
   run: async (effort) => {
     const refreshing = subjects.filter(({ refreshes }) => refreshes)
     const questions = refreshing.map(({ name: subject }) => ({ ...plan[effort], subject }))

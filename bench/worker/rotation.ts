@@ -13,7 +13,7 @@ export interface Question {
 export interface Answer {
   readonly calls: number
   readonly failed: number
-  /** Refreshes with a refresh token that had been sent before. */
+  /** Refreshes with a refresh token that had been sent before, and may have been used. */
   readonly repeated: number
   readonly renewals: number
 }

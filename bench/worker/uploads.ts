@@ -5,7 +5,7 @@ import ApiVideoClient from "@api.video/nodejs-client"
 import { Effect, FileSystem, Layer, ManagedRuntime, Redacted, Stream } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { execFile } from "node:child_process"
-import { createReadStream, mkdtempSync, openAsBlob, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
+import { createReadStream, mkdtempSync, openAsBlob, rmSync, statSync, writeFileSync } from "node:fs"
 import { request } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -111,17 +111,8 @@ const officialUploader = async (): Promise<Upload> => {
   Object.assign(globalThis, { window: { XMLHttpRequest } })
   const { VideoUploader } = (await import("@api.video/video-uploader")).default
   return async (path) => {
-    // Node's Blob of a file of 4 GiB has no bytes, so as much is sent in files of 1 GiB at most.
-    const most = 1024 * mebibyte
-    const folder = mkdtempSync(join(tmpdir(), "bench-upload-"))
-    const part = join(folder, "video.mp4")
-    writeFileSync(part, "")
-    for (let left = statSync(path).size; left > 0; left -= most) {
-      truncateSync(part, Math.min(left, most))
-      const file = new File([await openAsBlob(part)], "video.mp4")
-      await new VideoUploader({ file, videoId: "vi1", accessToken: "a", chunkSize }).upload()
-    }
-    rmSync(folder, { recursive: true })
+    const file = new File([await openAsBlob(path)], "video.mp4")
+    await new VideoUploader({ file, videoId: "vi1", accessToken: "a", chunkSize }).upload()
   }
 }
 
