@@ -48,7 +48,7 @@ type Figures = ReadonlyMap<string, Twins<number>>
 
 /** Microseconds a page, from several processes a subject. */
 const timed = async (subjects: ReadonlyArray<Subject>, url: string, effort: Effort): Promise<Figures> => {
-  const [batches, warmUp, rounds, pages] = effort === "smoke" ? [1, 1, 2, 2] : [2, 5, 10, 100]
+  const [batches, warmUp, rounds, pages] = effort === "smoke" ? [1, 1, 2, 2] : [2, 5, 8, 100]
   const figures = new Map<string, Twins<number>>()
   const question = () => ({ pages })
   for (let batch = 0; batch < batches; batch++) {
