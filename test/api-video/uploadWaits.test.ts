@@ -50,6 +50,9 @@ const answering = (...responses: ReadonlyArray<(() => Response) | "silence">) =>
   )
 }
 
+/** Lets an upload come to where it waits for time: until then nothing here takes any. */
+const underWay = Effect.forEach(Array.from({ length: 100 }), () => Effect.yieldNow, { discard: true })
+
 const ok = () => Response.json({ videoId: "vi1" }, { status: 201 })
 const refused = (status: number, seconds: number) => () =>
   Response.json({}, { status, headers: { "retry-after": String(seconds) } })
@@ -70,6 +73,7 @@ describe("an upload that waits", () => {
       it.effect(`says until when after a ${status}, and does not stall meanwhile (${what})`, () =>
         Effect.gen(function* () {
           const fiber = yield* events({ stallTimeout: "10 seconds" }).pipe(Stream.runCollect, Effect.forkChild)
+          yield* underWay
           yield* TestClock.adjust("44 seconds")
           assert.isUndefined(fiber.pollUnsafe())
           yield* TestClock.adjust("1 second")
@@ -126,6 +130,7 @@ describe("an upload whose connection is dead when the machine wakes up", () => {
     it.effect(`is sent again (${what})`, () =>
       Effect.gen(function* () {
         const fiber = yield* events({ stallTimeout: "1 minute" }).pipe(Stream.runCollect, Effect.forkChild)
+        yield* underWay
         yield* TestClock.adjust("59 seconds")
         assert.isUndefined(fiber.pollUnsafe())
         yield* TestClock.adjust("8 hours")

@@ -4,7 +4,7 @@
  * Everything that a test leaves to chance follows from `TEST_SEED`, so that a failure can be replayed. `npm test` uses the
  * same seed on every run, and `npm run test:long` draws a new one. A failed test prints the command that replays it.
  */
-import { type Arbitrary, Effect } from "effect"
+import { type Arbitrary, Clock, Context, Effect } from "effect"
 
 const { TEST_REPLAY, TEST_SCALE = "1", TEST_SEED = "effect-video-auth", TEST_SHRINKS } = process.env
 
@@ -36,17 +36,20 @@ export const checks = (
 
 let hasHung = false
 
+/** The clock of the machine, also where a test has a clock of its own. */
+const machine = Context.get(Context.empty(), Clock.Clock)
+
 /**
  * Fails a run of a random test that would never end, so that its input can be printed and made smaller. No machine is so
  * slow that a run takes a minute. Once one has hung, smaller inputs get less time.
  */
-export const ends = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.suspend(() =>
-    Effect.timeoutOrElse(effect, {
-      duration: hasHung ? "2 seconds" : "1 minute",
-      orElse: () => {
-        hasHung = true
-        return Effect.die("it hangs")
-      }
+export const ends = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  const hangs = Effect.suspend(() => Effect.sleep(hasHung ? "2 seconds" : "1 minute")).pipe(
+    Effect.provideService(Clock.Clock, machine),
+    Effect.andThen(() => {
+      hasHung = true
+      return Effect.die("it hangs")
     })
   )
+  return Effect.raceFirst(effect, hangs)
+}
