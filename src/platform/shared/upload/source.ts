@@ -82,7 +82,7 @@ const hashOf = (
   }).pipe(Effect.provide(Digest.layerWebCrypto))
 
 /** Reads one piece ahead, so that the disk and the network work at the same time. */
-const ahead = Stream.buffer({ capacity: 1 })
+const ahead = /* @__PURE__ */ Stream.buffer({ capacity: 1 })
 
 /** A file of the file system. It is opened for each part, and never held in memory. */
 export const fromPath = Effect.fnUntraced(function* (
