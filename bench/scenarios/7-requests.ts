@@ -83,7 +83,7 @@ const plan = [
  * `closer` are those of the decisive subjects.
  */
 const turns = {
-  full: { warmUp: 2, rounds: 3, closer: 10 },
+  full: { warmUp: 2, rounds: 3, closer: 8 },
   smoke: { warmUp: 0, rounds: 1, closer: 1 }
 } as const
 /** Subjects whose ratios are targets: they have more turns, by themselves and so within moments of each other. */

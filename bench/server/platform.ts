@@ -217,7 +217,7 @@ export const make = () => {
     const fault = isGood && operation === "refresh" ? behaviour.refreshFaults[goodRefreshes] : undefined
     if (behaviour.isDown || fault === "unavailable") {
       // This says that the token was not used, so it may be sent again.
-      received.delete(refreshToken)
+      if (isGood) received.delete(refreshToken)
       answerJson(response, 503, { title: "Service unavailable", status: 503, error: "temporarily_unavailable" })
       return
     }

@@ -3,6 +3,7 @@ import type { Mutant } from "./mutant.ts"
 
 const engine = "src/token/internal/engine.ts"
 const credential = "src/token/internal/credential.ts"
+const exchange = "src/token/internal/exchange.ts"
 const phases = "src/token/internal/phase.ts"
 const actor = "src/token/internal/actor.ts"
 const agenda = "src/token/internal/agenda.ts"
@@ -65,15 +66,25 @@ export const ofEngine: ReadonlyArray<Mutant> = [
   {
     breaks: 2,
     name: "a stored token is held whatever its age",
-    file: credential,
-    edits: [["Math.min(now + token.expiresAt - this.wallNow(), latest)", "latest"]],
+    file: exchange,
+    edits: [["expiresAt - clock.currentTimeMillisUnsafe(), (sentAt", "Infinity, (sentAt"]],
     tests: model
   },
   {
     breaks: 2,
     name: "a token's life begins when the store has it",
-    file: credential,
-    edits: [[": sentAt + lifetime", ": now + lifetime"]],
+    file: exchange,
+    edits: [["(sentAt ?? now) + expiresAt", "now + expiresAt"]],
+    tests: ofService
+  },
+  {
+    breaks: 2,
+    name: "a token's life begins before the wait for the store",
+    file: exchange,
+    edits: [
+      ["let sentAt: number | undefined\n", "let sentAt: number | undefined = monotonic(clock)\n"],
+      ["          sentAt = monotonic(clock)\n", ""]
+    ],
     tests: ofService
   },
   {

@@ -364,6 +364,50 @@ describe("streams", () => {
   )
 })
 
+describe("files", () => {
+  /** Counts the files that are open. */
+  const counted = Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const files = { open: 0, opened: 0 }
+    const open: FileSystem.FileSystem["open"] = (path, options) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          files.open += 1
+          files.opened += 1
+        }),
+        () => Effect.sync(() => void (files.open -= 1))
+      ).pipe(Effect.andThen(fs.open(path, options)))
+    return { files, fs: FileSystem.make({ ...fs, open }) }
+  })
+
+  it.live("are closed after a 401, a cut connection, a stall and an interruption in the middle of a part", () =>
+    world(({ faults, folder, server }) =>
+      Effect.gen(function* () {
+        const { files, fs } = yield* counted
+        const path = join(folder, "large.mp4")
+        yield* Effect.promise(() => writeFile(path, Buffer.alloc(16 * 1024 * KiB)))
+        const uploading = upload(path, { chunkSize: 16 * 1024 * KiB, stallTimeout: "200 millis" }).pipe(
+          Effect.provideService(FileSystem.FileSystem, fs)
+        )
+        faults.push(401, "cut", "stall", 503)
+        const { videoId } = yield* uploading
+        assert.strictEqual(server.sourceOf(videoId).byteLength, 16 * 1024 * KiB)
+        // Once to see that it can be read, and once for each request.
+        assert.deepStrictEqual(files, { open: 0, opened: 6 })
+
+        faults.push("stall")
+        const { parts } = server.counts
+        const fiber = yield* Effect.forkChild(uploading)
+        while (server.counts.parts === parts) yield* Effect.sleep(1)
+        assert.strictEqual(files.open, 1)
+        yield* Fiber.interrupt(fiber)
+        // The transport ends the body a moment later.
+        while (files.open > 0) yield* Effect.sleep(1)
+      })
+    )
+  )
+})
+
 describe("interruption", () => {
   it.live("leaves no request running, and says how to go on", () =>
     world(({ faults, path, server }) =>

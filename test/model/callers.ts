@@ -254,9 +254,10 @@ export const make = (program: Program, platform: Platform, world: World, books: 
     const isFull = _tag === "ConfigurationInvalid" && error.reason.option === "capacity"
     if (isFull) Effect.runSync(evictUnlessHeld(served))
     const { held } = served
-    // An attempt that has begun for them may have been kept from running, and sends later.
+    // An attempt may have begun for this caller that the scheduler has not run yet. It sends later.
     const { phase } = Effect.runSync(served.service.state)
-    if (served.attempt === undefined && (phase === "acquiring" || phase === "renewing")) books.beginAttempt(served)
+    const isBusy = phase === "acquiring" || phase === "renewing"
+    if (served.attempt === undefined && isBusy && !isFull) books.beginAttempt(served)
     // Whoever was told no has no claim any more; who was cancelled has.
     const over = new Set(promised.credits.filter(({ reason }) => reason === "reject" || reason === "renew"))
     served.credits = served.credits.filter((credit) => !over.has(credit))

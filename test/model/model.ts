@@ -52,7 +52,11 @@ export const run = Effect.fnUntraced(function* (drawn: Program, scheduler: Shuff
 
   /** A caller who gets an answer now, if ever. */
   const last = Effect.fnUntraced(function* <A, E>(served: Books.Served, name: string, effect: Effect.Effect<A, E>) {
-    while (callers.isCrowdedOut(served)) yield* advance(Math.max(1, program.latency))
+    for (let waits = 0; callers.isCrowdedOut(served); waits++) {
+      if (waits === 100) violated(5, "the renewal of another identity does not end")
+      yield* check
+      yield* advance(Math.max(1, program.latency))
+    }
     const caller = yield* callers.call(served, name, effect)
     yield* quiet
     if (!caller.ended) yield* advance(3 * program.latency + 1_000)

@@ -27,6 +27,7 @@ import {
 } from "effect-video-auth"
 import * as Recording from "effect-video-auth/testing/RecordingHttpClient"
 import { json, type Respond, status, transportError } from "effect-video-auth/testing/RecordingHttpClient"
+import { layer as splitClock, SplitClock } from "effect-video-auth/testing/SplitClock"
 import { setImmediate } from "node:timers/promises"
 
 const origin = "https://api.video-cdn.net"
@@ -934,6 +935,42 @@ describe("layerMap", () => {
       })
     )
   }
+
+  it.effect("sends no token that expired while the store was taking it, though the wall clock was set back", () =>
+    Effect.gen(function* () {
+      const clock = yield* SplitClock
+      const memory = yield* TokenStore.makeMemory
+      const sleeps = [clock.stepMonotonic("2 hours")]
+      const store: TokenStore.Backend = {
+        ...memory,
+        commit: (identity, options) => Effect.andThen(Effect.all(sleeps.splice(0)), memory.commit(identity, options))
+      }
+      const { client, requests } = Recording.make(api)
+      const listing = yield* list.pipe(
+        Effect.provide(
+          MovingImage.layerMap({ ...credentials, eager: false }).pipe(
+            Layer.provide(TokenServiceMap.layer()),
+            Layer.provide(TokenStore.layer(Effect.succeed(store)))
+          )
+        ),
+        Effect.provideService(HttpClient.HttpClient, client),
+        Effect.forkChild
+      )
+      // The password is hashed outside of the test clock.
+      while (listing.pollUnsafe() === undefined) {
+        yield* settled
+        yield* TestClock.adjust("1 second")
+      }
+      yield* Fiber.join(listing)
+      const sent = yield* requests
+      const isExchange = (url: string) => url.includes("/v1/vms/auth/")
+      // The token of the first exchanges had been expired for hours, so another exchange follows before the request.
+      assert.deepStrictEqual(
+        sent.map(({ url }) => isExchange(url)),
+        [true, true, true, false]
+      )
+    }).pipe(Effect.provide(splitClock))
+  )
 
   it.effect("reads the password with a service that it takes from the layer's context", () =>
     Effect.gen(function* () {

@@ -303,6 +303,24 @@ describe("a machine that slept", () => {
     }).pipe(Effect.provide(splitClock))
   )
 
+  it.effect("serves a token for its whole life, however long the attempt waited for the store before it was sent", () =>
+    Effect.gen(function* () {
+      const memory = yield* TokenStore.makeMemory
+      const store: TokenStore.Backend = {
+        ...memory,
+        claim: (identity, options) => Effect.delay(memory.claim(identity, options), "10 seconds")
+      }
+      const { ledger, service } = yield* start({ store, policy: onDemand, lifetime: "12 seconds" })
+      const caller = yield* Effect.forkChild(service.get)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(bare(yield* Fiber.join(caller)), "access-1")
+      yield* TestClock.adjust("6 seconds")
+      assert.strictEqual(bare(yield* service.get), "access-1")
+      yield* settled
+      assert.include(yield* ledger, { logins: 1, refreshes: 0 })
+    }).pipe(Effect.provide(splitClock))
+  )
+
   it.effect("makes no attempt for a caller whose time is up", () =>
     Effect.gen(function* () {
       const clock = yield* SplitClock

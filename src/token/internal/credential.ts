@@ -9,9 +9,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { AccessToken } from "../AccessToken.ts"
 import * as TokenError from "../TokenError.ts"
-import type { Renewed } from "../shared/storeModel.ts"
 import { monotonic } from "../shared/time.ts"
 import type { Environment } from "./actor.ts"
+import { type Received, remaining } from "./exchange.ts"
 import type { Held } from "./held.ts"
 import type { Setback } from "./setback.ts"
 
@@ -48,13 +48,11 @@ export class Credential {
     return monotonic(this.#env.clock)
   }
 
-  /** Holds a new credential. `sentAt` is when the request for it left this machine, on the monotonic clock. */
-  hold({ isAdopted, known: { isPrivate }, token }: Renewed, sentAt: number): void {
+  hold(renewed: Received): void {
+    const { isAdopted, known, token } = renewed
+    const { isPrivate } = known
     const lifetime = token.expiresAt - token.issuedAt
-    const now = this.now()
-    // It may have waited for the store, while clocks were set and the machine slept. Nobody here saw an adopted one leave.
-    const latest = isAdopted ? now + lifetime : sentAt + lifetime
-    const deadline = Math.min(now + token.expiresAt - this.wallNow(), latest)
+    const deadline = this.now() + remaining(renewed, this.#env.clock)
     const { advisory, mandatory } = this.#env.windows(lifetime, this.generation === 0)
     const exit = Exit.succeed(token)
     this.held = { token, exit, deadline, advisory, mandatory, isPrivate, isAdopted, doubt: "none", wasRefused: false }

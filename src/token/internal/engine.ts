@@ -41,7 +41,6 @@ import * as AccessToken from "../AccessToken.ts"
 import * as TokenError from "../TokenError.ts"
 import type { TokenEvent, Trigger } from "../TokenEvent.ts"
 import type { TokenProvider } from "../TokenProvider.ts"
-import type { Renewed } from "../shared/storeModel.ts"
 import { atMost } from "../shared/time.ts"
 import type { Environment, Work } from "./actor.ts"
 import { Credential } from "./credential.ts"
@@ -375,7 +374,7 @@ export class Engine implements Exchange.Account, Work {
 
   /** Starts an attempt. */
   #exchange() {
-    const phase: Exchanging = { _tag: "Exchanging", kind: "nothing", sentAt: this.#now(), fiber: undefined }
+    const phase: Exchanging = { _tag: "Exchanging", kind: "nothing", fiber: undefined }
     this.#phase = phase
     phase.fiber = this.#env.fork(this.#attempt(phase))
     this.#changed()
@@ -388,17 +387,16 @@ export class Engine implements Exchange.Account, Work {
     const age = this.#token.held === undefined ? undefined : this.#token.wallNow() - this.#token.held.token.issuedAt
     const sending = (operation: "login" | "refresh") => {
       phase.kind = operation
-      phase.sentAt = this.#now()
       const { oldTokenSurvivesRefresh, renewWith } = provider.traits
       const isRenewal = operation === "refresh" || renewWith === "login"
       if (isRenewal && !oldTokenSurvivesRefresh && this.#phase === phase) this.#token.replace()
     }
-    const onSuccess = (renewed: Renewed) => {
+    const onSuccess = (renewed: Exchange.Received) => {
       if (this.#phase !== phase) return
       const { expiresAt, generation } = renewed.token
       const by = renewed.isAdopted || phase.kind === "nothing" ? "adopted" : phase.kind
       const duration = this.#now() - start
-      this.#succeed(renewed, phase)
+      this.#succeed(renewed)
       const event = { _tag: "Renewed", ...about, by, generation, duration, age, expiresAt } as const
       this.#settle(Exit.succeed(renewed.token), event)
     }
@@ -421,10 +419,10 @@ export class Engine implements Exchange.Account, Work {
     )
   }
 
-  #succeed(renewed: Renewed, { sentAt }: Exchanging) {
+  #succeed(renewed: Exchange.Received) {
     this.#phase = idle
     if (this.#round?.trigger === "rejected") this.#rejections = Storm.recordRejection(this.#rejections, this.#now())
-    this.#token.hold(renewed, sentAt)
+    this.#token.hold(renewed)
     // The schedule would renew a token that is dead on arrival again at once, and for ever.
     this.#setback = this.#token.valid() === undefined ? this.#setbackOf(this.#isDeadOnArrival()) : undefined
   }

@@ -10,7 +10,7 @@ import type { RenewalPolicy } from "../RenewalPolicy.ts"
 import * as TokenError from "../TokenError.ts"
 import { reasonOf } from "../shared/failures.ts"
 import type { Exchanged, Known, Renewal, Renewed, Turn, TurnLost } from "../shared/storeModel.ts"
-import { withTimeout } from "../shared/time.ts"
+import { monotonic, withTimeout } from "../shared/time.ts"
 import type { TokenProvider } from "../TokenProvider.ts"
 import type { TokenStore } from "../TokenStore.ts"
 
@@ -39,6 +39,21 @@ export interface Attempt {
   readonly isHolding: boolean
   /** Runs just before an exchange is sent. */
   readonly sending: (operation: "login" | "refresh") => void
+}
+
+/** The outcome of a renewal. */
+export interface Received extends Renewed {
+  /** When the request for the token was sent, on the monotonic clock; `undefined` if somebody else has sent it. */
+  readonly sentAt: number | undefined
+}
+
+/**
+ * How many milliseconds the token of a renewal lasts. The store may take long to accept it, while the wall clock is set back: so
+ * its life also counts from when its request was sent.
+ */
+export const remaining = ({ sentAt, token: { expiresAt, issuedAt } }: Received, clock: Clock.Clock): number => {
+  const now = monotonic(clock)
+  return Math.min(expiresAt - clock.currentTimeMillisUnsafe(), (sentAt ?? now) + expiresAt - issuedAt - now)
 }
 
 /** Nothing left this machine. */
@@ -186,9 +201,14 @@ export const make = (clock: Clock.Clock, policy: RenewalPolicy, store: TokenStor
 
   return {
     /** To be run uninterruptibly: an attempt marks what may be interrupted. */
-    renew: (account: Account, { isHolding, sending }: Attempt): Effect.Effect<Renewed, TokenError.RenewalReason> =>
+    renew: (account: Account, { isHolding, sending }: Attempt): Effect.Effect<Received, TokenError.RenewalReason> =>
       Effect.suspend(() => {
         const { identity, known, provider } = account
+        let sentAt: number | undefined
+        const noteSending = (operation: "login" | "refresh") => {
+          sentAt = monotonic(clock)
+          sending(operation)
+        }
         const { loginSupersedesRefresh, rotatesRefreshToken } = provider.traits
         const renewal: Renewal = {
           known,
@@ -197,14 +217,14 @@ export const make = (clock: Clock.Clock, policy: RenewalPolicy, store: TokenStor
           rotates: rotatesRefreshToken,
           loginSupersedesRefresh,
           exchangeTimeout: policy.exchangeTimeout,
-          exchange: (turn) => exchange(account, turn, sending)
+          exchange: (turn) => exchange(account, turn, noteSending)
         }
-        return Effect.tap(
+        return Effect.map(
           store === undefined ? unshared(account, renewal) : store.renew(identity, renewal),
-          ({ known }) =>
-            Effect.sync(() => {
-              account.known = known
-            })
+          (renewed): Received => {
+            account.known = renewed.known
+            return { ...renewed, sentAt: renewed.isAdopted ? undefined : sentAt }
+          }
         )
       }),
     clear: (account: Account): Effect.Effect<void, TokenError.StoreUnavailable> =>

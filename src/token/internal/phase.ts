@@ -13,8 +13,6 @@ export interface Exchanging {
   readonly _tag: "Exchanging"
   /** What the attempt has sent; `nothing` while it reads the store or waits for the lease. */
   kind: "nothing" | "login" | "refresh"
-  /** When it last sent something, on the monotonic clock, or else when it began. */
-  sentAt: number
   fiber: Fiber.Fiber<unknown> | undefined
 }
 

@@ -69,7 +69,7 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* ({
   }
 
   /** One attempt, or the adoption of what another process got. */
-  const renew = (subject: number | undefined): Effect.Effect<AccessToken, TokenError.RenewalReason> =>
+  const renew = (subject: number | undefined): Effect.Effect<Exchange.Received, TokenError.RenewalReason> =>
     Effect.suspend(() => {
       if (cooling !== undefined && monotonic(clock) < cooling.until) return Effect.fail(cooling.reason)
       account.provider = providerFor(subject)
@@ -77,20 +77,20 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* ({
         Effect.uninterruptible(exchange.renew(account, { isHolding: false, sending: () => undefined })),
         {
           onFailure: cool,
-          onSuccess: ({ token }) => {
+          onSuccess: (renewed) => {
             failures = 0
             cooling = undefined
-            latest = token
-            return token
+            latest = renewed.token
+            return renewed
           }
         }
       )
     })
 
-  const find = (subject: number, tries: number): Effect.Effect<AccessToken, TokenError.RenewalReason> =>
-    Effect.flatMap(renew(subject), (token) =>
-      subjectOf(token) === subject
-        ? Effect.succeed(token)
+  const find = (subject: number, tries: number): Effect.Effect<Exchange.Received, TokenError.RenewalReason> =>
+    Effect.flatMap(renew(subject), (renewed) =>
+      subjectOf(renewed.token) === subject
+        ? Effect.succeed(renewed)
         : tries > 1
           ? find(subject, tries - 1)
           : Effect.fail(new TokenError.ProviderUnavailable({ failure: "timeout" }))
@@ -102,16 +102,18 @@ export const make = /* @__PURE__ */ Effect.fnUntraced(function* ({
         const start = monotonic(clock)
         const known = latest === undefined ? Effect.void : check(subject, latest)
         return Effect.andThen(known, turn.withPermits(1)(Effect.suspend(() => find(subject, patience)))).pipe(
-          Effect.map(({ accessToken, expiresAt, extra }) => ({
-            accessToken,
+          Effect.map((renewed) => ({
+            accessToken: renewed.token.accessToken,
             // Who stamps it counts from when it asked, before it had its turn.
-            expiresIn: expiresAt - clock.currentTimeMillisUnsafe() + (monotonic(clock) - start),
-            extra
+            expiresIn: Exchange.remaining(renewed, clock) + (monotonic(clock) - start),
+            extra: renewed.token.extra
           }))
         )
       }),
     latest: turn.withPermits(1)(
-      Effect.suspend(() => (latest === undefined ? renew(undefined) : Effect.succeed(latest)))
+      Effect.suspend(() =>
+        latest === undefined ? Effect.map(renew(undefined), ({ token }) => token) : Effect.succeed(latest)
+      )
     ),
     clear: turn.withPermits(1)(
       Effect.suspend(() => {

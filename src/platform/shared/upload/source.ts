@@ -81,7 +81,7 @@ const hashOf = (
     return yield* digestHex(Digest.sha256, hashes)
   }).pipe(Effect.provide(Digest.layerWebCrypto))
 
-/** Reads one piece ahead, so that the disk and the network work at the same time. */
+/** Reads up to two pieces ahead, so that the disk and the network work at the same time. */
 const ahead = /* @__PURE__ */ Stream.buffer({ capacity: 1 })
 
 /** A file of the file system. It is opened for each part, and never held in memory. */
