@@ -146,9 +146,11 @@ const requesting = (
               books.outcomes[id] = ended.well
             }),
           onFailure: ({ _tag: tag, message }) =>
-            Effect.map(Clock.currentTimeMillis, (to) => {
+            Effect.flatMap(Clock.currentTimeMillis, (to) => {
               books.failures.push({ id, isSafe, from, to, tag, message })
               books.outcomes[id] = ended.failed
+              // A failure from memory takes no time, and the books of thousands a second would grow.
+              return Effect.sleep("1 second")
             })
         }
       )
