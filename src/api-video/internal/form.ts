@@ -1,4 +1,5 @@
 /** Files as the body of a request: `multipart/form-data` with the part `file`, after the other fields. */
+import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as HttpBody from "effect/http/HttpBody"
 import * as Stream from "effect/Stream"
 import { repeatable } from "../../platform/RequestBody.ts"
@@ -76,7 +77,8 @@ const framed = ({ bytes, room }: InPlace, head: Uint8Array, tail: Uint8Array): U
 }
 
 const streamed = (file: UploadFile, fields: Fields): HttpBody.HttpBody => {
-  const boundary = `----${crypto.randomUUID()}`
+  // `crypto.randomUUID` exists only on secure pages.
+  const boundary = `----${SecureRandom.uuidV4Unsafe()}`
   const { head, tail } = frame(boundary, fields, file)
   const type = `multipart/form-data; boundary=${boundary}`
   const held = inPlace.get(file)

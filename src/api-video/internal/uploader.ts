@@ -1,4 +1,5 @@
 /** How api.video takes a file: by whose credential, for which video, and what its errors mean for the upload. */
+import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as HttpClientError from "effect/http/HttpClientError"
@@ -320,7 +321,7 @@ const runStream = <E, R>(
         (yield* empty)
       )
     }
-    const uploadId = crypto.randomUUID()
+    const uploadId = SecureRandom.uuidV4Unsafe()
     const creation = creationOf(options, filename, uploadId)
     const videoId = options.videoId ?? (yield* createOrFind(creation, uploadId, false, repetition)).videoId
     return (

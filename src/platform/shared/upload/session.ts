@@ -1,5 +1,6 @@
 /** An upload of a file, and what the journal remembers of it. */
 import * as Digest from "effect/crypto/Digest"
+import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import type { TransferOptions } from "../../Upload.ts"
 import * as UploadError from "../../UploadError.ts"
@@ -70,7 +71,7 @@ export const open = (
     const anew = (): Journal.Entry => ({
       size,
       chunkSize: place.chunkSize,
-      uploadId: crypto.randomUUID(),
+      uploadId: SecureRandom.uuidV4Unsafe(),
       received: [],
       ...(modifiedAt !== undefined && { modifiedAt }),
       ...(hash !== undefined && { hash })
