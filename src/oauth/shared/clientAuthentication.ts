@@ -1,5 +1,4 @@
 /** How a client authenticates at an authorization server, and how it is identified among those that share a store. */
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Hex from "effect/encoding/Hex"
@@ -191,7 +190,7 @@ const keyIdentity = async (key: CryptoKey): Promise<string> => {
     const signature = await crypto.subtle.sign(name, key, new TextEncoder().encode("effect-video-auth/identity"))
     return Hex.encode(new Uint8Array(signature))
   }
-  const known = opaqueKeys.get(key) ?? SecureRandom.uuidV4Unsafe()
+  const known = opaqueKeys.get(key) ?? crypto.randomUUID()
   opaqueKeys.set(key, known)
   return known
 }
