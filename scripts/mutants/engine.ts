@@ -142,8 +142,8 @@ export const ofEngine: ReadonlyArray<Mutant> = [
     file: engine,
     edits: [
       [
-        "    const onSuccess = (renewed: Renewed) => {\n      if (this.#phase !== phase) return\n",
-        "    const onSuccess = (renewed: Renewed) => {\n"
+        "    const onSuccess = (renewed: Exchange.Received) => {\n      if (this.#phase !== phase) return\n",
+        "    const onSuccess = (renewed: Exchange.Received) => {\n"
       ]
     ],
     tests: model
