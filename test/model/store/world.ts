@@ -184,6 +184,8 @@ export class World {
   logins = 0
   /** Holders that were still alive when another process took over from them. */
   takeovers = 0
+  /** Renewals that began in a process while it was cut off: each may end the session of the others. */
+  renewalsApart = 0
   /** Kills of a process that had been granted its refresh. */
   killedSending = 0
   #signedOutAt: number | undefined
@@ -659,6 +661,7 @@ export class World {
 
   #renew(process: Process) {
     process.left -= 1
+    if (process.isCut) this.renewalsApart += 1
     process.waited = 0
     const once = process.exchange.renew(process.account, {
       isHolding: false,
@@ -706,7 +709,8 @@ export class World {
       requests.join(),
       late.join(),
       JSON.stringify(this.used),
-      this.takeovers
+      this.takeovers,
+      this.renewalsApart
     ].join("\n")
   }
 
@@ -766,6 +770,7 @@ export class World {
       (this.used["response lost"] ?? 0) +
       (this.used["request late"] ?? 0) +
       (this.used.cut ?? 0) +
+      this.renewalsApart +
       (this.used["sign out"] ?? 0) +
       (this.used["set back"] ?? 0) +
       Math.floor(((this.used["call lost"] ?? 0) + (this.used["reply lost"] ?? 0) + (this.used["call late"] ?? 0)) / 2)
