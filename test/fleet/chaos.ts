@@ -263,10 +263,13 @@ export const chaos = Effect.fnUntraced(
           }
           break
         }
-        case "Sending":
-          // Granted when its process was dead already.
-          if (killed.get(report.sentBy ?? "") === "unsent") killed.set(report.sentBy ?? "", "granted")
+        case "Sending": {
+          const { sentBy } = report
+          // Granted when its process was dead already, or in an attempt that its process had no time to report.
+          const isOfTheDead = [...running].every(({ attempt }) => attempt !== sentBy)
+          if (sentBy !== undefined && isOfTheDead) killed.set(sentBy, "granted")
           break
+        }
         case "Exchanging":
           worker.isExchanging = true
           if (report.isPrivate) privately += 1
