@@ -27,8 +27,9 @@ import {
 } from "effect-video-auth"
 import * as Recording from "effect-video-auth/testing/RecordingHttpClient"
 import { json, type Respond, status, transportError } from "effect-video-auth/testing/RecordingHttpClient"
-import { layer as splitClock, SplitClock } from "effect-video-auth/testing/SplitClock"
+import { layer as splitClock } from "effect-video-auth/testing/SplitClock"
 import { setImmediate } from "node:timers/promises"
+import { slowStore } from "../support/slowStore.ts"
 
 const origin = "https://api.video-cdn.net"
 const username = Redacted.make("ada@example.com")
@@ -938,13 +939,7 @@ describe("layerMap", () => {
 
   it.effect("sends no token that expired while the store was taking it, though the wall clock was set back", () =>
     Effect.gen(function* () {
-      const clock = yield* SplitClock
-      const memory = yield* TokenStore.makeMemory
-      const sleeps = [clock.stepMonotonic("2 hours")]
-      const store: TokenStore.Backend = {
-        ...memory,
-        commit: (identity, options) => Effect.andThen(Effect.all(sleeps.splice(0)), memory.commit(identity, options))
-      }
+      const store = yield* slowStore
       const { client, requests } = Recording.make(api)
       const listing = yield* list.pipe(
         Effect.provide(

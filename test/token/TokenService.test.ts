@@ -32,6 +32,7 @@ import {
   wrongKey
 } from "../guarantees/engine.ts"
 import { yieldingAt } from "../support/yielding.ts"
+import { slowStore } from "../support/slowStore.ts"
 
 const { onDemand } = RenewalPolicy
 
@@ -288,13 +289,7 @@ describe("renew", () => {
 describe("a machine that slept", () => {
   it.effect("serves no token that expired while the store was taking it, though the wall clock was set back", () =>
     Effect.gen(function* () {
-      const clock = yield* SplitClock
-      const memory = yield* TokenStore.makeMemory
-      const sleeps = [clock.stepMonotonic("2 hours")]
-      const store: TokenStore.Backend = {
-        ...memory,
-        commit: (identity, options) => Effect.andThen(Effect.all(sleeps.splice(0)), memory.commit(identity, options))
-      }
+      const store = yield* slowStore
       const { ledger, service } = yield* start({ store, policy: onDemand })
       const caller = yield* Effect.forkChild(service.get)
       yield* TestClock.adjust("10 seconds")

@@ -49,8 +49,11 @@ export class Credential {
   }
 
   hold(renewed: Received): void {
-    const { isAdopted, known, token } = renewed
-    const { isPrivate } = known
+    const {
+      isAdopted,
+      known: { isPrivate },
+      token
+    } = renewed
     const lifetime = token.expiresAt - token.issuedAt
     const deadline = this.now() + remaining(renewed, this.#env.clock)
     const { advisory, mandatory } = this.#env.windows(lifetime, this.generation === 0)
