@@ -147,6 +147,8 @@ export const chaos = Effect.fnUntraced(
     const logs: Array<string> = []
     /** What the store held of the attempts whose processes were killed. */
     const killed = new Map<string, keyof Outcome["killed"]>()
+    /** The attempts that processes told of while they ran. */
+    const reported = new Set<string>()
     let [started, generations, served, revokedAt, done, underWay] = [0, 0, 0, 0, 0, 0]
     let [stops, restarts, longRestarts, takenOver, privately] = [0, 0, 0, 0, 0]
 
@@ -249,6 +251,7 @@ export const chaos = Effect.fnUntraced(
         case "Claimed": {
           identity = report.identity
           worker.attempt = report.attempt
+          if (running.has(worker)) reported.add(report.attempt)
           worker.wasStopped = false
           const holder = [...running].find(({ attempt }) => attempt !== undefined && attempt === report.over)
           if (holder !== undefined && !holder.wasStopped) takenOver += 1
@@ -265,9 +268,9 @@ export const chaos = Effect.fnUntraced(
         }
         case "Sending": {
           const { sentBy } = report
+          if (sentBy === undefined) break
           // Granted when its process was dead already, or in an attempt that its process had no time to report.
-          const isOfTheDead = [...running].every(({ attempt }) => attempt !== sentBy)
-          if (sentBy !== undefined && isOfTheDead) killed.set(sentBy, "granted")
+          if (killed.get(sentBy) === "unsent" || !reported.has(sentBy)) killed.set(sentBy, "granted")
           break
         }
         case "Exchanging":
