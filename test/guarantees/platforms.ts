@@ -319,8 +319,9 @@ export const onWires = platforms.filter((platform) => platform !== fake)
 /** Those of them whose refresh tokens rotate. */
 export const rotating = platforms.filter(({ fake }) => fake.traits.rotatesRefreshToken)
 
-const all = [...platforms, brightcove, ...openIdSessions, ...peculiar]
-const withLogin = all.filter(({ fake }) => fake.login !== false)
+/** Those, the example, and fakes and sessions that have what the library's platforms lack. */
+export const everyPlatform = [...platforms, brightcove, ...openIdSessions, ...peculiar]
+const withLogin = everyPlatform.filter(({ fake }) => fake.login !== false)
 
 /** Refresh tokens may be used again. */
 export const steady = withLogin.filter(({ fake }) => !fake.traits.rotatesRefreshToken)
@@ -336,6 +337,6 @@ export const locking = withLogin.filter(({ fake }) => fake.traits.locksAccount =
 export const forgiving = platforms.filter(({ fake }) => fake.traits.locksAccount !== true)
 
 /** There is no login to fall back on. */
-export const sessions = all.filter(({ fake }) => fake.login === false)
+export const sessions = everyPlatform.filter(({ fake }) => fake.login === false)
 export const rotatingSessions = sessions.filter(({ fake }) => fake.traits.rotatesRefreshToken)
 export const steadySessions = sessions.filter(({ fake }) => !fake.traits.rotatesRefreshToken)

@@ -5,9 +5,9 @@
  */
 import { describe, it } from "@effect/vitest"
 import { Effect, Layer, Random, Scheduler } from "effect"
-import { TestClock } from "effect/testing"
 import * as SplitClock from "effect-video-auth/testing/SplitClock"
-import { checks, ends, isLong, scaled } from "../support/random.ts"
+import { checks, ends, scaled } from "../support/random.ts"
+import * as ModelClock from "./clock.ts"
 import { run } from "./model.ts"
 import { Program } from "./program.ts"
 import { ShufflingScheduler } from "./scheduler.ts"
@@ -15,10 +15,8 @@ import { ShufflingScheduler } from "./scheduler.ts"
 const holds = (program: Program) => {
   const scheduler = new ShufflingScheduler(program.seed)
   return run(program, scheduler).pipe(
-    // Clocks for each program. They wrap the scheduler, so the scheduler comes outside.
-    Effect.provide(Layer.provideMerge(SplitClock.layer, TestClock.layer())),
+    Effect.provide(Layer.provideMerge(SplitClock.layer, ModelClock.layer(scheduler))),
     Effect.provideService(Scheduler.Scheduler, scheduler),
-    // Fewer than about 60 operations would livelock the test clock.
     Effect.provideService(Scheduler.MaxOpsBeforeYield, [61, 97, 257, 2048][program.seed % 4]!),
     Random.withSeed(program.seed),
     ends,
@@ -26,8 +24,8 @@ const holds = (program: Program) => {
   )
 }
 
-/** A program takes about 30 ms of processor time: `npm test` runs a sample, and the long suite 10,000 of them. */
-const programs = isLong ? 500 : 200
+/** A program takes about 5 ms of processor time: `npm test` runs 400 of them, and the long suite 20,000. */
+const programs = 1_000
 
 describe("the model", () => {
   it.live.prop(

@@ -14,7 +14,7 @@
  */
 import { Effect, Exit } from "effect"
 import { TestClock } from "effect/testing"
-import { type Platform, platforms } from "../guarantees/platforms.ts"
+import { everyPlatform, type Platform } from "../guarantees/platforms.ts"
 import * as Books from "./books.ts"
 import * as Callers from "./callers.ts"
 import * as Doubles from "./doubles.ts"
@@ -24,19 +24,18 @@ import type { Program } from "./program.ts"
 import type { ShufflingScheduler } from "./scheduler.ts"
 import * as World from "./world.ts"
 
-/** The program on its platform, which may have a login and traits of its own. */
+/** The program on its platform, which may have traits of its own. */
 const onPlatform = (program: Program): readonly [Program, Platform] => {
-  const platform = platforms.find(({ name }) => name === program.platform)!
+  const platform = everyPlatform.find(({ name }) => name === program.platform)!
   if (platform.name === "fake") return [{ ...program, refreshes: program.refreshes || !program.hasLogin }, platform]
-  const { locksAccount, loginSupersedesRefresh, oldTokenSurvivesRefresh, renewWith, rotatesRefreshToken } =
-    platform.fake.traits
+  const { login, traits: is } = platform.fake
   const traits = {
-    hasLogin: true,
-    refreshes: renewWith !== "login",
-    rotates: rotatesRefreshToken,
-    survives: oldTokenSurvivesRefresh,
-    supersedes: loginSupersedesRefresh,
-    locks: locksAccount === true
+    hasLogin: login !== false,
+    refreshes: is.renewWith !== "login",
+    rotates: is.rotatesRefreshToken,
+    survives: is.oldTokenSurvivesRefresh,
+    supersedes: is.loginSupersedesRefresh,
+    locks: is.locksAccount === true
   }
   return [{ ...program, ...traits }, platform]
 }

@@ -151,8 +151,17 @@ export const Program = Schema.Struct({
   /** Whether there is a store for the two services, or each keeps its credential to itself. A session begins in a store. */
   hasStore: Schema.Literals([true, true, false]),
   /** Through whose provider the engine talks to the server: its own, or a platform's on a wire. */
-  platform: Schema.Literals(["fake", "api.video", "movingimage"]),
-  // The rest is about the fake: a platform has a login, and traits of its own.
+  platform: Schema.Literals([
+    "fake",
+    "api.video",
+    "movingimage",
+    "fake",
+    "Brightcove",
+    "OpenID Connect",
+    "OpenID Connect session",
+    "OpenID Connect session without rotation"
+  ]),
+  // The rest is about the fake: a platform has traits of its own.
   hasLogin: Schema.Literals([true, false]),
   /** Whether a login gives a refresh token. Without one, a renewal is another login. */
   refreshes: Schema.Literals([true, true, false]),

@@ -65,7 +65,7 @@ export class ShufflingScheduler implements Scheduler.Scheduler {
     setImmediate(() => {
       this.planned = false
       const idle = this.tasks.length === 0
-      // What these tasks schedule runs in the next turn, so that promises are as fast as timers of a test clock.
+      // What these tasks schedule runs in the next turn, after the promises that they resolved.
       this.run(this.tasks.length)
       if (idle) this.waiting.shift()?.()
       if (this.tasks.length > 0 || this.waiting.length > 0) this.plan()
