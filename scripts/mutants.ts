@@ -30,9 +30,9 @@ const vitest = join(root, "node_modules/vitest/vitest.mjs")
 /** Always the same programs, so that the same one kills a mutant each time. The first that fails is enough. */
 const random = { TEST_SEED: "mutants", TEST_SCALE: "5", TEST_SHRINKS: "0" }
 /** Generous: it only ends what would never end. A mutant that hangs is noticed. */
-const timeout = 120_000
+const timeout = 240_000
 /** A mutant may hang in one. Generous, too: a machine that is busy must not be taken for a test that noticed. */
-const testTimeout = 30_000
+const testTimeout = 60_000
 
 /** The test that draws programs. */
 const model = "test/model"

@@ -1,10 +1,10 @@
 /** Whatever an exchange is answered with, it ends in a token that lives or in a typed failure, and tells no secret. */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, Redacted, Schema } from "effect"
-import { AccessToken, type TokenError } from "effect-video-auth"
+import { AccessToken, type TokenError, type TokenProvider } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { credential } from "../guarantees/engine.ts"
-import { onWires } from "../guarantees/platforms.ts"
+import { onWires, renewsByLogin } from "../guarantees/platforms.ts"
 import {
   assertClean,
   assertReason,
@@ -44,15 +44,18 @@ const assertOutcome = Effect.fnUntraced(function* (exit: Exit.Exit<AccessToken.A
 
 for (const platform of onWires) {
   describe(`an exchange that is answered with anything (${platform.name})`, () => {
-    const run = Effect.fnUntraced(function* (operation: "login" | "refresh", wild: Wildness) {
+    const operations = renewsByLogin(platform) ? (["login"] as const) : (["login", "refresh"] as const)
+    type Operation = (typeof operations)[number]
+    const exchange = ({ login, refresh }: TokenProvider.TokenProvider, operation: Operation) =>
+      operation === "login" ? login! : refresh!(credential({ refreshToken: "e.e30.refresh-0" }))
+
+    const run = Effect.fnUntraced(function* (operation: Operation, wild: Wildness) {
       const { provider: fake } = FakeProvider.make(platform.fake)
       const provider = yield* platform.provider(fake, tampering(wild))
-      const exchange =
-        operation === "login" ? provider.login! : provider.refresh!(credential({ refreshToken: "e.e30.refresh-0" }))
-      yield* assertOutcome(yield* Effect.exit(ends(Effect.flatMap(exchange, stamped))))
+      yield* assertOutcome(yield* Effect.exit(ends(Effect.flatMap(exchange(provider, operation), stamped))))
     })
 
-    for (const operation of ["login", "refresh"] as const) {
+    for (const operation of operations) {
       it.live.prop(
         `gives a token that lives, or a typed failure: ${operation}`,
         { wild: Wildness },
@@ -73,15 +76,13 @@ for (const platform of onWires) {
       {
         page: Page,
         status: Schema.Literals([400, 401, 403, 404, 405, 413, 418, 451, 499]),
-        operation: Schema.Literals(["login", "refresh"])
+        operation: Schema.Literals(operations)
       },
       ({ operation, page, status }) =>
         Effect.gen(function* () {
           const { provider: fake } = FakeProvider.make(platform.fake)
           const provider = yield* platform.provider(fake, intercepting(status, page))
-          const exchange =
-            operation === "login" ? provider.login! : provider.refresh!(credential({ refreshToken: "e.e30.refresh-0" }))
-          const reason = yield* Effect.flip(ends(exchange))
+          const reason = yield* Effect.flip(ends(exchange(provider, operation)))
           yield* assertReason(reason)
           const locks = provider.traits.locksAccount === true && operation === "login"
           if (!locks && platform.name !== "movingimage" && isForeign(page)) {

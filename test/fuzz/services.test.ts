@@ -5,7 +5,7 @@ import { type AccessToken, type TokenError, type TokenProvider, TokenService } f
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import * as SplitClock from "effect-video-auth/testing/SplitClock"
 import { TestClock } from "effect/testing"
-import { brightcove, fake, onWires } from "../guarantees/platforms.ts"
+import { fake, onWires } from "../guarantees/platforms.ts"
 import type { Answer } from "../guarantees/wire.ts"
 import { assertClean, assertReason, ends, inPlaceOf, tampering, times, typed, Values, Wildness } from "./wild.ts"
 
@@ -43,7 +43,7 @@ describe("a service whose platform answers with anything", () => {
     Schema.Struct({ wild: Schema.Union([Wildness, Values]), pause: Pause, renews: Schema.Boolean })
   ).check(Schema.isMaxLength(5))
 
-  for (const platform of [...onWires, brightcove]) {
+  for (const platform of onWires) {
     it.live.prop(
       `serves no dead token, lets nobody hang, and recovers (${platform.name})`,
       { story: Story, whenIdle: WhenIdle },

@@ -43,7 +43,10 @@ export const on = (platform: Platforms.Platform) => {
   })
   /** The same, in a scope that the test closes. */
   const startIn = (scope: Scope.Scope, options?: Options) => Scope.provide(start(options), scope)
-  return { start, startIn }
+  /** What a ledger says after one login and so many renewals, which are refreshes, or logins as well. */
+  const renewed = (renewals: number): Pick<FakeProvider.Ledger, "logins" | "refreshes"> =>
+    Platforms.renewsByLogin(platform) ? { logins: 1 + renewals, refreshes: 0 } : { logins: 1, refreshes: renewals }
+  return { start, startIn, renewed }
 }
 
 /** Takes seconds for minutes where refusals lock the account: that is how long a platform's refusal is remembered. */

@@ -4,7 +4,7 @@ import { Duration, Effect, Redacted } from "effect"
 import { TokenError } from "effect-video-auth"
 import * as FakeProvider from "effect-video-auth/testing/FakeProvider"
 import { answerLost, assertReason, credential, garbled, named, overloaded, unreachable, wrongKey } from "./engine.ts"
-import { brightcove, nameOf, platforms } from "./platforms.ts"
+import { nameOf, onWires, renewsByLogin } from "./platforms.ts"
 
 const broken = new TokenError.ProviderUnavailable({ failure: "network" })
 const late = new TokenError.ProviderUnavailable({ failure: "timeout" })
@@ -39,7 +39,8 @@ const ofRefresh: ReadonlyArray<Failing> = [
   [garbled, new TokenError.AmbiguousExchange({ status: 200 })]
 ]
 
-for (const platform of platforms.filter(({ name }) => name !== "fake")) {
+for (const platform of onWires) {
+  const refreshes = !renewsByLogin(platform)
   const start = (options: FakeProvider.Options = {}) =>
     Effect.map(platform.provider(FakeProvider.make({ ...options, ...platform.fake }).provider), (provider) => ({
       login: provider.login!,
@@ -52,11 +53,12 @@ for (const platform of platforms.filter(({ name }) => name !== "fake")) {
         const { login, refresh } = yield* start({ lifetime: "90500 millis" })
         for (const [exchange, number] of [
           [login, 1],
-          [refresh("refresh-1"), 2]
+          [refreshes ? refresh("refresh-1") : login, 2]
         ] as const) {
           const { accessToken, expiresIn, refreshToken } = yield* exchange
           assert.strictEqual(nameOf(Redacted.value(accessToken)), `access-${number}`)
-          assert.strictEqual(nameOf(Redacted.value(refreshToken!)), `refresh-${number}`)
+          const issued = refreshToken && nameOf(Redacted.value(refreshToken))
+          assert.strictEqual(issued, refreshes ? `refresh-${number}` : undefined)
           assert.strictEqual(Duration.toMillis(expiresIn), 90_500)
         }
       })
@@ -69,15 +71,6 @@ for (const platform of platforms.filter(({ name }) => name !== "fake")) {
       })
     )
 
-    it.effect("sends its own refresh token, not that of another", () =>
-      Effect.gen(function* () {
-        const { login, refresh } = yield* start()
-        yield* login
-        assert.strictEqual((yield* Effect.flip(refresh("refresh-7")))._tag, "RefreshTokenRejected")
-        yield* refresh("refresh-1")
-      })
-    )
-
     for (const [said, heard] of [...ofBoth, ...platform.fatal.map(alike), ...ofLogin]) {
       it.effect(`a login that fails with ${named(said)}`, () =>
         Effect.gen(function* () {
@@ -86,6 +79,17 @@ for (const platform of platforms.filter(({ name }) => name !== "fake")) {
         })
       )
     }
+
+    if (!refreshes) return
+
+    it.effect("sends its own refresh token, not that of another", () =>
+      Effect.gen(function* () {
+        const { login, refresh } = yield* start()
+        yield* login
+        assert.strictEqual((yield* Effect.flip(refresh("refresh-7")))._tag, "RefreshTokenRejected")
+        yield* refresh("refresh-1")
+      })
+    )
 
     for (const [said, heard] of [...ofBoth, ...ofRefresh]) {
       it.effect(`a refresh that fails with ${named(said)}`, () =>
@@ -97,25 +101,3 @@ for (const platform of platforms.filter(({ name }) => name !== "fake")) {
     }
   })
 }
-
-describe("Brightcove on its wire", () => {
-  it.effect("answers with what was issued, and a renewal is a login", () =>
-    Effect.gen(function* () {
-      const provider = yield* brightcove.provider(FakeProvider.make(brightcove.fake).provider)
-      for (const number of [1, 2]) {
-        const { accessToken, refreshToken } = yield* provider.login!
-        assert.strictEqual(nameOf(Redacted.value(accessToken)), `access-${number}`)
-        assert.isUndefined(refreshToken)
-      }
-    })
-  )
-
-  for (const [said, heard] of [...ofBoth, ...brightcove.fatal.map(alike), ...ofLogin]) {
-    it.effect(`a login that fails with ${named(said)}`, () =>
-      Effect.gen(function* () {
-        const provider = yield* brightcove.provider(FakeProvider.make({ ...brightcove.fake, failure: said }).provider)
-        assertReason(yield* Effect.flip(provider.login!), heard)
-      })
-    )
-  }
-})

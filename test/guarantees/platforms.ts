@@ -310,24 +310,27 @@ export const brightcove = onWire({
 // Whom a guarantee concerns
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** The platforms of the library, and the fake without one. */
-export const platforms: ReadonlyArray<Platform> = [fake, apiVideo, movingImage, openIdPassword]
+/** The platforms of the library, the example of one that a program adds, and the fake without one. */
+export const platforms: ReadonlyArray<Platform> = [fake, apiVideo, movingImage, openIdPassword, brightcove]
 
 /** Those of them with a wire. */
 export const onWires = platforms.filter((platform) => platform !== fake)
 
-/** Those of them whose refresh tokens rotate. */
-export const rotating = platforms.filter(({ fake }) => fake.traits.rotatesRefreshToken)
+/** Whether a renewal is a login, so that no refresh token is ever sent. */
+export const renewsByLogin = ({ fake }: Platform): boolean => fake.traits.renewWith === "login"
 
-/** Those, the example, and fakes and sessions that have what the library's platforms lack. */
-export const everyPlatform = [...platforms, brightcove, ...openIdSessions, ...peculiar]
+/** Those of them whose refresh tokens rotate. */
+export const rotating = platforms.filter((it) => it.fake.traits.rotatesRefreshToken && !renewsByLogin(it))
+
+/** Those, and fakes and sessions that have what they lack. */
+export const everyPlatform = [...platforms, ...openIdSessions, ...peculiar]
 const withLogin = everyPlatform.filter(({ fake }) => fake.login !== false)
 
 /** Refresh tokens may be used again. */
 export const steady = withLogin.filter(({ fake }) => !fake.traits.rotatesRefreshToken)
 
 /** A renewal is a login. */
-export const loggingIn = withLogin.filter(({ fake }) => fake.traits.renewWith === "login")
+export const loggingIn = withLogin.filter(renewsByLogin)
 
 /** A refresh kills the access token in use. */
 export const killing = withLogin.filter(({ fake }) => !fake.traits.oldTokenSurvivesRefresh)
