@@ -142,7 +142,7 @@ it.effect.prop(
         assert.strictEqual(isSame, usedOf(one) === usedOf(other), JSON.stringify([one, other]))
       }
     }),
-  checks(80)
+  checks(40)
 )
 
 describe("identities", () => {
