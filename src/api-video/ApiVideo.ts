@@ -41,7 +41,7 @@ import * as AccessToken from "../token/AccessToken.ts"
 import { ApiVideo } from "./ApiVideoClient.ts"
 import * as ApiVideoError from "./ApiVideoError.ts"
 import { makeExchange, type Refusal, exchangeOnce, wrongServer } from "../platform/shared/authentication.ts"
-import { pathOf } from "../platform/shared/http.ts"
+import { mapAttempts, pathOf } from "../platform/shared/http.ts"
 import type * as Platform from "../platform/Platform.ts"
 import * as Kit from "../platform/shared/kit.ts"
 import { originOf } from "../platform/shared/origin.ts"
@@ -52,8 +52,6 @@ import { identityOf, locate, readSecret, type Server, withServices } from "../pl
 import { invalid, withProvider } from "../token/shared/failures.ts"
 import * as TokenError from "../token/TokenError.ts"
 import type { TokenProvider } from "../token/TokenProvider.ts"
-import type * as TokenService from "../token/TokenService.ts"
-import type { TokenServiceMap } from "../token/TokenServiceMap.ts"
 
 export { ApiVideo }
 
@@ -179,9 +177,7 @@ const originHeader = (
   return Effect.fail(invalid(option, problem))
 }
 
-const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (
-  options: ServerOptions
-): Effect.fn.Return<Server, TokenError.ConfigurationInvalid> {
+const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (options: ServerOptions) {
   const { baseUrl, environment = "production" } = options
   if (!Object.hasOwn(baseUrls, environment)) {
     return yield* invalid("environment", 'it must be "production" or "sandbox"')
@@ -198,7 +194,7 @@ const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (
   }
 }, withProvider("api.video"))
 
-const readKey = (apiKey: Platform.Secret): ReturnType<typeof readSecret> =>
+const readKey = (apiKey: Platform.Secret) =>
   readSecret("apiKey", apiKey, /\s/, ". Copy it from https://dashboard.api.video")
 
 /** Slugs of a 400 that is about the request and not about the credential in it. */
@@ -261,10 +257,7 @@ const makeExchanges = /* @__PURE__ */ Effect.fnUntraced(function* (server: Serve
  * @category operations
  * @since 0.1.0
  */
-export const authenticate = (
-  payload: AuthenticatePayload,
-  options: ServerOptions = {}
-): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
+export const authenticate = (payload: AuthenticatePayload, options: ServerOptions = {}) =>
   exchangeOnce(makeServer(options), makeExchanges, ({ login }) => Effect.flatMap(readKey(payload.apiKey), login))
 
 /**
@@ -276,10 +269,7 @@ export const authenticate = (
  * @category operations
  * @since 0.1.0
  */
-export const refresh = (
-  payload: RefreshTokenPayload,
-  options: ServerOptions = {}
-): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
+export const refresh = (payload: RefreshTokenPayload, options: ServerOptions = {}) =>
   exchangeOnce(makeServer(options), makeExchanges, ({ refresh }) => refresh(Redacted.value(payload.refreshToken)))
 
 const traits = {
@@ -295,14 +285,12 @@ const traits = {
  * @category constructors
  * @since 0.1.0
  */
-export const providers = /* @__PURE__ */ Effect.fnUntraced(function* (
-  options: ServerOptions = {}
-): Effect.fn.Return<(apiKey: Platform.Secret) => TokenProvider, TokenError.TokenError, HttpClient.HttpClient> {
+export const providers = /* @__PURE__ */ Effect.fnUntraced(function* (options: ServerOptions = {}) {
   const server = yield* makeServer(options)
   const { login, refresh } = yield* makeExchanges(server)
   const refreshed: TokenProvider["refresh"] = ({ refreshToken }) =>
     refresh(refreshToken === undefined ? "" : Redacted.value(refreshToken))
-  return (apiKey) => {
+  return (apiKey: Platform.Secret): TokenProvider => {
     const key = readKey(apiKey)
     return {
       name: server.name,
@@ -321,9 +309,7 @@ export const providers = /* @__PURE__ */ Effect.fnUntraced(function* (
  * @category constructors
  * @since 0.1.0
  */
-export const provider = (
-  options: TokenOptions
-): Effect.Effect<TokenProvider, TokenError.TokenError, HttpClient.HttpClient> =>
+export const provider = (options: TokenOptions) =>
   Effect.map(providers(options), (providerOf) => providerOf(options.apiKey))
 
 const credential: Platform.Credential<ServerOptions, "apiKey"> = {
@@ -342,10 +328,7 @@ const credential: Platform.Credential<ServerOptions, "apiKey"> = {
  * @category layers
  * @since 0.1.0
  */
-export const layerToken = <R = never>(
-  options: TokenOptions<R>
-): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient | R> =>
-  Kit.layerToken<ServerOptions, "apiKey", R>(credential, options)
+export const layerToken = <R = never>(options: TokenOptions<R>) => Kit.layerToken(credential, options)
 
 /**
  * Provides {@link layerToken} with options from configuration, as {@link layerConfig} does.
@@ -353,10 +336,7 @@ export const layerToken = <R = never>(
  * @category layers
  * @since 0.1.0
  */
-export const layerTokenConfig = <R = never>(
-  options: TokenConfigOptions<R>
-): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient | R> =>
-  Kit.layerTokenConfig<ServerOptions, "apiKey", R>(credential, options)
+export const layerTokenConfig = <R = never>(options: TokenConfigOptions<R>) => Kit.layerTokenConfig(credential, options)
 
 type Request = HttpClientRequest.HttpClientRequest
 
@@ -441,10 +421,7 @@ export type Tokens = Platform.Tokens<ApiVideo>
  * @category layers
  * @since 0.1.0
  */
-export const layerClient = (
-  options: ClientOptions = {}
-): Layer.Layer<ApiVideo | Tokens, TokenError.TokenError, TokenService.TokenService | HttpClient.HttpClient> =>
-  Kit.layerClient(api, options)
+export const layerClient = (options: ClientOptions = {}) => Kit.layerClient(api, options)
 
 /**
  * Provides the client with its own token, and that token's service as {@link Tokens}. Its options are values;
@@ -453,14 +430,7 @@ export const layerClient = (
  * @category layers
  * @since 0.1.0
  */
-export const layer = <R = never>(
-  options: Options<R>
-): Layer.Layer<ApiVideo | Tokens, TokenError.TokenError, HttpClient.HttpClient | R> =>
-  Kit.layer<ApiVideo, ApiVideoError.ApiVideoError, ServerOptions, ServerOptions, "apiKey", Class, R>(
-    api,
-    credential,
-    options
-  )
+export const layer = <R = never>(options: Options<R>) => Kit.layer(api, credential, options)
 
 /**
  * The clients of many keys, for a program that serves many customers. {@link clientFor} returns one of them.
@@ -498,8 +468,7 @@ export class Keys
  * @category accessors
  * @since 0.1.0
  */
-export const clientFor = (apiKey: Redacted.Redacted): Effect.Effect<ApiVideo["Service"], TokenError.TokenError, Keys> =>
-  Keys.use((keys) => keys.client(apiKey))
+export const clientFor = (apiKey: Redacted.Redacted) => Keys.use((keys) => keys.client(apiKey))
 
 /**
  * Provides the clients of many keys, with their tokens in a `TokenServiceMap`. A wrong key fails the requests that use it.
@@ -507,9 +476,7 @@ export const clientFor = (apiKey: Redacted.Redacted): Effect.Effect<ApiVideo["Se
  * @category layers
  * @since 0.1.0
  */
-export const layerMap = (
-  options: ClientOptions = {}
-): Layer.Layer<Keys, TokenError.TokenError, TokenServiceMap | HttpClient.HttpClient> =>
+export const layerMap = (options: ClientOptions = {}) =>
   Layer.effect(
     Keys,
     Effect.gen(function* () {
@@ -541,29 +508,22 @@ export const layerBasic = <R = never>(
 ): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient | R> =>
   Layer.effect(
     ApiVideo,
-    Kit.makeClient(api, options, (server) =>
-      Effect.gen(function* () {
+    Kit.makeClient(
+      api,
+      options,
+      Effect.fnUntraced(function* (server: Server) {
         const context = yield* Effect.context<R>()
-        const key = readKey(withServices(options.apiKey, context)).pipe(
-          Effect.provide(context),
+        const key = Effect.provide(readKey(withServices(options.apiKey, context)), context).pipe(
           withProvider(server.name)
         )
         // A vault that is down must not stop the start.
         if (Redacted.isRedacted(options.apiKey) || Config.isConfig(options.apiKey)) yield* key
         const origin = originOf(server.baseUrl)
-        return (client) => {
-          const self = refuseRepeatedBodies(server.name)(client)
-          return HttpClient.makeWith(
-            Effect.flatMap((request) =>
-              originOf(request.url) !== origin || isDelegatedUpload(request)
-                ? self.postprocess(Effect.succeed(request))
-                : Effect.flatMap(key, (key) =>
-                    self.postprocess(Effect.succeed(HttpClientRequest.basicAuth(request, key, "")))
-                  )
-            ),
-            self.preprocess
-          )
-        }
+        const withKey = (request: Request) =>
+          originOf(request.url) !== origin || isDelegatedUpload(request)
+            ? Effect.succeed(request)
+            : Effect.map(key, (key) => HttpClientRequest.basicAuth(request, key, ""))
+        return (client) => client.pipe(refuseRepeatedBodies(server.name), mapAttempts(withKey))
       })
     )
   )
@@ -575,9 +535,7 @@ export const layerBasic = <R = never>(
  * @category layers
  * @since 0.1.0
  */
-export const layerAnonymous = (
-  options: ClientOptions = {}
-): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient> =>
+export const layerAnonymous = (options: ClientOptions = {}) =>
   Layer.effect(
     ApiVideo,
     Kit.makeClient(api, options, (server) => Effect.succeed(refuseRepeatedBodies(server.name)))
@@ -592,14 +550,7 @@ export const layerAnonymous = (
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = <R = never>(
-  options: ConfigOptions<R>
-): Layer.Layer<ApiVideo | Tokens, TokenError.TokenError, HttpClient.HttpClient | R> =>
-  Kit.layerConfig<ApiVideo, ApiVideoError.ApiVideoError, ServerOptions, ServerOptions, "apiKey", Class, R>(
-    api,
-    credential,
-    options
-  )
+export const layerConfig = <R = never>(options: ConfigOptions<R>) => Kit.layerConfig(api, credential, options)
 
 /**
  * What a spec answers, in place of api.video.
@@ -649,10 +600,7 @@ export interface TestOptions extends Platform.TestOptions {
  * @category layers
  * @since 0.1.0
  */
-export const layerTest = ({
-  operations = {},
-  ...options
-}: TestOptions): Layer.Layer<ApiVideo | Tokens | TokenService.TestCalls, TokenError.TokenError> =>
+export const layerTest = ({ operations = {}, ...options }: TestOptions) =>
   layerAnswers(operations, options.respond !== undefined || options.routes !== undefined).pipe(
     Layer.provideMerge(Kit.layerTest(api, options))
   )

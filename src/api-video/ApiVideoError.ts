@@ -8,10 +8,7 @@
  *
  * @since 0.1.0
  */
-import type * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
-import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as PlatformError from "../platform/PlatformError.ts"
@@ -74,8 +71,7 @@ const adviceAbout = {
   "upload-token": "Check the upload token: it may be wrong, expired or used up",
   "api-key": "Check the API key and its environment",
   authorization: "Check the Authorization header that the request brought itself",
-  none: "The request carried no credential. Send it with a client that has one",
-  unknown: "Check the credential of the request"
+  none: "The request carried no credential. Send it with a client that has one"
 }
 
 /**
@@ -92,7 +88,7 @@ export class Unauthorized extends Problem.extend<Unauthorized>("Unauthorized")({
   credential: Schema.optional(Schema.Literals(["upload-token", "api-key", "authorization", "none"]))
 }) {
   override get advice() {
-    return adviceAbout[this.credential ?? "unknown"]
+    return this.credential === undefined ? super.advice : adviceAbout[this.credential]
   }
 }
 
@@ -145,10 +141,7 @@ export class Conflict extends Problem.extend<Conflict>("Conflict")({ _tag: Schem
  * @category reasons
  * @since 0.1.0
  */
-export class RateLimited extends Problem.extend<RateLimited>("RateLimited")({
-  _tag: Schema.tag("RateLimited"),
-  ...PlatformError.rateLimitedFields
-}) {}
+export class RateLimited extends Problem.extend<RateLimited>("RateLimited")(PlatformError.rateLimitedFields) {}
 
 /**
  * 5xx: api.video, or a proxy in front of it, is failing. Retryable; the client retries it where that is safe.
@@ -156,10 +149,7 @@ export class RateLimited extends Problem.extend<RateLimited>("RateLimited")({
  * @category reasons
  * @since 0.1.0
  */
-export class ServerError extends Problem.extend<ServerError>("ServerError")({
-  _tag: Schema.tag("ServerError"),
-  ...PlatformError.serverErrorFields
-}) {}
+export class ServerError extends Problem.extend<ServerError>("ServerError")(PlatformError.serverErrorFields) {}
 
 /**
  * Any other status of 400 or more. Retryable only if it is 408.
@@ -182,10 +172,7 @@ export class UnexpectedStatus extends Problem.extend<UnexpectedStatus>("Unexpect
  * @category reasons
  * @since 0.1.0
  */
-export class Redirected extends Problem.extend<Redirected>("Redirected")({
-  _tag: Schema.tag("Redirected"),
-  ...PlatformError.redirectedFields
-}) {}
+export class Redirected extends Problem.extend<Redirected>("Redirected")(PlatformError.redirectedFields) {}
 
 const issueFields = {
   /** The typed operation, such as `Videos.list`. */
@@ -245,26 +232,27 @@ export class MalformedResponse extends PlatformError.ResponseReason.extend<Malfo
   }
 }
 
+/** The reasons that a response is. */
+const reasons = {
+  400: BadRequest,
+  401: Unauthorized,
+  403: Forbidden,
+  404: NotFound,
+  405: MethodNotAllowed,
+  409: Conflict,
+  429: RateLimited,
+  redirect: Redirected,
+  server: ServerError,
+  other: UnexpectedStatus
+}
+
 /**
  * Every reason of an {@link ApiVideoError}.
  *
  * @category reasons
  * @since 0.1.0
  */
-export const Reason = Schema.Union([
-  BadRequest,
-  Unauthorized,
-  Forbidden,
-  NotFound,
-  MethodNotAllowed,
-  Conflict,
-  RateLimited,
-  ServerError,
-  UnexpectedStatus,
-  Redirected,
-  InvalidInput,
-  MalformedResponse
-])
+export const Reason = Schema.Union([...Object.values(reasons), InvalidInput, MalformedResponse])
 
 /** @since 0.1.0 */
 export type Reason = typeof Reason.Type
@@ -305,18 +293,7 @@ const credentialOf = ({ headers, url, urlParams }: HttpClientRequest.HttpClientR
  */
 export const errors: PlatformError.Errors<ApiVideoError> = /* @__PURE__ */ PlatformError.make({
   Error: ApiVideoError,
-  reasons: {
-    400: BadRequest,
-    401: Unauthorized,
-    403: Forbidden,
-    404: NotFound,
-    405: MethodNotAllowed,
-    409: Conflict,
-    429: RateLimited,
-    redirect: Redirected,
-    server: ServerError,
-    other: UnexpectedStatus
-  },
+  reasons,
   read: ({ body, request, text }: PlatformError.Reading) => ({
     problem: toProblem(body, text),
     credential: credentialOf(request)
@@ -348,8 +325,7 @@ export const redactUrl = (url: string): string => errors.redactUrl(url)
  * @category decoding
  * @since 0.1.0
  */
-export const retryAfterOf: (response: HttpClientResponse.HttpClientResponse) => Duration.Duration | undefined =
-  Http.retryAfterOf
+export const retryAfterOf = Http.retryAfterOf
 
 /**
  * Makes the error of a request that the client did not send, because it would have to wait longer than
@@ -358,8 +334,7 @@ export const retryAfterOf: (response: HttpClientResponse.HttpClientResponse) => 
  * @category constructors
  * @since 0.1.0
  */
-export const rateLimited: PlatformError.Errors<ApiVideoError>["rateLimited"] = (request, details) =>
-  errors.rateLimited(request, details)
+export const rateLimited: typeof errors.rateLimited = (request, details) => errors.rateLimited(request, details)
 
 /**
  * Decodes a redirect, or a response with a status of 400 or more. Never fails: if the body cannot be read, the problem is empty.
@@ -367,5 +342,4 @@ export const rateLimited: PlatformError.Errors<ApiVideoError>["rateLimited"] = (
  * @category decoding
  * @since 0.1.0
  */
-export const fromResponse = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<ApiVideoError> =>
-  errors.fromResponse(response)
+export const fromResponse: typeof errors.fromResponse = (response) => errors.fromResponse(response)

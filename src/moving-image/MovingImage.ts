@@ -61,7 +61,6 @@ import * as MovingImageError from "./MovingImageError.ts"
 import type * as RenewalPolicy from "../token/RenewalPolicy.ts"
 import * as TokenError from "../token/TokenError.ts"
 import type { TokenProvider } from "../token/TokenProvider.ts"
-import type * as TokenService from "../token/TokenService.ts"
 import type { TokenServiceMap } from "../token/TokenServiceMap.ts"
 
 /**
@@ -150,11 +149,7 @@ type SecretNames = "username" | "password"
  * @category options
  * @since 0.1.0
  */
-export type ConfigOptions<R = never> = Platform.ConfigOptions<
-  OwnOptions & ClientOptions & Platform.TokenOptions,
-  SecretNames,
-  R
->
+export type ConfigOptions<R = never> = Platform.ConfigOptions<Omit<Options, SecretNames>, SecretNames, R>
 
 /**
  * Options of {@link layerTokenConfig}: each may be a `Config`.
@@ -253,6 +248,10 @@ export type VideoManagers = typeof VideoManagers.Type
 export const videoManagersOf = (token: AccessToken.AccessToken): Option.Option<VideoManagers> =>
   Schema.decodeUnknownOption(VideoManagers)(token.extra)
 
+/** The same without `Option`. */
+const knownIn = (token: AccessToken.AccessToken) => Option.getOrUndefined(videoManagersOf(token))
+const listOf = (token: AccessToken.AccessToken) => knownIn(token)?.videoManagerList ?? []
+
 const decodeAnswer = decodeWire(
   Schema.Struct({
     accessToken: headerSafe,
@@ -327,36 +326,35 @@ const issue = (
   return Effect.succeed({ ...token, extra: { validForVideoManager, videoManagerList: list ?? known } })
 }
 
+/** What a refusal means: of the login, or of a token for a VideoManager. `known` is the list of an earlier response. */
+const refusalBy =
+  (server: Server, id?: number, known: ReadonlyArray<VideoManager> = []): Refusal =>
+  (operation, status, body) => {
+    // No document says what an error looks like, so any object is taken to be movingimage's.
+    if (body !== undefined && !Predicate.isObject(body)) return undefined
+    const what = id === undefined ? "the API" : `VideoManager ${id}`
+    if (status === 403) return rejected("forbidden", `the user may not use ${what}. Check the user's rights`)
+    if (status === 404 && id !== undefined) return unknownVideoManager(id, known)
+    if (status === 404 || status === 405) return wrongServer(server, status)
+    if (status > 401) return new TokenError.BadRequest({ status })
+    if (operation === "refresh") return new TokenError.RefreshTokenRejected({ status })
+    const advice = "Check username and password before you try again; repeated failures can lock the account"
+    return new TokenError.InvalidCredentials({ status, advice })
+  }
+
 /** The two exchanges of a server. */
 const makeExchanges = /* @__PURE__ */ Effect.fnUntraced(function* (server: Server) {
   const client = yield* HttpClient.HttpClient
-  // No document says what an error looks like, so any object is taken to be movingimage's.
-  const exchange = (refusal: Refusal) =>
-    makeExchange(client, server, decodeResponse, (operation, status, body) =>
-      body === undefined || Predicate.isObject(body) ? refusal(operation, status, body) : undefined
-    )
-  const login = exchange((_, status) => {
-    if (status === 403) return rejected("forbidden", "the user may not use the API. Check the user's rights")
-    if (status === 404 || status === 405) return wrongServer(server, status)
-    if (status > 401) return new TokenError.BadRequest({ status })
-    const advice = "Check username and password before you try again; repeated failures can lock the account"
-    return new TokenError.InvalidCredentials({ status, advice })
-  })
+  const exchange = (refusal: Refusal) => makeExchange(client, server, decodeResponse, refusal)
+  const login = exchange(refusalBy(server))
   return {
     login: (payload: { readonly username: string; readonly password: string }) =>
       Effect.flatMap(login("login", "/v1/vms/auth/login", payload), (answer) => issue(answer)),
-    refresh: (refreshToken: string, id: number, known?: ReadonlyArray<VideoManager>) => {
-      const refresh = exchange((_, status) => {
-        if (status === 403)
-          return rejected("forbidden", `the user may not use VideoManager ${id}. Check the user's rights`)
-        if (status === 404) return unknownVideoManager(id, known ?? [])
-        if (status === 405) return wrongServer(server, status)
-        return status > 401 ? new TokenError.BadRequest({ status }) : new TokenError.RefreshTokenRejected({ status })
-      })
-      return Effect.flatMap(refresh("refresh", `/v1/vms/auth/refresh/${id}`, { refreshToken }), (answer) =>
-        issue(answer, id, known)
+    refresh: (refreshToken: string, id: number, known?: ReadonlyArray<VideoManager>) =>
+      Effect.flatMap(
+        exchange(refusalBy(server, id, known))("refresh", `/v1/vms/auth/refresh/${id}`, { refreshToken }),
+        (answer) => issue(answer, id, known)
       )
-    }
   }
 })
 
@@ -368,7 +366,10 @@ const makeServer = /* @__PURE__ */ serverAt({
   locksAccount: true
 })
 
-const readCredential = (option: SecretNames, source: Platform.Secret) => readSecret(option, source, /[\r\n]/)
+const readCredentials = ({ password, username }: Pick<TokenOptions, SecretNames>) => {
+  const read = (option: SecretNames, source: Platform.Secret) => readSecret(option, source, /[\r\n]/)
+  return Effect.all({ username: read("username", username), password: read("password", password) })
+}
 
 const checkId = (id: number): Effect.Effect<number, TokenError.ConfigurationInvalid> =>
   Number.isSafeInteger(id) && id > 0
@@ -384,10 +385,7 @@ const checkId = (id: number): Effect.Effect<number, TokenError.ConfigurationInva
  * @category operations
  * @since 0.1.0
  */
-export const authenticate = (
-  payload: LoginPayload,
-  options: ServerOptions = {}
-): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
+export const authenticate = (payload: LoginPayload, options: ServerOptions = {}) =>
   exchangeOnce(makeServer(options), makeExchanges, ({ login }) => Effect.flatMap(readCredentials(payload), login))
 
 /**
@@ -400,16 +398,10 @@ export const authenticate = (
  * @category operations
  * @since 0.1.0
  */
-export const refresh = (
-  payload: RefreshPayload & { readonly videoManager: number },
-  options: ServerOptions = {}
-): Effect.Effect<AccessToken.AccessToken, TokenError.TokenError, HttpClient.HttpClient> =>
+export const refresh = (payload: RefreshPayload & { readonly videoManager: number }, options: ServerOptions = {}) =>
   exchangeOnce(makeServer(options), makeExchanges, (session) =>
     Effect.flatMap(checkId(payload.videoManager), (id) => session.refresh(Redacted.value(payload.refreshToken), id))
   )
-
-const readCredentials = ({ password, username }: Pick<TokenOptions, SecretNames>) =>
-  Effect.all({ username: readCredential("username", username), password: readCredential("password", password) })
 
 /**
  * The defaults of {@link layerToken} that differ from other platforms: a wrong password, or another failure that a retry can't
@@ -452,7 +444,7 @@ const makeProvider = (
     ),
     login: Effect.flatMap(Effect.flatMap(credentials, exchanges.login), inVideoManager),
     refresh: (current) => {
-      const known = Option.getOrUndefined(videoManagersOf(current))
+      const known = knownIn(current)
       const id = videoManager ?? known?.validForVideoManager
       return current.refreshToken === undefined || id === undefined
         ? Effect.fail(new TokenError.RefreshTokenRejected({}))
@@ -476,9 +468,7 @@ const makeProvider = (
  * @category constructors
  * @since 0.1.0
  */
-export const provider = /* @__PURE__ */ Effect.fnUntraced(function* (
-  options: TokenOptions
-): Effect.fn.Return<TokenProvider, TokenError.TokenError, HttpClient.HttpClient> {
+export const provider = /* @__PURE__ */ Effect.fnUntraced(function* (options: TokenOptions) {
   const server = yield* makeServer(options)
   const { videoManager } = options
   if (videoManager !== undefined) yield* checkId(videoManager).pipe(withProvider(server.name))
@@ -499,10 +489,7 @@ const credential: Platform.Credential<OwnOptions, SecretNames> = {
  * @category layers
  * @since 0.1.0
  */
-export const layerToken = <R = never>(
-  options: TokenOptions<R>
-): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient | R> =>
-  Kit.layerToken<OwnOptions, SecretNames, R>(credential, options)
+export const layerToken = <R = never>(options: TokenOptions<R>) => Kit.layerToken(credential, options)
 
 /**
  * Provides {@link layerToken} with options from configuration, as {@link layerConfig} does.
@@ -510,10 +497,7 @@ export const layerToken = <R = never>(
  * @category layers
  * @since 0.1.0
  */
-export const layerTokenConfig = <R = never>(
-  options: TokenConfigOptions<R>
-): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient | R> =>
-  Kit.layerTokenConfig<OwnOptions, SecretNames, R>(credential, options)
+export const layerTokenConfig = <R = never>(options: TokenConfigOptions<R>) => Kit.layerTokenConfig(credential, options)
 
 /** Whether the body contains a username and a password: a 401 is then about these. */
 const isAboutPassword = (request: HttpClientRequest.HttpClientRequest): boolean =>
@@ -551,10 +535,7 @@ export type Tokens = Platform.Tokens<MovingImage>
  * @category layers
  * @since 0.1.0
  */
-export const layerClient = (
-  options: ClientOptions = {}
-): Layer.Layer<MovingImage | Tokens, TokenError.TokenError, TokenService.TokenService | HttpClient.HttpClient> =>
-  Kit.layerClient(api, options)
+export const layerClient = (options: ClientOptions = {}) => Kit.layerClient(api, options)
 
 /**
  * A session that uses one login for several VideoManagers. {@link clientFor} returns the client of one of them.
@@ -593,10 +574,7 @@ export class Session
  * @category accessors
  * @since 0.1.0
  */
-export const clientFor = (
-  videoManager: number
-): Effect.Effect<MovingImage["Service"], TokenError.TokenError, Session> =>
-  Session.use((session) => session.client(videoManager))
+export const clientFor = (videoManager: number) => Session.use((session) => session.client(videoManager))
 
 /**
  * Provides a session for several VideoManagers. It owns the refresh token and derives a token for each VideoManager from it.
@@ -634,10 +612,7 @@ export const layerMap = <R = never>(
           identity: name,
           policy: options.policy ?? {},
           providerFor,
-          subjectOf: (token) =>
-            Option.getOrUndefined(
-              Option.map(videoManagersOf(token), ({ validForVideoManager }) => validForVideoManager)
-            ),
+          subjectOf: (token) => knownIn(token)?.validForVideoManager,
           check: (id, token) =>
             isListed(id, listOf(token)) ? Effect.void : Effect.fail(unknownVideoManager(id, listOf(token)))
         })
@@ -663,9 +638,6 @@ export const layerMap = <R = never>(
     })
   )
 
-const listOf = (token: AccessToken.AccessToken): ReadonlyArray<VideoManager> =>
-  Option.match(videoManagersOf(token), { onNone: () => [], onSome: ({ videoManagerList }) => videoManagerList })
-
 /**
  * Provides the client with its own token, and that token's service as {@link Tokens}. Its options are values;
  * {@link layerConfig} reads them from configuration.
@@ -673,14 +645,7 @@ const listOf = (token: AccessToken.AccessToken): ReadonlyArray<VideoManager> =>
  * @category layers
  * @since 0.1.0
  */
-export const layer = <R = never>(
-  options: Options<R>
-): Layer.Layer<MovingImage | Tokens, TokenError.TokenError, HttpClient.HttpClient | R> =>
-  Kit.layer<MovingImage, MovingImageError.MovingImageError, ServerOptions, OwnOptions, SecretNames, "requests", R>(
-    api,
-    credential,
-    options
-  )
+export const layer = <R = never>(options: Options<R>) => Kit.layer(api, credential, options)
 
 /**
  * Provides {@link layer} with options from configuration. Without a `baseUrl` in the code, it reads the variable
@@ -691,18 +656,7 @@ export const layer = <R = never>(
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = <R = never>(
-  options: ConfigOptions<R>
-): Layer.Layer<MovingImage | Tokens, TokenError.TokenError, HttpClient.HttpClient | R> =>
-  Kit.layerConfig<
-    MovingImage,
-    MovingImageError.MovingImageError,
-    ServerOptions,
-    OwnOptions,
-    SecretNames,
-    "requests",
-    R
-  >(api, credential, options)
+export const layerConfig = <R = never>(options: ConfigOptions<R>) => Kit.layerConfig(api, credential, options)
 
 /**
  * Provides the client for specs, without a network and a login. `respond` gets each request with its token and returns the
@@ -724,6 +678,4 @@ export const layerConfig = <R = never>(
  * @category layers
  * @since 0.1.0
  */
-export const layerTest = (
-  options: Platform.TestOptions
-): Layer.Layer<MovingImage | Tokens | TokenService.TestCalls, TokenError.TokenError> => Kit.layerTest(api, options)
+export const layerTest = (options: Platform.TestOptions) => Kit.layerTest(api, options)

@@ -8,9 +8,7 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
-import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Schema from "effect/Schema"
 import * as PlatformError from "../platform/PlatformError.ts"
 
@@ -70,8 +68,7 @@ export class BadRequest extends Problem.extend<BadRequest>("BadRequest")({ _tag:
 const adviceAbout = {
   url: "Check the token in the URL: an upload URL is valid for four hours",
   authorization: "Check the Authorization header that the request brought itself",
-  none: "Check username and password if the request is a login. Any other needs a client that has a credential",
-  unknown: "Check the credential of the request"
+  none: "Check username and password if the request is a login. Any other needs a client that has a credential"
 }
 
 /**
@@ -87,7 +84,7 @@ export class Unauthorized extends Problem.extend<Unauthorized>("Unauthorized")({
   credential: Schema.optional(Schema.Literals(["url", "authorization", "none"]))
 }) {
   override get advice() {
-    return adviceAbout[this.credential ?? "unknown"]
+    return this.credential === undefined ? super.advice : adviceAbout[this.credential]
   }
 }
 
@@ -133,10 +130,7 @@ export class UnsupportedMediaType extends Problem.extend<UnsupportedMediaType>("
  * @category reasons
  * @since 0.1.0
  */
-export class RateLimited extends Problem.extend<RateLimited>("RateLimited")({
-  _tag: Schema.tag("RateLimited"),
-  ...PlatformError.rateLimitedFields
-}) {}
+export class RateLimited extends Problem.extend<RateLimited>("RateLimited")(PlatformError.rateLimitedFields) {}
 
 /**
  * 5xx: movingimage, or a proxy in front of it, is failing. Retryable; the client retries it where that is safe.
@@ -144,10 +138,7 @@ export class RateLimited extends Problem.extend<RateLimited>("RateLimited")({
  * @category reasons
  * @since 0.1.0
  */
-export class ServerError extends Problem.extend<ServerError>("ServerError")({
-  _tag: Schema.tag("ServerError"),
-  ...PlatformError.serverErrorFields
-}) {}
+export class ServerError extends Problem.extend<ServerError>("ServerError")(PlatformError.serverErrorFields) {}
 
 /**
  * Any other status of 400 or more. Retryable only if it is 408.
@@ -170,10 +161,20 @@ export class UnexpectedStatus extends Problem.extend<UnexpectedStatus>("Unexpect
  * @category reasons
  * @since 0.1.0
  */
-export class Redirected extends Problem.extend<Redirected>("Redirected")({
-  _tag: Schema.tag("Redirected"),
-  ...PlatformError.redirectedFields
-}) {}
+export class Redirected extends Problem.extend<Redirected>("Redirected")(PlatformError.redirectedFields) {}
+
+/** The reasons by status. */
+const reasons = {
+  400: BadRequest,
+  401: Unauthorized,
+  403: Forbidden,
+  404: NotFound,
+  415: UnsupportedMediaType,
+  429: RateLimited,
+  redirect: Redirected,
+  server: ServerError,
+  other: UnexpectedStatus
+}
 
 /**
  * Every reason of a {@link MovingImageError}.
@@ -181,17 +182,7 @@ export class Redirected extends Problem.extend<Redirected>("Redirected")({
  * @category reasons
  * @since 0.1.0
  */
-export const Reason = /* @__PURE__ */ Schema.Union([
-  BadRequest,
-  Unauthorized,
-  Forbidden,
-  NotFound,
-  UnsupportedMediaType,
-  RateLimited,
-  ServerError,
-  UnexpectedStatus,
-  Redirected
-])
+export const Reason = /* @__PURE__ */ Schema.Union(Object.values(reasons))
 
 /** @since 0.1.0 */
 export type Reason = typeof Reason.Type
@@ -236,17 +227,7 @@ const credentialOf = ({ headers, url, urlParams }: HttpClientRequest.HttpClientR
  */
 export const errors: PlatformError.Errors<MovingImageError> = /* @__PURE__ */ PlatformError.make({
   Error: MovingImageError,
-  reasons: {
-    400: BadRequest,
-    401: Unauthorized,
-    403: Forbidden,
-    404: NotFound,
-    415: UnsupportedMediaType,
-    429: RateLimited,
-    redirect: Redirected,
-    server: ServerError,
-    other: UnexpectedStatus
-  },
+  reasons,
   read: ({ body, path, request, text }: PlatformError.Reading) => ({
     code: codeOf(body),
     // The body of such a request contains a password, which cannot be recognised in the server's text.
@@ -281,8 +262,7 @@ export const redactUrl = (url: string): string => errors.redactUrl(url)
  * @category constructors
  * @since 0.1.0
  */
-export const rateLimited: PlatformError.Errors<MovingImageError>["rateLimited"] = (request, details) =>
-  errors.rateLimited(request, details)
+export const rateLimited: typeof errors.rateLimited = (request, details) => errors.rateLimited(request, details)
 
 /**
  * Decodes a redirect, or a response with a status of 400 or more. Never fails: if the body cannot be read, `code` and `detail` are missing.
@@ -290,5 +270,4 @@ export const rateLimited: PlatformError.Errors<MovingImageError>["rateLimited"] 
  * @category decoding
  * @since 0.1.0
  */
-export const fromResponse = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<MovingImageError> =>
-  errors.fromResponse(response)
+export const fromResponse: typeof errors.fromResponse = (response) => errors.fromResponse(response)

@@ -274,8 +274,7 @@ export const make = <
   const clients = Kit.clientsOf<Self, E, Own & Secrets<Names>>(platform.service)
   return {
     Tokens: Kit.tokensOf(platform.service),
-    layer: <R>(options: ClientSettings<E, Place, Class> & TokenSettings<Own, Names, R>) =>
-      Kit.layer<Self, E, Place, Own, Names, Class, R>(platform, platform, options),
+    layer: (options) => Kit.layer(platform, platform, options),
     layerConfig: <R>(options: ConfigOptions<ClientSettings<E, Place, Class> & Own & TokenOptions, Names, R>) =>
       Kit.layerConfig<Self, E, Place, Own, Names, Class, R>(platform, platform, options),
     layerToken: (options) => Kit.layerToken(platform, options),

@@ -73,20 +73,21 @@ export class ResponseReason extends Schema.Error<ResponseReason>("ResponseReason
 }
 
 /**
- * Fields of a reason for 5xx.
+ * Fields of a reason for 5xx, with its `_tag`.
  *
  * @category reasons
  * @since 0.1.0
  */
-export const serverErrorFields = { retryAfter: Schema.optional(Millis) }
+export const serverErrorFields = { _tag: Schema.tag("ServerError"), retryAfter: Schema.optional(Millis) }
 
 /**
- * Fields of a reason for 429.
+ * Fields of a reason for 429, with its `_tag`.
  *
  * @category reasons
  * @since 0.1.0
  */
 export const rateLimitedFields = {
+  _tag: Schema.tag("RateLimited"),
   retryAfter: Schema.optional(Millis),
   /** Requests allowed per minute. */
   limit: Schema.optional(Schema.Finite),
@@ -94,12 +95,13 @@ export const rateLimitedFields = {
 }
 
 /**
- * Fields of a reason for a redirect.
+ * Fields of a reason for a redirect, with its `_tag`.
  *
  * @category reasons
  * @since 0.1.0
  */
 export const redirectedFields = {
+  _tag: Schema.tag("Redirected"),
   /** Where the redirect leads, without query and credentials. */
   location: Schema.optional(Schema.String)
 }

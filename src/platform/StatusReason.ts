@@ -101,10 +101,7 @@ export class UnprocessableContent extends StatusReason.extend<UnprocessableConte
  * @category reasons
  * @since 0.1.0
  */
-export class RateLimited extends StatusReason.extend<RateLimited>("RateLimited")({
-  _tag: Schema.tag("RateLimited"),
-  ...PlatformError.rateLimitedFields
-}) {}
+export class RateLimited extends StatusReason.extend<RateLimited>("RateLimited")(PlatformError.rateLimitedFields) {}
 
 /**
  * 5xx: the platform, or a proxy in front of it, is failing.
@@ -112,10 +109,7 @@ export class RateLimited extends StatusReason.extend<RateLimited>("RateLimited")
  * @category reasons
  * @since 0.1.0
  */
-export class ServerError extends StatusReason.extend<ServerError>("ServerError")({
-  _tag: Schema.tag("ServerError"),
-  ...PlatformError.serverErrorFields
-}) {}
+export class ServerError extends StatusReason.extend<ServerError>("ServerError")(PlatformError.serverErrorFields) {}
 
 /**
  * A redirect, which the client does not follow, so nothing was done.
@@ -123,10 +117,7 @@ export class ServerError extends StatusReason.extend<ServerError>("ServerError")
  * @category reasons
  * @since 0.1.0
  */
-export class Redirected extends StatusReason.extend<Redirected>("Redirected")({
-  _tag: Schema.tag("Redirected"),
-  ...PlatformError.redirectedFields
-}) {}
+export class Redirected extends StatusReason.extend<Redirected>("Redirected")(PlatformError.redirectedFields) {}
 
 /**
  * Any other status of 400 or more. Retryable only if it is 408.

@@ -16,6 +16,8 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import type { Failure } from "../../token/TokenError.ts"
 import { textsAlong } from "./cause.ts"
 
+type Request = HttpClientRequest.HttpClientRequest
+
 /** Keeps `fetch` from following redirects: it would post a key to wherever one leads. undici and `node:http` never follow one. */
 const withManualRedirects: RequestInit = { redirect: "manual" }
 
@@ -40,6 +42,15 @@ export const forCredentials = <E, R>(self: HttpClient.HttpClient.With<E, R>): Ht
     self,
     Effect.updateContext((context: Context.Context<R>) => withoutSpans(withoutRedirectsAndTraceHeaders(context)))
   )
+
+/** Changes each attempt as it is sent, when its URL is final. `mapRequestEffect` changes a call once, before any of them. */
+export const mapAttempts =
+  <E2, R2>(f: (request: Request) => Effect.Effect<Request, E2, R2>) =>
+  <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E | E2, R | R2> => {
+    // Its `postprocess` is that of `self`, with the errors of both.
+    const { postprocess } = HttpClient.mapRequestEffect(self, f)
+    return HttpClient.makeWith((request) => postprocess(Effect.flatMap(request, f)), self.preprocess)
+  }
 
 /** An error that the program's own `HttpClient` made of a status: its response is there all the same. */
 export const isStatusCodeError = (

@@ -11,10 +11,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as HttpBody from "effect/http/HttpBody"
-import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Stream from "effect/Stream"
 import * as TokenError from "../../token/TokenError.ts"
+import { mapAttempts } from "./http.ts"
 
 /** A body that was given to a transport, and may be readable only once. */
 interface Source {
@@ -120,10 +120,8 @@ const counted = (
  * Sends no body a second time that cannot be sent again, whoever asks: such a request fails with `BodyNotRepeatable`
  * before anything is sent. `provider` names the client in that error.
  */
-export const refuseRepeatedBodies = (provider: string) => {
-  const claim = (
-    request: HttpClientRequest.HttpClientRequest
-  ): Effect.Effect<HttpClientRequest.HttpClientRequest, TokenError.TokenError> => {
+export const refuseRepeatedBodies = (provider: string) =>
+  mapAttempts((request) => {
     const from = readsFrom(request.body)
     if (from === undefined) return Effect.succeed(request)
     return Effect.flatMap(isRepeatable(request), (isRepeatable) =>
@@ -131,13 +129,7 @@ export const refuseRepeatedBodies = (provider: string) => {
         ? Effect.sync(() => claimed(request, from))
         : Effect.fail(new TokenError.TokenError({ provider, reason: new TokenError.BodyNotRepeatable({}) }))
     )
-  }
-  return <E, R>(self: HttpClient.HttpClient.With<E, R>): HttpClient.HttpClient.With<E | TokenError.TokenError, R> => {
-    // `mapRequestEffect` widens the error of `postprocess`, but would claim once per call instead of once per attempt.
-    const { postprocess } = HttpClient.mapRequestEffect(self, claim)
-    return HttpClient.makeWith((request) => postprocess(Effect.flatMap(request, claim)), self.preprocess)
-  }
-}
+  })
 
 /** Records that a body is given to a transport, and counts what the transport reads of it. */
 const claimed = (request: HttpClientRequest.HttpClientRequest, from: object): HttpClientRequest.HttpClientRequest => {
