@@ -493,6 +493,14 @@ export const layerMap = (options: ClientOptions = {}) =>
   )
 
 /**
+ * Options of {@link layerBasic}.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface BasicOptions<R = never> extends ClientOptions, Pick<TokenOptions<R>, "apiKey"> {}
+
+/**
  * Provides the client with Basic authentication: every request carries the API key, and there is no token to renew. The key
  * goes only to the environment's origin. If it is an effect (a `Config`, a vault), the library runs it for each request, so the
  * key can change.
@@ -504,7 +512,7 @@ export const layerMap = (options: ClientOptions = {}) =>
  * @since 0.1.0
  */
 export const layerBasic = <R = never>(
-  options: ClientOptions & Pick<TokenOptions<R>, "apiKey">
+  options: BasicOptions<R>
 ): Layer.Layer<ApiVideo, TokenError.TokenError, HttpClient.HttpClient | R> =>
   Layer.effect(
     ApiVideo,

@@ -189,6 +189,19 @@ export interface Sessions {
 }
 
 /**
+ * Options of {@link makeSessions}.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface SessionsOptions {
+  /** How many sessions are kept. @default 1000 */
+  readonly capacity?: number | undefined
+  /** How long a session that `get` returns lasts at least. @default 1 hour */
+  readonly minimumValidity?: Duration.Input | undefined
+}
+
+/**
  * Makes a cache of sessions. It keeps `capacity` of them, and starts a new one when less than `minimumValidity` of one is
  * left. A failure is not kept.
  *
@@ -196,12 +209,7 @@ export interface Sessions {
  * @since 0.1.0
  */
 export const makeSessions = (
-  options: {
-    /** @default 1000 */
-    readonly capacity?: number | undefined
-    /** How long a session that `get` returns lasts at least. @default 1 hour */
-    readonly minimumValidity?: Duration.Input | undefined
-  } = {}
+  options: SessionsOptions = {}
 ): Effect.Effect<Sessions, never, ApiVideo | HttpClient.HttpClient> =>
   Effect.gen(function* () {
     const margin = Duration.fromInputUnsafe(options.minimumValidity ?? "1 hour")

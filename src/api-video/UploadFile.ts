@@ -72,25 +72,43 @@ const typeOf = (name: string): string =>
   types[name.slice(name.lastIndexOf(".") + 1).toLowerCase()] ?? "application/octet-stream"
 
 /**
+ * Options of {@link fromStream}.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface StreamOptions {
+  /** With the extension of its format, by which api.video judges it. */
+  readonly name: string
+  /** @default by the extension of the name */
+  readonly type?: string | undefined
+  /** In bytes. */
+  readonly size?: number | undefined
+  /** @default false */
+  readonly isRepeatable?: boolean | undefined
+}
+
+/**
+ * Options of {@link fromPath}.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface PathOptions {
+  /** @default the last segment of the path */
+  readonly name?: string | undefined
+  /** @default by the extension of the name */
+  readonly type?: string | undefined
+}
+
+/**
  * Makes a file of a stream. The request has a length only if `size` says so, and it is sent again after a failure only if
  * `isRepeatable` says that the stream can be run more than once.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const fromStream = (
-  stream: Stream.Stream<Uint8Array, unknown>,
-  options: {
-    /** With the extension of its format, by which api.video judges it. */
-    readonly name: string
-    /** @default by the extension of the name */
-    readonly type?: string | undefined
-    /** In bytes. */
-    readonly size?: number | undefined
-    /** @default false */
-    readonly isRepeatable?: boolean | undefined
-  }
-): UploadFile => ({
+export const fromStream = (stream: Stream.Stream<Uint8Array, unknown>, options: StreamOptions): UploadFile => ({
   [TypeId]: TypeId,
   name: options.name,
   type: options.type ?? typeOf(options.name),
@@ -110,12 +128,7 @@ const chunkSize = 256 * 1024
  */
 export const fromPath = /* @__PURE__ */ Effect.fnUntraced(function* (
   path: string,
-  options: {
-    /** @default the last segment of the path */
-    readonly name?: string | undefined
-    /** @default by the extension of the name */
-    readonly type?: string | undefined
-  } = {}
+  options: PathOptions = {}
 ): Effect.fn.Return<UploadFile, PlatformError.PlatformError, FileSystem.FileSystem> {
   const fs = yield* FileSystem.FileSystem
   const before = yield* fs.stat(path)

@@ -169,17 +169,36 @@ export const getDiscarded = (videoId: string): Call<Video> => call(routes.getDis
 export const restore = (videoId: string): Call<Video> => call(routes.restore, videoId, { discarded: false })
 
 /**
+ * Which part of a source a request carries.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface PartOptions {
+  /** @default the whole file */
+  readonly range?: UploadRange | undefined
+}
+
+/**
  * Uploads the source of a video in one request of at most 200 MiB, or one part of it with `range`
  * (`POST_videos-videoId-source`).
  *
  * @category operations
  * @since 0.1.0
  */
-export const upload = (
-  videoId: string,
-  file: Input,
-  options?: { readonly range?: UploadRange | undefined }
-): Call<Video> => Uploading.upload(routes.upload, videoId, file, options)
+export const upload = (videoId: string, file: Input, options?: PartOptions): Call<Video> =>
+  Uploading.upload(routes.upload, videoId, file, options)
+
+/**
+ * Options of {@link uploadWithUploadToken}.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface UploadTokenOptions extends PartOptions {
+  /** The video of which this is a further part. @default a new one */
+  readonly videoId?: string | undefined
+}
 
 /**
  * Uploads the source of a video with an upload token, which is the only credential that is sent (`POST_upload`). The
@@ -191,7 +210,7 @@ export const upload = (
 export const uploadWithUploadToken = (
   token: Redacted.Redacted | string,
   file: Input,
-  options?: { readonly videoId?: string | undefined; readonly range?: UploadRange | undefined }
+  options?: UploadTokenOptions
 ): Call<Video> => Uploading.upload(routes.uploadWithUploadToken, token, file, options)
 
 /**

@@ -205,6 +205,17 @@ export const decodeEvent = (body: Uint8Array | string): Effect.Effect<WebhookEve
 const longestDelivery = /* @__PURE__ */ ByteSize.bytes(1024 * 1024)
 
 /**
+ * Options of {@link handler}.
+ *
+ * @category receiving
+ * @since 0.1.0
+ */
+export interface HandlerOptions<E, R> {
+  readonly secret: Delivery["secret"]
+  readonly onEvent: (event: WebhookEvent) => Effect.Effect<unknown, E, R>
+}
+
+/**
  * Handles deliveries on a route of an `HttpRouter`: checks the signature, decodes the event and runs `onEvent`.
  *
  * Responds with 202 once `onEvent` has succeeded, 401 to a wrong signature, and 400 to a body that is not an event. If
@@ -214,10 +225,9 @@ const longestDelivery = /* @__PURE__ */ ByteSize.bytes(1024 * 1024)
  * @category receiving
  * @since 0.1.0
  */
-export const handler = <E, R>(options: {
-  readonly secret: Delivery["secret"]
-  readonly onEvent: (event: WebhookEvent) => Effect.Effect<unknown, E, R>
-}): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest> =>
+export const handler = <E, R>(
+  options: HandlerOptions<E, R>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest> =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     const received = Effect.gen(function* () {

@@ -389,6 +389,16 @@ export const authenticate = (payload: LoginPayload, options: ServerOptions = {})
   exchangeOnce(makeServer(options), makeExchanges, ({ login }) => Effect.flatMap(readCredentials(payload), login))
 
 /**
+ * What {@link refresh} exchanges, and the VideoManager that the new token is for.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface RefreshOptions extends RefreshPayload {
+  readonly videoManager: number
+}
+
+/**
  * Exchanges a refresh token, which this uses up, for a new pair that is valid for the VideoManager
  * (`POST /v1/vms/auth/refresh/{videoManagerId}`). It makes one attempt.
  *
@@ -398,7 +408,7 @@ export const authenticate = (payload: LoginPayload, options: ServerOptions = {})
  * @category operations
  * @since 0.1.0
  */
-export const refresh = (payload: RefreshPayload & { readonly videoManager: number }, options: ServerOptions = {}) =>
+export const refresh = (payload: RefreshOptions, options: ServerOptions = {}) =>
   exchangeOnce(makeServer(options), makeExchanges, (session) =>
     Effect.flatMap(checkId(payload.videoManager), (id) => session.refresh(Redacted.value(payload.refreshToken), id))
   )
@@ -577,6 +587,14 @@ export class Session
 export const clientFor = (videoManager: number) => Session.use((session) => session.client(videoManager))
 
 /**
+ * Options of {@link layerMap}: one user, for any of the user's VideoManagers.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface MapOptions<R = never> extends Omit<Options<R>, "videoManager"> {}
+
+/**
  * Provides a session for several VideoManagers. It owns the refresh token and derives a token for each VideoManager from it.
  * It makes these exchanges one after the other, because each may use up the refresh token of the one before. The tokens are
  * in a `TokenServiceMap`. All clients share the account's rate limit.
@@ -587,7 +605,7 @@ export const clientFor = (videoManager: number) => Session.use((session) => sess
  * @since 0.1.0
  */
 export const layerMap = <R = never>(
-  options: Omit<Options<R>, "videoManager">
+  options: MapOptions<R>
 ): Layer.Layer<Session, TokenError.TokenError, TokenServiceMap | HttpClient.HttpClient | R> =>
   Layer.effect(
     Session,

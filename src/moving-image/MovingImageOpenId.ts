@@ -17,7 +17,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
-import type * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -32,7 +31,6 @@ import { invalid, withProvider } from "../token/shared/failures.ts"
 import * as MovingImage from "./MovingImage.ts"
 import * as OAuth2 from "../oauth/OAuth2.ts"
 import type * as TokenError from "../token/TokenError.ts"
-import type * as TokenService from "../token/TokenService.ts"
 
 /**
  * The URL of the API, and the hosts of its login service.
@@ -156,9 +154,7 @@ const grantOf = ({ refreshParameters, rotatesRefreshToken, scope = "openid" }: C
  * @category constructors
  * @since 0.1.0
  */
-export const anonymousUsers = (
-  options: AnonymousUsersOptions
-): Effect.Effect<OAuth2.Provider, TokenError.TokenError, HttpClient.HttpClient> =>
+export const anonymousUsers = (options: AnonymousUsersOptions) =>
   Effect.map(
     makeClient(options, {
       ...grantOf(options),
@@ -169,15 +165,28 @@ export const anonymousUsers = (
   )
 
 /**
+ * Options of {@link layerAnonymousUsers}.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface TokenOptions extends AnonymousUsersOptions, OAuth2.LayerOptions {}
+
+/**
+ * Options of {@link layer}: the client and its token.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options extends TokenOptions, MovingImage.ClientOptions {}
+
+/**
  * Provides the token of {@link anonymousUsers}. A refused password fails the layer, unless `eager` is `false`.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerAnonymousUsers = (
-  options: AnonymousUsersOptions & Parameters<typeof OAuth2.layerToken>[1]
-): Layer.Layer<TokenService.TokenService, TokenError.TokenError, HttpClient.HttpClient> =>
-  OAuth2.layerToken(anonymousUsers(options), options)
+export const layerAnonymousUsers = (options: TokenOptions) => OAuth2.layerToken(anonymousUsers(options), options)
 
 /**
  * Provides the client for *anonymous users*.
@@ -204,10 +213,7 @@ export const layerAnonymousUsers = (
  * @category layers
  * @since 0.1.0
  */
-export const layer = (
-  options: AnonymousUsersOptions & Parameters<typeof OAuth2.layerToken>[1] & MovingImage.ClientOptions
-): Layer.Layer<MovingImage.MovingImage, TokenError.TokenError, HttpClient.HttpClient> =>
-  Layer.provide(MovingImage.layerClient(options), layerAnonymousUsers(options))
+export const layer = (options: Options) => Layer.provide(MovingImage.layerClient(options), layerAnonymousUsers(options))
 
 /** Adds the response mode of the documents' authorization request. */
 const asQuery = (options: AuthorizationCode.FlowOptions): AuthorizationCode.FlowOptions => ({
@@ -225,13 +231,7 @@ const asQuery = (options: AuthorizationCode.FlowOptions): AuthorizationCode.Flow
  * @category layers
  * @since 0.1.0
  */
-export const layerBrowserApplication = (
-  options: BrowserApplicationOptions
-): Layer.Layer<
-  TokenService.TokenService | AuthorizationCode.AuthorizationCode,
-  TokenError.TokenError,
-  HttpClient.HttpClient | KeyValueStore.KeyValueStore
-> =>
+export const layerBrowserApplication = (options: BrowserApplicationOptions) =>
   CodeFlow.layer(
     AuthorizationCode.AuthorizationCode,
     // Whatever the types say: a program in JavaScript, or options from elsewhere, may have one.
@@ -255,13 +255,7 @@ export const layerBrowserApplication = (
  * @category layers
  * @since 0.1.0
  */
-export const layerServerApplication = (
-  options: ServerApplicationOptions
-): Layer.Layer<
-  TokenService.TokenService | AuthorizationCode.AuthorizationCode,
-  TokenError.TokenError,
-  HttpClient.HttpClient | KeyValueStore.KeyValueStore
-> => {
+export const layerServerApplication = (options: ServerApplicationOptions) => {
   const { clientId, clientSecret } = options
   const authentication = { method: "client_secret_basic", clientSecret } as const
   return CodeFlow.layer(

@@ -91,6 +91,19 @@ export const clientCredentials = (
   Effect.map(makeClient(options), Grants.clientCredentials)
 
 /**
+ * Options of {@link password}: those of the client, and the user.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface PasswordOptions extends ClientOptions {
+  /** The user name, or an effect that is run for each login. */
+  readonly username: SecretSource
+  /** The user's password, or an effect that is run for each login. */
+  readonly password: SecretSource
+}
+
+/**
  * Requests tokens with a user's name and password (RFC 6749 §4.3), at servers that still accept them. A renewal is a refresh,
  * and a login if that fails. A refused password is not tried again for five minutes, because repeated failures can lock the
  * account.
@@ -99,14 +112,22 @@ export const clientCredentials = (
  * @since 0.1.0
  */
 export const password = (
-  options: ClientOptions & {
-    /** The user name, or an effect that is run for each login. */
-    readonly username: SecretSource
-    /** The user's password, or an effect that is run for each login. */
-    readonly password: SecretSource
-  }
+  options: PasswordOptions
 ): Effect.Effect<Provider, TokenError.TokenError, HttpClient.HttpClient> =>
   Effect.map(makeClient(options), (client) => Grants.password(client, options))
+
+/**
+ * Options of {@link refreshToken}: those of the client, and the session.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface RefreshTokenOptions extends ClientOptions {
+  /** The refresh token to begin with, or an effect that reads it. */
+  readonly refreshToken: SecretSource
+  /** Distinguishes the sessions of one client that share a store. @default "" */
+  readonly session?: string | undefined
+}
 
 /**
  * Continues a session from a refresh token that somebody obtained elsewhere (RFC 6749 §6). There is no login: once the session
@@ -125,11 +146,7 @@ export const password = (
  * @since 0.1.0
  */
 export const refreshToken = (
-  options: ClientOptions & {
-    readonly refreshToken: SecretSource
-    /** Distinguishes the sessions of one client that share a store. @default "" */
-    readonly session?: string | undefined
-  }
+  options: RefreshTokenOptions
 ): Effect.Effect<Provider, TokenError.TokenError, HttpClient.HttpClient> =>
   Effect.map(makeClient(options), (client) => Grants.seededSession(client, options))
 
@@ -182,6 +199,25 @@ const grantWith = (
 const accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
 
 /**
+ * Options of {@link tokenExchange}: those of a grant, and the tokens that are exchanged.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface TokenExchangeOptions extends Omit<GrantOptions, "grantType"> {
+  /** The token of the subject that the new token is for, or an effect that reads the current one. */
+  readonly subjectToken: SecretSource
+  /** @default "urn:ietf:params:oauth:token-type:access_token" */
+  readonly subjectTokenType?: string | undefined
+  /** The token of the party that acts for the subject, or an effect that reads the current one. */
+  readonly actorToken?: SecretSource | undefined
+  /** @default "urn:ietf:params:oauth:token-type:access_token" */
+  readonly actorTokenType?: string | undefined
+  /** @default the server's */
+  readonly requestedTokenType?: string | undefined
+}
+
+/**
  * Exchanges one token for another (RFC 8693): a service that received a user's token obtains one for the next API, or a
  * workload exchanges the token of its platform.
  *
@@ -206,18 +242,7 @@ const accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
  * @since 0.1.0
  */
 export const tokenExchange = (
-  options: Omit<GrantOptions, "grantType"> & {
-    /** The token of the subject that the new token is for, or an effect that reads the current one. */
-    readonly subjectToken: SecretSource
-    /** @default "urn:ietf:params:oauth:token-type:access_token" */
-    readonly subjectTokenType?: string | undefined
-    /** The token of the party that acts for the subject, or an effect that reads the current one. */
-    readonly actorToken?: SecretSource | undefined
-    /** @default "urn:ietf:params:oauth:token-type:access_token" */
-    readonly actorTokenType?: string | undefined
-    /** @default the server's */
-    readonly requestedTokenType?: string | undefined
-  }
+  options: TokenExchangeOptions
 ): Effect.Effect<Provider, TokenError.TokenError, HttpClient.HttpClient> =>
   grantWith(options, "urn:ietf:params:oauth:grant-type:token-exchange", {
     subject_token: options.subjectToken,
@@ -226,6 +251,17 @@ export const tokenExchange = (
     actor_token_type: options.actorToken && (options.actorTokenType ?? accessTokenType),
     requested_token_type: options.requestedTokenType
   })
+
+/**
+ * Options of {@link jwtBearer}: those of a grant, and the assertion.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface JwtBearerOptions extends Omit<GrantOptions, "grantType"> {
+  /** The assertion, or an effect that signs or reads a new one for each login. */
+  readonly assertion: SecretSource
+}
 
 /**
  * Requests tokens with a signed assertion as the grant (RFC 7523 §2.1), such as that of a Google service account.
@@ -256,12 +292,25 @@ export const tokenExchange = (
  * @since 0.1.0
  */
 export const jwtBearer = (
-  options: Omit<GrantOptions, "grantType"> & {
-    /** The assertion, or an effect that signs or reads a new one for each login. */
-    readonly assertion: SecretSource
-  }
+  options: JwtBearerOptions
 ): Effect.Effect<Provider, TokenError.TokenError, HttpClient.HttpClient> =>
   grantWith(options, "urn:ietf:params:oauth:grant-type:jwt-bearer", { assertion: options.assertion })
+
+/**
+ * Options of {@link signAssertion}: the key, as in `private_key_jwt`, and what is signed.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface SignAssertionOptions extends Pick<
+  Extract<ClientAuthentication, { method: "private_key_jwt" }>,
+  "privateKey" | "keyId" | "header"
+> {
+  /** The claims, such as `iss`, `sub`, `aud` and `scope`. */
+  readonly claims: Readonly<Record<string, Schema.Json>>
+  /** How long the assertion is valid. @default 5 minutes */
+  readonly lifetime?: Duration.Input | undefined
+}
 
 /**
  * Signs an assertion for {@link jwtBearer}. As an option it is run for each login, so that each assertion is new and short-lived.
@@ -273,12 +322,7 @@ export const jwtBearer = (
  * @since 0.1.0
  */
 export const signAssertion = (
-  options: Pick<Extract<ClientAuthentication, { method: "private_key_jwt" }>, "privateKey" | "keyId" | "header"> & {
-    /** The claims, such as `iss`, `sub`, `aud` and `scope`. */
-    readonly claims: Readonly<Record<string, Schema.Json>>
-    /** How long the assertion is valid. @default 5 minutes */
-    readonly lifetime?: Duration.Input | undefined
-  }
+  options: SignAssertionOptions
 ): Effect.Effect<Redacted.Redacted, TokenError.RenewalReason> =>
   Effect.map(
     Authentication.signAssertion(options, {
@@ -303,6 +347,17 @@ export const secretFile = (
   )
 
 /**
+ * Options of {@link layerToken}.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface LayerOptions extends TokenOptions {
+  /** Get the token while the layer is built. @default true */
+  readonly eager?: boolean | undefined
+}
+
+/**
  * Provides the token of a grant. It is kept in the `TokenStore` of the context, if there is one. A refused credential
  * fails the layer unless `eager` is off; a transient failure is logged, and the program starts anyway.
  *
@@ -311,10 +366,7 @@ export const secretFile = (
  */
 export const layerToken = <E, R>(
   provider: Effect.Effect<Provider, E, R>,
-  options: TokenOptions & {
-    /** Get the token while the layer is built. @default true */
-    readonly eager?: boolean | undefined
-  } = {}
+  options: LayerOptions = {}
 ): Layer.Layer<TokenService.TokenService, E | TokenError.TokenError, R> =>
   Layer.effect(
     TokenService.TokenService,

@@ -202,7 +202,7 @@ export type ConfigOptions<Options, Names extends string, R = never> = Kit.FromCo
  * @category options
  * @since 0.1.0
  */
-export type ClientSettings<E, Own, Class extends string> = Own & ClientOptions<E> & RateLimits<Class>
+export type ClientSettings<E, Own, Class extends string> = Kit.ClientSettings<E, Own, Class>
 
 /**
  * Options of {@link Platform.layerToken}: the platform's own, those of every token, and secrets.
@@ -210,7 +210,7 @@ export type ClientSettings<E, Own, Class extends string> = Own & ClientOptions<E
  * @category options
  * @since 0.1.0
  */
-export type TokenSettings<Own, Names extends string, R> = Own & TokenOptions & Secrets<Names, R>
+export type TokenSettings<Own, Names extends string, R> = Kit.TokenSettings<Own, Names, R>
 
 /**
  * What {@link make} returns.

@@ -45,6 +45,19 @@ export const repeatable = <Body extends HttpBody.HttpBody>(body: Body): Body => 
 }
 
 /**
+ * Options of {@link fromFactory}: the headers of the request that has the body.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface FactoryOptions {
+  /** @default "application/octet-stream" */
+  readonly contentType?: string | undefined
+  /** Bytes. Without it, the body is sent in chunks (`Transfer-Encoding: chunked`). */
+  readonly contentLength?: number | undefined
+}
+
+/**
  * Makes a body from a function that creates its stream. The function is called each time the request is sent, so the
  * stream itself may be readable only once.
  *
@@ -67,10 +80,5 @@ export const repeatable = <Body extends HttpBody.HttpBody>(body: Body): Body => 
  */
 export const fromFactory = (
   make: LazyArg<Stream.Stream<Uint8Array, unknown>>,
-  options: {
-    /** @default "application/octet-stream" */
-    readonly contentType?: string | undefined
-    /** Bytes. Without it, the body is sent in chunks (`Transfer-Encoding: chunked`). */
-    readonly contentLength?: number | undefined
-  } = {}
+  options: FactoryOptions = {}
 ): HttpBody.Stream => repeatable(HttpBody.stream(Stream.suspend(make), options.contentType, options.contentLength))

@@ -77,6 +77,17 @@ const keyOf = Effect.fnUntraced(function* (
 })
 
 /**
+ * Options of {@link make}.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Each is 32 bytes in base64. The first one encrypts. */
+  readonly keys: Arr.NonEmptyReadonlyArray<Redacted.Redacted>
+}
+
+/**
  * Encrypts with the first of the keys and decrypts with all. A key that is not 32 bytes in base64 is a
  * `ConfigurationInvalid` that says how to make one.
  *
@@ -95,9 +106,9 @@ const keyOf = Effect.fnUntraced(function* (
  * @category constructors
  * @since 0.1.0
  */
-export const make = /* @__PURE__ */ Effect.fnUntraced(function* (options: {
-  readonly keys: Arr.NonEmptyReadonlyArray<Redacted.Redacted>
-}): Effect.fn.Return<TokenEncryption, ConfigurationInvalid> {
+export const make = /* @__PURE__ */ Effect.fnUntraced(function* (
+  options: Options
+): Effect.fn.Return<TokenEncryption, ConfigurationInvalid> {
   const { open, seal } = yield* Sealing.make
   const keys = yield* Effect.provide(Effect.forEach(options.keys, keyOf), Digest.layerWebCrypto)
   const [first] = keys

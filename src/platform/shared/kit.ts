@@ -17,13 +17,14 @@ import * as TokenService from "../../token/TokenService.ts"
 import { TokenServiceMap } from "../../token/TokenServiceMap.ts"
 import type { Errors } from "../PlatformError.ts"
 import * as PlatformClient from "./client.ts"
+import type { ApiError } from "./client.ts"
 import * as Configuration from "./configuration.ts"
 import * as Layers from "./layers.ts"
 import { Lanes } from "./limiter.ts"
 import { hasOrigin, originOf } from "./origin.ts"
 import { type SecretSource, type Server, withServices } from "./server.ts"
 
-export type { ApiError } from "./client.ts"
+export type { ApiError }
 
 type Client<E> = PlatformClient.Client<E>
 type Request = HttpClientRequest.HttpClientRequest
@@ -89,6 +90,12 @@ export interface RateLimits<Class extends string> {
   readonly rateLimits?: Readonly<Record<Class, number>> | false | undefined
 }
 
+/** All options of a client on any token. */
+export type ClientSettings<E, Own, Class extends string> = Own & PlatformClient.ClientOptions<E> & RateLimits<Class>
+
+/** All options of a token, secrets included. */
+export type TokenSettings<Own, Names extends string, R> = Own & Layers.TokenOptions & Secrets<Names, R>
+
 /** The key of the token service that belongs to a platform's client. */
 export interface Tokens<Self> {
   readonly tokensOf: Self
@@ -126,13 +133,13 @@ const redacting = ({ parameters }: Errors<unknown>) =>
 /** Makes a client with any kind of credential. */
 export const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <
   Self,
-  E extends PlatformClient.ApiError,
+  E extends ApiError,
   Own,
   Class extends string,
   R
 >(
   api: Api<Self, E, Own, Class>,
-  options: Own & PlatformClient.ClientOptions<E> & RateLimits<Class>,
+  options: ClientSettings<E, Own, Class>,
   authenticated: Authenticated<E, R>,
   shared?: Shared
 ) {
@@ -160,22 +167,20 @@ export const makeClient = /* @__PURE__ */ Effect.fnUntraced(function* <
 })
 
 /** Makes a client whose credential is the `TokenService` of the context. */
-const makeBearerClient = <Self, E extends PlatformClient.ApiError, Own, Class extends string>(
+const makeBearerClient = <Self, E extends ApiError, Own, Class extends string>(
   api: Api<Self, E, Own, Class>,
-  options: Own & PlatformClient.ClientOptions<E> & RateLimits<Class>,
+  options: ClientSettings<E, Own, Class>,
   shared?: Shared
-) =>
-  makeClient(
-    api,
-    options,
-    (server) => PlatformClient.bearer(server, { anonymous: api.isAnonymous, slugOf: api.slugOf }),
-    shared
-  )
+) => {
+  const { isAnonymous, slugOf } = api
+  const bearer = (server: Server) => PlatformClient.bearer(server, { anonymous: isAnonymous, slugOf })
+  return makeClient<Self, E, Own, Class, TokenService.TokenService>(api, options, bearer, shared)
+}
 
 /** Provides the client on a `TokenService`, and that service under the platform's own key. */
-export const layerClient = <Self, E extends PlatformClient.ApiError, Own, Class extends string>(
+export const layerClient = <Self, E extends ApiError, Own, Class extends string>(
   api: Api<Self, E, Own, Class>,
-  options: Own & PlatformClient.ClientOptions<E> & RateLimits<Class>
+  options: ClientSettings<E, Own, Class>
 ): Layer.Layer<Self | Tokens<Self>, Failure, TokenService.TokenService | HttpClient.HttpClient> =>
   Layer.effectContext(
     Effect.map(Effect.all([makeBearerClient(api, options), TokenService.TokenService]), ([client, tokens]) =>
@@ -186,7 +191,7 @@ export const layerClient = <Self, E extends PlatformClient.ApiError, Own, Class 
 /** Provides the token. The services that secrets need are those of the layer. */
 export const layerToken = <Own, Names extends string, R>(
   { provider, secrets }: Credential<Own, Names>,
-  options: Own & Layers.TokenOptions & Secrets<Names, R>
+  options: TokenSettings<Own, Names, R>
 ): Layer.Layer<TokenService.TokenService, Failure, HttpClient.HttpClient | R> =>
   Layers.layerToken(
     Effect.flatMap(Effect.context<R>(), (context) =>
@@ -243,22 +248,10 @@ export const layerTokenConfig = <Own, Names extends string, R>(
   )
 
 /** All options of a client with its own token, but the secrets. */
-type Settings<E, Place, Own, Class extends string> = Place &
-  Own &
-  PlatformClient.ClientOptions<E> &
-  RateLimits<Class> &
-  Layers.TokenOptions
+type Settings<E, Place, Own, Class extends string> = ClientSettings<E, Place, Class> & Own & Layers.TokenOptions
 
 /** Provides the client with its own token. */
-export const layer = <
-  Self,
-  E extends PlatformClient.ApiError,
-  Place,
-  Own,
-  Names extends string,
-  Class extends string,
-  R
->(
+export const layer = <Self, E extends ApiError, Place, Own, Names extends string, Class extends string, R>(
   api: Api<Self, E, Place, Class>,
   credential: Credential<Own, Names>,
   options: Settings<E, Place, Own, Class> & Secrets<Names, R>
@@ -266,15 +259,7 @@ export const layer = <
   Layer.provide(layerClient(api, options), layerToken(credential, options))
 
 /** Provides the client with options from configuration. */
-export const layerConfig = <
-  Self,
-  E extends PlatformClient.ApiError,
-  Place,
-  Own,
-  Names extends string,
-  Class extends string,
-  R
->(
+export const layerConfig = <Self, E extends ApiError, Place, Own, Names extends string, Class extends string, R>(
   api: Api<Self, E, Place, Class>,
   credential: Credential<Own, Names>,
   options: FromConfig<Settings<E, Place, Own, Class>> & Secrets<Names, R>
@@ -286,7 +271,7 @@ export const layerConfig = <
   )
 
 /** Provides the client for specs. */
-export const layerTest = <Self, E extends PlatformClient.ApiError, Own, Class extends string>(
+export const layerTest = <Self, E extends ApiError, Own, Class extends string>(
   api: Api<Self, E, Own, Class>,
   options: Own & Layers.TestOptions
 ) =>
@@ -306,10 +291,10 @@ export const layerTest = <Self, E extends PlatformClient.ApiError, Own, Class ex
  */
 export const makeClients = /* @__PURE__ */ Effect.fnUntraced(function* <
   Self,
-  E extends PlatformClient.ApiError,
+  E extends ApiError,
   Own,
   Class extends string
->(api: Api<Self, E, Own, Class>, options: Own & PlatformClient.ClientOptions<E> & RateLimits<Class>) {
+>(api: Api<Self, E, Own, Class>, options: ClientSettings<E, Own, Class>) {
   const context = yield* Effect.context<HttpClient.HttpClient | Scope.Scope>()
   const tokens = yield* TokenServiceMap
   const server = yield* api.server(options)
