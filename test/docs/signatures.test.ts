@@ -5,8 +5,10 @@ import { join } from "node:path"
 
 const source = join(import.meta.dirname, "../../src")
 
-/** Modules whose functions a program calls. */
-const modules = globSync("{token,store,platform,oauth,api-video,moving-image}/*.ts", { cwd: source }).toSorted()
+/** Modules whose functions a program calls: those of the wings, and what the platforms export from inside. */
+const modules = globSync("{token,store,platform,oauth,api-video,moving-image}/{*,internal/authentication}.ts", {
+  cwd: source
+}).toSorted()
 
 /** The types of the parameters `options` and `payload` of everything that a module exports. */
 const optionTypes = (code: string): ReadonlyArray<string> =>
