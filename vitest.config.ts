@@ -20,6 +20,7 @@ const sizedTests = [
   "test/api-video/{keys,schemas}.test.ts",
   "test/fleet/simulation.test.ts",
   "test/moving-image/{identities,session}.test.ts",
+  "test/oauth/identity.test.ts",
   "test/platform/limiter.model.test.ts"
 ]
 

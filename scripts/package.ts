@@ -168,7 +168,7 @@ writeFileSync(
   join(project, "entries.ts"),
   `type Any<T> = { [K in keyof T]: 0 extends 1 & T[K] ? K : never }[keyof T]\n${untyped.join("\n")}\n`
 )
-for (const file of ["consumer.ts", "editor.js", "operations.ts", "readme.ts"])
+for (const file of ["consumer.ts", "declared.ts", "editor.js", "operations.ts", "readme.ts"])
   copyFileSync(join(root, "test", "package", file), join(project, file))
 
 // The README's first program, to the letter. A variable leads it to the sandbox.
@@ -198,6 +198,23 @@ for (const [name, version] of typeScripts) {
   const tsc = join(project, "node_modules", name, "bin", "tsc")
   check(`types under TypeScript ${version}`, run(project, process.execPath, tsc, "-p", "tsconfig.json"))
 }
+// The declarations of a library that builds on this one name only what is published.
+const declaring = {
+  ...tsconfig.compilerOptions,
+  noEmit: false,
+  declaration: true,
+  emitDeclarationOnly: true,
+  outDir: "declared"
+}
+writeFileSync(join(project, "declared.json"), JSON.stringify({ compilerOptions: declaring, files: ["declared.ts"] }))
+for (const [name, version] of typeScripts) {
+  const tsc = join(project, "node_modules", name, "bin", "tsc")
+  check(`declarations by TypeScript ${version}`, run(project, process.execPath, tsc, "-p", "declared.json"))
+  const declared = readFileSync(join(project, "declared/declared.d.ts"), "utf8")
+  for (const [, module] of declared.matchAll(/"(effect-video-auth[^"]*\/(?:internal|shared)\/[^"]*)"/g))
+    problems.push(`TypeScript ${version} declares a layer with ${module}, which is not published`)
+}
+
 // Errors are short and name what is wrong. Each line below a `@ts-expect-error` has one, which contains what that comment says.
 const operations = readFileSync(join(project, "operations.ts"), "utf8").split("\n")
 writeFileSync(join(project, "mistakes.ts"), operations.join("\n").replaceAll("@ts-expect-error", "expected:"))

@@ -7,6 +7,7 @@
  */
 import type * as Stream from "effect/Stream"
 import type { ApiVideo, Call, ClientError } from "./ApiVideoClient.ts"
+import type { StreamQuery } from "./Page.ts"
 import { call } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
 import * as routes from "./shared/routes/analytics.ts"
@@ -59,7 +60,7 @@ export const getMetricsBreakdown = (
 export const streamMetricsBreakdown = (
   metric: BreakdownMetric,
   breakdown: Breakdown,
-  query: Omit<MetricsBreakdownQuery, "currentPage"> = {}
+  query: StreamQuery<MetricsBreakdownQuery> = {}
 ): Stream.Stream<BreakdownValue, ClientError, ApiVideo> =>
   pages(
     (paging) =>
@@ -85,7 +86,7 @@ export const getMetricsOverTime = (metric: TimeMetric, query?: MetricsOverTimeQu
  */
 export const streamMetricsOverTime = (
   metric: TimeMetric,
-  query: Omit<MetricsOverTimeQuery, "currentPage"> = {}
+  query: StreamQuery<MetricsOverTimeQuery> = {}
 ): Stream.Stream<TimeValue, ClientError, ApiVideo> =>
   pages(
     (paging) => getMetricsOverTime(metric, { sortBy: "emittedAt", sortOrder: "asc", ...query, ...paging }),

@@ -8,9 +8,11 @@
  *
  * @since 0.1.0
  */
-import type * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import type * as Duration from "effect/Duration"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Predicate from "effect/Predicate"
 import * as PlatformError from "../platform/PlatformError.ts"
 import * as Http from "../platform/shared/http.ts"
 import { secretParameters } from "./internal/secrets.ts"
@@ -232,7 +234,7 @@ export class MalformedResponse extends PlatformError.ResponseReason.extend<Malfo
   }
 }
 
-/** The reasons that a response is. */
+/** The reasons by status. */
 const reasons = {
   400: BadRequest,
   401: Unauthorized,
@@ -252,7 +254,7 @@ const reasons = {
  * @category reasons
  * @since 0.1.0
  */
-export const Reason = Schema.Union([...Object.values(reasons), InvalidInput, MalformedResponse])
+export const Reason = Schema.Union([.../* @__PURE__ */ Object.values(reasons), InvalidInput, MalformedResponse])
 
 /** @since 0.1.0 */
 export type Reason = typeof Reason.Type
@@ -325,7 +327,8 @@ export const redactUrl = (url: string): string => errors.redactUrl(url)
  * @category decoding
  * @since 0.1.0
  */
-export const retryAfterOf = Http.retryAfterOf
+export const retryAfterOf: (response: HttpClientResponse.HttpClientResponse) => Duration.Duration | undefined =
+  Http.retryAfterOf
 
 /**
  * Makes the error of a request that the client did not send, because it would have to wait longer than
@@ -334,7 +337,8 @@ export const retryAfterOf = Http.retryAfterOf
  * @category constructors
  * @since 0.1.0
  */
-export const rateLimited: typeof errors.rateLimited = (request, details) => errors.rateLimited(request, details)
+export const rateLimited: PlatformError.Errors<ApiVideoError>["rateLimited"] = (request, details) =>
+  errors.rateLimited(request, details)
 
 /**
  * Decodes a redirect, or a response with a status of 400 or more. Never fails: if the body cannot be read, the problem is empty.
@@ -342,4 +346,4 @@ export const rateLimited: typeof errors.rateLimited = (request, details) => erro
  * @category decoding
  * @since 0.1.0
  */
-export const fromResponse: typeof errors.fromResponse = (response) => errors.fromResponse(response)
+export const fromResponse = (response: HttpClientResponse.HttpClientResponse) => errors.fromResponse(response)

@@ -10,7 +10,7 @@ import { call, send } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
 import * as routes from "./shared/routes/captions.ts"
 import * as Uploading from "./internal/upload.ts"
-import type { Page } from "./Page.ts"
+import type { Page, StreamQuery } from "./Page.ts"
 import type { Input } from "./UploadFile.ts"
 
 /**
@@ -29,7 +29,7 @@ export const list = (videoId: string, query?: CaptionQuery): Call<Page<Caption>>
  */
 export const stream = (
   videoId: string,
-  query: Omit<CaptionQuery, "currentPage"> = {}
+  query: StreamQuery<CaptionQuery> = {}
 ): Stream.Stream<Caption, ClientError, ApiVideo> =>
   pages(
     (paging) => list(videoId, { ...query, ...paging }),

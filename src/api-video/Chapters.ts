@@ -10,7 +10,7 @@ import { call, send } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
 import * as routes from "./shared/routes/chapters.ts"
 import * as Uploading from "./internal/upload.ts"
-import type { Page } from "./Page.ts"
+import type { Page, StreamQuery } from "./Page.ts"
 import type { Input } from "./UploadFile.ts"
 
 /**
@@ -30,7 +30,7 @@ export const list = (videoId: string, query?: ChapterQuery): Call<Page<Chapter>>
  */
 export const stream = (
   videoId: string,
-  query: Omit<ChapterQuery, "currentPage"> = {}
+  query: StreamQuery<ChapterQuery> = {}
 ): Stream.Stream<Chapter, ClientError, ApiVideo> =>
   pages(
     (paging) => list(videoId, { ...query, ...paging }),

@@ -10,7 +10,7 @@ import { pages } from "./internal/pages.ts"
 import * as routes from "./shared/routes/liveStreams.ts"
 import { upload } from "./internal/upload.ts"
 import type { LiveStream, LiveStreamCreation, LiveStreamQuery, LiveStreamUpdate } from "./LiveStream.ts"
-import type { Page } from "./Page.ts"
+import type { Page, StreamQuery } from "./Page.ts"
 import type { Input } from "./UploadFile.ts"
 
 /**
@@ -28,9 +28,7 @@ export const list = (query?: LiveStreamQuery): Call<Page<LiveStream>> => call(ro
  * @category streams
  * @since 0.1.0
  */
-export const stream = (
-  query: Omit<LiveStreamQuery, "currentPage"> = {}
-): Stream.Stream<LiveStream, ClientError, ApiVideo> =>
+export const stream = (query: StreamQuery<LiveStreamQuery> = {}): Stream.Stream<LiveStream, ClientError, ApiVideo> =>
   pages(
     (paging) => list({ sortBy: "createdAt", sortOrder: "asc", ...query, ...paging }),
     ({ liveStreamId }) => liveStreamId,

@@ -40,6 +40,14 @@ export interface Page<out A> {
 }
 
 /**
+ * The query of a `stream`: that of its list, without the page, because a stream counts the pages.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StreamQuery<Query> = Omit<Query, "currentPage">
+
+/**
  * Makes the schema of a page of such items.
  *
  * @category schemas

@@ -9,7 +9,7 @@ import { call, send } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
 import * as routes from "./shared/routes/playerThemes.ts"
 import { upload } from "./internal/upload.ts"
-import type { Page } from "./Page.ts"
+import type { Page, StreamQuery } from "./Page.ts"
 import type {
   LogoOptions,
   PlayerTheme,
@@ -34,9 +34,7 @@ export const list = (query?: PlayerThemeQuery): Call<Page<PlayerTheme>> => call(
  * @category streams
  * @since 0.1.0
  */
-export const stream = (
-  query: Omit<PlayerThemeQuery, "currentPage"> = {}
-): Stream.Stream<PlayerTheme, ClientError, ApiVideo> =>
+export const stream = (query: StreamQuery<PlayerThemeQuery> = {}): Stream.Stream<PlayerTheme, ClientError, ApiVideo> =>
   pages(
     (paging) => list({ sortBy: "createdAt", sortOrder: "asc", ...query, ...paging }),
     ({ playerId }) => playerId,

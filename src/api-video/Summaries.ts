@@ -8,7 +8,7 @@ import type { ApiVideo, Call, ClientError } from "./ApiVideoClient.ts"
 import { call, send } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
 import * as routes from "./shared/routes/summaries.ts"
-import type { Page } from "./Page.ts"
+import type { Page, StreamQuery } from "./Page.ts"
 import type { Summary, SummaryCreation, SummaryQuery, SummarySource, SummaryUpdate } from "./Summary.ts"
 
 /**
@@ -26,7 +26,7 @@ export const list = (query?: SummaryQuery): Call<Page<Summary>> => call(routes.l
  * @category streams
  * @since 0.1.0
  */
-export const stream = (query: Omit<SummaryQuery, "currentPage"> = {}): Stream.Stream<Summary, ClientError, ApiVideo> =>
+export const stream = (query: StreamQuery<SummaryQuery> = {}): Stream.Stream<Summary, ClientError, ApiVideo> =>
   pages(
     (paging) => list({ sortBy: "createdAt", sortOrder: "asc", ...query, ...paging }),
     ({ summaryId }) => summaryId,

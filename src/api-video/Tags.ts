@@ -8,7 +8,7 @@ import type { ApiVideo, Call, ClientError } from "./ApiVideoClient.ts"
 import { call } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
 import * as routes from "./shared/routes/tags.ts"
-import type { Page } from "./Page.ts"
+import type { Page, StreamQuery } from "./Page.ts"
 import type { Tag, TagQuery } from "./Tag.ts"
 
 /**
@@ -26,7 +26,7 @@ export const list = (query?: TagQuery): Call<Page<Tag>> => call(routes.list, que
  * @category streams
  * @since 0.1.0
  */
-export const stream = (query: Omit<TagQuery, "currentPage"> = {}): Stream.Stream<Tag, ClientError, ApiVideo> =>
+export const stream = (query: StreamQuery<TagQuery> = {}): Stream.Stream<Tag, ClientError, ApiVideo> =>
   pages(
     (paging) => list({ sortBy: "value", sortOrder: "asc", ...query, ...paging }),
     ({ value }) => value,

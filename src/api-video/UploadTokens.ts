@@ -9,7 +9,7 @@ import type { ApiVideo, Call, ClientError } from "./ApiVideoClient.ts"
 import { call, send } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
 import * as routes from "./shared/routes/uploadTokens.ts"
-import type { Page } from "./Page.ts"
+import type { Page, StreamQuery } from "./Page.ts"
 import type { UploadToken, UploadTokenCreation, UploadTokenQuery } from "./UploadToken.ts"
 
 /**
@@ -27,9 +27,7 @@ export const list = (query?: UploadTokenQuery): Call<Page<UploadToken>> => call(
  * @category streams
  * @since 0.1.0
  */
-export const stream = (
-  query: Omit<UploadTokenQuery, "currentPage"> = {}
-): Stream.Stream<UploadToken, ClientError, ApiVideo> =>
+export const stream = (query: StreamQuery<UploadTokenQuery> = {}): Stream.Stream<UploadToken, ClientError, ApiVideo> =>
   pages(
     (paging) => list({ sortBy: "createdAt", sortOrder: "asc", ...query, ...paging }),
     ({ token }) => Redacted.value(token),

@@ -30,7 +30,7 @@ import { call, send } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
 import * as routes from "./shared/routes/videos.ts"
 import * as Uploading from "./internal/upload.ts"
-import type { Page } from "./Page.ts"
+import type { Page, StreamQuery } from "./Page.ts"
 import type { Input } from "./UploadFile.ts"
 import {
   EncodingFailed,
@@ -60,7 +60,7 @@ export const list = (query?: VideoQuery): Call<Page<Video>> => call(routes.list,
  * @category streams
  * @since 0.1.0
  */
-export const stream = (query: Omit<VideoQuery, "currentPage"> = {}): Stream.Stream<Video, ClientError, ApiVideo> =>
+export const stream = (query: StreamQuery<VideoQuery> = {}): Stream.Stream<Video, ClientError, ApiVideo> =>
   pages(
     (paging) => list({ sortBy: "createdAt", sortOrder: "asc", ...query, ...paging }),
     ({ videoId }) => videoId,
@@ -143,9 +143,7 @@ export const listDiscarded = (query?: VideoQuery): Call<Page<Video>> => call(rou
  * @category streams
  * @since 0.1.0
  */
-export const streamDiscarded = (
-  query: Omit<VideoQuery, "currentPage"> = {}
-): Stream.Stream<Video, ClientError, ApiVideo> =>
+export const streamDiscarded = (query: StreamQuery<VideoQuery> = {}): Stream.Stream<Video, ClientError, ApiVideo> =>
   pages(
     (paging) => listDiscarded({ sortBy: "createdAt", sortOrder: "asc", ...query, ...paging }),
     ({ videoId }) => videoId,

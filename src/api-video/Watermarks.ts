@@ -9,7 +9,7 @@ import { call, send } from "./internal/call.ts"
 import { pages } from "./internal/pages.ts"
 import * as routes from "./shared/routes/watermarks.ts"
 import * as Uploading from "./internal/upload.ts"
-import type { Page } from "./Page.ts"
+import type { Page, StreamQuery } from "./Page.ts"
 import type { Input } from "./UploadFile.ts"
 import type { Watermark, WatermarkQuery } from "./Watermark.ts"
 
@@ -28,9 +28,7 @@ export const list = (query?: WatermarkQuery): Call<Page<Watermark>> => call(rout
  * @category streams
  * @since 0.1.0
  */
-export const stream = (
-  query: Omit<WatermarkQuery, "currentPage"> = {}
-): Stream.Stream<Watermark, ClientError, ApiVideo> =>
+export const stream = (query: StreamQuery<WatermarkQuery> = {}): Stream.Stream<Watermark, ClientError, ApiVideo> =>
   pages(
     (paging) => list({ sortBy: "createdAt", sortOrder: "asc", ...query, ...paging }),
     ({ watermarkId }) => watermarkId,

@@ -42,7 +42,7 @@ import { decodeLeniently } from "./internal/decode.ts"
 import { fieldOf } from "./shared/issues.ts"
 import { pages } from "./internal/pages.ts"
 import * as routes from "./shared/routes/webhooks.ts"
-import type { Page } from "./Page.ts"
+import type { Page, StreamQuery } from "./Page.ts"
 import type { Webhook, WebhookCreation, WebhookQuery } from "./Webhook.ts"
 import * as WebhookEvents from "./WebhookEvent.ts"
 import type { WebhookEvent } from "./WebhookEvent.ts"
@@ -62,7 +62,7 @@ export const list = (query?: WebhookQuery): Call<Page<Webhook>> => call(routes.l
  * @category streams
  * @since 0.1.0
  */
-export const stream = (query: Omit<WebhookQuery, "currentPage"> = {}): Stream.Stream<Webhook, ClientError, ApiVideo> =>
+export const stream = (query: StreamQuery<WebhookQuery> = {}): Stream.Stream<Webhook, ClientError, ApiVideo> =>
   pages(
     (paging) => list({ ...query, ...paging }),
     ({ webhookId }) => webhookId,

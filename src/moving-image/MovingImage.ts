@@ -51,7 +51,7 @@ import type * as TokenError from "../token/TokenError.ts"
 import type { TokenServiceMap } from "../token/TokenServiceMap.ts"
 import * as Authentication from "./internal/authentication.ts"
 import type { OwnOptions, SecretNames, ServerOptions, TokenOptions } from "./internal/authentication.ts"
-import { knownIn, listOf, type VideoManager } from "./internal/videoManagers.ts"
+import { videoManagersIn, listIn, type VideoManager } from "./internal/videoManagers.ts"
 import * as MovingImageError from "./MovingImageError.ts"
 
 export {
@@ -117,7 +117,11 @@ export interface Options<R = never> extends TokenOptions<R>, ClientOptions {}
  * @category options
  * @since 0.1.0
  */
-export type ConfigOptions<R = never> = Platform.ConfigOptions<Omit<Options, SecretNames>, SecretNames, R>
+export type ConfigOptions<R = never> = Platform.ConfigOptions<
+  OwnOptions & ClientOptions & Platform.TokenOptions,
+  SecretNames,
+  R
+>
 
 /**
  * Options of {@link layerTokenConfig}: each may be a `Config`.
@@ -272,14 +276,14 @@ export const layerMap = <R = never>(
           identity: name,
           policy: options.policy ?? {},
           providerFor,
-          subjectOf: (token) => knownIn(token)?.validForVideoManager,
+          subjectOf: (token) => videoManagersIn(token)?.validForVideoManager,
           check: (id, token) =>
-            Authentication.isListed(id, listOf(token))
+            Authentication.isListed(id, listIn(token))
               ? Effect.void
-              : Effect.fail(Authentication.unknownVideoManager(id, listOf(token)))
+              : Effect.fail(Authentication.unknownVideoManager(id, listIn(token)))
         })
       )
-      const videoManagers = named(Effect.map(session.latest, listOf))
+      const videoManagers = named(Effect.map(session.latest, listIn))
       if (options.eager !== false) {
         yield* logIn({ provider: server.name, login: videoManagers, policy: options.policy })
       }

@@ -8,8 +8,9 @@
  *
  * @since 0.1.0
  */
-import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Schema from "effect/Schema"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as PlatformError from "../platform/PlatformError.ts"
 
 /**
@@ -182,7 +183,7 @@ const reasons = {
  * @category reasons
  * @since 0.1.0
  */
-export const Reason = /* @__PURE__ */ Schema.Union(Object.values(reasons))
+export const Reason = /* @__PURE__ */ Schema.Union(/* @__PURE__ */ Object.values(reasons))
 
 /** @since 0.1.0 */
 export type Reason = typeof Reason.Type
@@ -262,7 +263,8 @@ export const redactUrl = (url: string): string => errors.redactUrl(url)
  * @category constructors
  * @since 0.1.0
  */
-export const rateLimited: typeof errors.rateLimited = (request, details) => errors.rateLimited(request, details)
+export const rateLimited: PlatformError.Errors<MovingImageError>["rateLimited"] = (request, details) =>
+  errors.rateLimited(request, details)
 
 /**
  * Decodes a redirect, or a response with a status of 400 or more. Never fails: if the body cannot be read, `code` and `detail` are missing.
@@ -270,4 +272,4 @@ export const rateLimited: typeof errors.rateLimited = (request, details) => erro
  * @category decoding
  * @since 0.1.0
  */
-export const fromResponse: typeof errors.fromResponse = (response) => errors.fromResponse(response)
+export const fromResponse = (response: HttpClientResponse.HttpClientResponse) => errors.fromResponse(response)

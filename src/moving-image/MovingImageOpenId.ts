@@ -170,7 +170,7 @@ export const anonymousUsers = (options: AnonymousUsersOptions) =>
  * @category options
  * @since 0.1.0
  */
-export interface TokenOptions extends AnonymousUsersOptions, OAuth2.LayerOptions {}
+export interface AnonymousUsersTokenOptions extends AnonymousUsersOptions, OAuth2.LayerOptions {}
 
 /**
  * Options of {@link layer}: the client and its token.
@@ -178,7 +178,7 @@ export interface TokenOptions extends AnonymousUsersOptions, OAuth2.LayerOptions
  * @category options
  * @since 0.1.0
  */
-export interface Options extends TokenOptions, MovingImage.ClientOptions {}
+export interface AnonymousUsersClientOptions extends AnonymousUsersTokenOptions, MovingImage.ClientOptions {}
 
 /**
  * Provides the token of {@link anonymousUsers}. A refused password fails the layer, unless `eager` is `false`.
@@ -186,7 +186,8 @@ export interface Options extends TokenOptions, MovingImage.ClientOptions {}
  * @category layers
  * @since 0.1.0
  */
-export const layerAnonymousUsers = (options: TokenOptions) => OAuth2.layerToken(anonymousUsers(options), options)
+export const layerAnonymousUsers = (options: AnonymousUsersTokenOptions) =>
+  OAuth2.layerToken(anonymousUsers(options), options)
 
 /**
  * Provides the client for *anonymous users*.
@@ -213,7 +214,8 @@ export const layerAnonymousUsers = (options: TokenOptions) => OAuth2.layerToken(
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options) => Layer.provide(MovingImage.layerClient(options), layerAnonymousUsers(options))
+export const layer = (options: AnonymousUsersClientOptions) =>
+  Layer.provide(MovingImage.layerClient(options), layerAnonymousUsers(options))
 
 /** Adds the response mode of the documents' authorization request. */
 const asQuery = (options: AuthorizationCode.FlowOptions): AuthorizationCode.FlowOptions => ({

@@ -51,6 +51,7 @@ import type * as TokenError from "../token/TokenError.ts"
 import type { TestCalls, TokenService } from "../token/TokenService.ts"
 import type { TokenServiceMap } from "../token/TokenServiceMap.ts"
 import { makeExchange, type Operation, type Refusal } from "./shared/authentication.ts"
+import type { Clients, Tokens } from "./PlatformServices.ts"
 import * as PlatformClient from "./shared/client.ts"
 import * as Kit from "./shared/kit.ts"
 import type * as Layers from "./shared/layers.ts"
@@ -58,7 +59,7 @@ import { type SecretSource, type Server, serverAt } from "./shared/server.ts"
 
 export { makeExchange, serverAt }
 
-export type { Operation, Refusal, Server }
+export type { Clients, Operation, Refusal, Server, Tokens }
 
 /**
  * A secret: as it is, or an effect that reads it (a `Config`, a vault). The library runs the effect when the layer is built
@@ -163,15 +164,6 @@ export interface TestOptions extends Layers.TestOptions {}
 export const RequestTimeout: Context.Reference<Duration.Duration | undefined> = PlatformClient.RequestTimeout
 
 /**
- * The `TokenService` of a platform's client. A platform's `layer` provides it beside the client, under a key of the
- * platform's own, so that the layers of several platforms merge.
- *
- * @category services
- * @since 0.1.0
- */
-export type Tokens<Self> = Kit.Tokens<Self>
-
-/**
  * How a platform issues tokens. `Own` are the platform's own options, and `Names` the names of those that are secrets.
  *
  * @category models
@@ -202,7 +194,7 @@ export type ConfigOptions<Options, Names extends string, R = never> = Kit.FromCo
  * @category options
  * @since 0.1.0
  */
-export type ClientSettings<E, Own, Class extends string> = Kit.ClientSettings<E, Own, Class>
+export type ClientSettings<E, Own, Class extends string> = Own & ClientOptions<E> & RateLimits<Class>
 
 /**
  * Options of {@link Platform.layerToken}: the platform's own, those of every token, and secrets.
@@ -210,7 +202,7 @@ export type ClientSettings<E, Own, Class extends string> = Kit.ClientSettings<E,
  * @category options
  * @since 0.1.0
  */
-export type TokenSettings<Own, Names extends string, R> = Kit.TokenSettings<Own, Names, R>
+export type TokenSettings<Own, Names extends string, R> = Own & TokenOptions & Secrets<Names, R>
 
 /**
  * What {@link make} returns.
@@ -249,11 +241,18 @@ export interface Platform<Self, E, Place, Own, Names extends string, Class exten
   ) => Layer.Layer<Self | Tokens<Self> | TestCalls, TokenError.TokenError>
   readonly layerMap: (
     options: ClientSettings<E, Place, Class>
-  ) => Layer.Layer<Kit.Clients<Self>, TokenError.TokenError, TokenServiceMap | HttpClient.HttpClient>
-  readonly clientFor: (
-    options: Own & Secrets<Names>
-  ) => Effect.Effect<Client<E>, TokenError.TokenError, Kit.Clients<Self>>
+  ) => Layer.Layer<Clients<Self>, TokenError.TokenError, TokenServiceMap | HttpClient.HttpClient>
+  readonly clientFor: (options: Own & Secrets<Names>) => Effect.Effect<Client<E>, TokenError.TokenError, Clients<Self>>
 }
+
+/**
+ * What {@link make} is given: how the platform issues tokens, and its API.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Definition<Self, E, Place, Own, Names extends string, Class extends string>
+  extends Api<Self, E, Place, Class>, Credential<Own, Names> {}
 
 /**
  * Makes a platform's layers. The options of `server` belong to the client, and those of `provider` to the token.
@@ -269,7 +268,7 @@ export const make = <
   Own extends object = {},
   Class extends string = never
 >(
-  platform: Api<Self, E, Place, Class> & Credential<Own, Names>
+  platform: Definition<Self, E, Place, Own, Names, Class>
 ): Platform<Self, E, Place, Own, Names, Class> => {
   const clients = Kit.clientsOf<Self, E, Own & Secrets<Names>>(platform.service)
   return {

@@ -85,17 +85,27 @@ const lifetimeMillis = (input: Duration.Input = 0): number | undefined => {
 const noLifetime = () => new MalformedResponse({ problem: "expires_in is missing or invalid" })
 
 /**
- * Makes a token from a response and the time. `answeredAt` is the wall time when the response arrived, and `elapsed` the
- * duration of the exchange on the monotonic clock, both in milliseconds. The lifetime counts from the moment the request left,
- * even if the wall clock was stepped meanwhile.
+ * When and as which token a response was received.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Issue {
+  /** Wall time when the response arrived, in milliseconds since the epoch. */
+  readonly answeredAt: number
+  /** Duration of the exchange on the monotonic clock, in milliseconds. */
+  readonly elapsed: number
+  readonly generation: number
+}
+
+/**
+ * Makes a token from a response and the time. The lifetime counts from the moment the request left, even if the wall clock was
+ * stepped meanwhile.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const fromResponse = (
-  response: TokenResponse,
-  issue: { readonly answeredAt: number; readonly elapsed: number; readonly generation: number }
-): Effect.Effect<AccessToken, MalformedResponse> => {
+export const fromResponse = (response: TokenResponse, issue: Issue): Effect.Effect<AccessToken, MalformedResponse> => {
   const lifetime = lifetimeMillis(response.expiresIn)
   if (lifetime === undefined) return Effect.fail(noLifetime())
   const issuedAt = issue.answeredAt - Math.max(0, issue.elapsed)

@@ -43,7 +43,7 @@ export const on = (platform: Platforms.Platform) => {
   })
   /** The same, in a scope that the test closes. */
   const startIn = (scope: Scope.Scope, options?: Options) => Scope.provide(start(options), scope)
-  /** What a ledger says after one login and so many renewals, which are refreshes, or logins as well. */
+  /** The counts of a ledger after one login and some renewals, each of them a refresh or, on some platforms, a login. */
   const renewed = (renewals: number): Pick<FakeProvider.Ledger, "logins" | "refreshes"> =>
     Platforms.renewsByLogin(platform) ? { logins: 1 + renewals, refreshes: 0 } : { logins: 1, refreshes: renewals }
   return { start, startIn, renewed }

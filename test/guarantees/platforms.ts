@@ -1,6 +1,6 @@
 /**
- * The platforms that every guarantee is shown on: a bare fake, and the real provider of each platform of the library on a
- * wire on whose other end a fake answers. A new platform is one more entry.
+ * The platforms that every guarantee is shown on: a bare fake, and the real provider of each platform of the library, and of
+ * the example, on a wire on whose other end a fake answers. A new platform is one more entry.
  */
 import { Effect, Redacted } from "effect"
 import { HttpClient } from "effect/http"
@@ -322,7 +322,7 @@ export const renewsByLogin = ({ fake }: Platform): boolean => fake.traits.renewW
 /** Those of them whose refresh tokens rotate. */
 export const rotating = platforms.filter((it) => it.fake.traits.rotatesRefreshToken && !renewsByLogin(it))
 
-/** Those, and fakes and sessions that have what they lack. */
+/** All platforms, and a fake or a session for each trait that they lack. */
 export const everyPlatform = [...platforms, ...openIdSessions, ...peculiar]
 const withLogin = everyPlatform.filter(({ fake }) => fake.login !== false)
 

@@ -8,7 +8,7 @@ export interface Suite extends ReturnType<typeof on> {
   readonly platform: Platform
 }
 
-/** Shows a guarantee on each of the platforms: all that the library has, or those with the trait that it is about. */
+/** Shows a guarantee on each of the platforms: all that there are, or those with the trait that it is about. */
 export const guarantee = (name: string, platforms: ReadonlyArray<Platform>, tests: (suite: Suite) => void): void => {
   for (const platform of platforms) describe(`${name} (${platform.name})`, () => tests({ platform, ...on(platform) }))
 }

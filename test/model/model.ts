@@ -113,8 +113,6 @@ export const run = Effect.fnUntraced(function* (drawn: Program, scheduler: Shuff
     }
   })
 
-  // Nothing waits for time yet: from here on the clock does not warn of tests that forget to move it.
-  yield* TestClock.adjust(1)
   if (!program.hasLogin) yield* doubles.beginSession
   yield* callers.start(0)
   yield* callers.start(1)

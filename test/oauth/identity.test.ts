@@ -131,18 +131,22 @@ const usedOf = ({ clientSecret, password, session, username, ...rest }: typeof C
     ...(rest.grant === "password" && { username, password })
   })
 
+const fields = Struct.keys(Configuration.fields)
+
 it.effect.prop(
   "two configurations share an identity only if they use the same of everything",
-  { one: Configuration, drawn: Configuration, field: Schema.Literals(Struct.keys(Configuration.fields)) },
-  ({ drawn, field, one }) =>
+  { one: Configuration, drawn: Configuration },
+  ({ drawn, one }) =>
     Effect.gen(function* () {
-      // One that differs a lot, and one that differs in a single value, if at all.
-      for (const other of [drawn, { ...one, [field]: drawn[field] }]) {
-        const isSame = (yield* identityOf(grantOf(one))) === (yield* identityOf(grantOf(other)))
+      const identity = yield* identityOf(grantOf(one))
+      // One that differs a lot, and some that differ in a single value, if at all.
+      for (const field of [undefined, ...fields]) {
+        const other = field === undefined ? drawn : { ...one, [field]: drawn[field] }
+        const isSame = identity === (yield* identityOf(grantOf(other)))
         assert.strictEqual(isSame, usedOf(one) === usedOf(other), JSON.stringify([one, other]))
       }
     }),
-  checks(40)
+  checks(5)
 )
 
 describe("identities", () => {

@@ -95,6 +95,7 @@ const originHeader = (
   return Effect.fail(invalid(option, problem))
 }
 
+/** Makes the server of the options, and the headers that introduce the program. */
 export const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (options: ServerOptions) {
   const { baseUrl, environment = "production" } = options
   if (!Object.hasOwn(baseUrls, environment)) {
@@ -112,6 +113,7 @@ export const makeServer = /* @__PURE__ */ Effect.fnUntraced(function* (options: 
   }
 }, withProvider("api.video"))
 
+/** Reads the API key. */
 export const readKey = (apiKey: Platform.Secret) =>
   readSecret("apiKey", apiKey, /\s/, ". Copy it from https://dashboard.api.video")
 

@@ -16,7 +16,7 @@ import { Secret } from "../../token/shared/schema.ts"
 import { claimedLifetime, decodeWire, headerSafe, nullish } from "../../token/shared/wire.ts"
 import * as TokenError from "../../token/TokenError.ts"
 import type { TokenProvider } from "../../token/TokenProvider.ts"
-import { Id, knownIn, type VideoManager, type VideoManagers } from "./videoManagers.ts"
+import { Id, videoManagersIn, type VideoManager, type VideoManagers } from "./videoManagers.ts"
 
 /**
  * Where requests go.
@@ -54,6 +54,7 @@ export interface TokenOptions<R = never> extends OwnOptions, Platform.TokenOptio
   readonly password: Platform.Secret<R>
 }
 
+/** The options that are secrets. */
 export type SecretNames = "username" | "password"
 
 /**
@@ -121,6 +122,7 @@ const rejected = (code: string, detail: string) => new TokenError.ProviderReject
 /** How many ids an error lists. */
 const manyIds = 20
 
+/** The reason for a VideoManager that the user cannot access. It lists those that the user can. */
 export const unknownVideoManager = (id: number, list: ReadonlyArray<VideoManager>) => {
   const ids = list.slice(0, manyIds).map(({ id }) => id)
   const others = list.length > manyIds ? ` and ${list.length - manyIds} more` : ""
@@ -186,17 +188,20 @@ export const makeExchanges = /* @__PURE__ */ Effect.fnUntraced(function* (server
 
 type Exchanges = Effect.Success<ReturnType<typeof makeExchanges>>
 
+/** Makes the server of the options. Its logins lock an account that refuses often. */
 export const makeServer = /* @__PURE__ */ serverAt({
   platform: "movingimage",
   baseUrl: "https://api.video-cdn.net",
   locksAccount: true
 })
 
+/** Reads the user and the password. */
 export const readCredentials = ({ password, username }: Pick<TokenOptions, SecretNames>) => {
   const read = (option: SecretNames, source: Platform.Secret) => readSecret(option, source, /[\r\n]/)
   return Effect.all({ username: read("username", username), password: read("password", password) })
 }
 
+/** Checks the id of a VideoManager. */
 export const checkId = (id: number): Effect.Effect<number, TokenError.ConfigurationInvalid> =>
   Number.isSafeInteger(id) && id > 0
     ? Effect.succeed(id)
@@ -248,6 +253,7 @@ export const refresh = (payload: RefreshOptions, options: ServerOptions = {}) =>
  */
 export const defaultPolicy = { fatalFor: "5 minutes" } as const satisfies RenewalPolicy.Options
 
+/** Makes the protocol for one VideoManager, or for the one that movingimage chooses. */
 export const makeProvider = (
   server: Server,
   exchanges: Exchanges,
@@ -280,7 +286,7 @@ export const makeProvider = (
     ),
     login: Effect.flatMap(Effect.flatMap(credentials, exchanges.login), inVideoManager),
     refresh: (current) => {
-      const known = knownIn(current)
+      const known = videoManagersIn(current)
       const id = videoManager ?? known?.validForVideoManager
       return current.refreshToken === undefined || id === undefined
         ? Effect.fail(new TokenError.RefreshTokenRejected({}))

@@ -72,6 +72,8 @@ export type VideoManagers = typeof VideoManagers.Type
 export const videoManagersOf = (token: AccessToken.AccessToken): Option.Option<VideoManagers> =>
   Schema.decodeUnknownOption(VideoManagers)(token.extra)
 
-/** The same without `Option`. */
-export const knownIn = (token: AccessToken.AccessToken) => Option.getOrUndefined(videoManagersOf(token))
-export const listOf = (token: AccessToken.AccessToken) => knownIn(token)?.videoManagerList ?? []
+/** The VideoManagers in a token, or `undefined` for a token of another platform. */
+export const videoManagersIn = (token: AccessToken.AccessToken) => Option.getOrUndefined(videoManagersOf(token))
+
+/** The VideoManagers that the user of a token can access; none for a token of another platform. */
+export const listIn = (token: AccessToken.AccessToken) => videoManagersIn(token)?.videoManagerList ?? []

@@ -16,6 +16,7 @@ import type { TokenProvider } from "../../token/TokenProvider.ts"
 import * as TokenService from "../../token/TokenService.ts"
 import { TokenServiceMap } from "../../token/TokenServiceMap.ts"
 import type { Errors } from "../PlatformError.ts"
+import type { Clients, Tokens } from "../PlatformServices.ts"
 import * as PlatformClient from "./client.ts"
 import type { ApiError } from "./client.ts"
 import * as Configuration from "./configuration.ts"
@@ -94,22 +95,14 @@ export interface RateLimits<Class extends string> {
 export type ClientSettings<E, Own, Class extends string> = Own & PlatformClient.ClientOptions<E> & RateLimits<Class>
 
 /** All options of a token, secrets included. */
-export type TokenSettings<Own, Names extends string, R> = Own & Layers.TokenOptions & Secrets<Names, R>
+type TokenSettings<Own, Names extends string, R> = Own & Layers.TokenOptions & Secrets<Names, R>
 
 /** The key of the token service that belongs to a platform's client. */
-export interface Tokens<Self> {
-  readonly tokensOf: Self
-}
-
 export const tokensOf = <Self, Shape>(
   service: Context.Key<Self, Shape>
 ): Context.Service<Tokens<Self>, TokenService.TokenService["Service"]> => Context.Service(`${service.key}/Tokens`)
 
 /** The key of a platform's clients for many identities. */
-export interface Clients<Self> {
-  readonly clientsOf: Self
-}
-
 export const clientsOf = <Self, E, Identity>(
   service: Context.Key<Self, Client<E>>
 ): Context.Service<Clients<Self>, (identity: Identity) => Effect.Effect<Client<E>, Failure>> =>
@@ -274,7 +267,7 @@ export const layerConfig = <Self, E extends ApiError, Place, Own, Names extends 
 export const layerTest = <Self, E extends ApiError, Own, Class extends string>(
   api: Api<Self, E, Own, Class>,
   options: Own & Layers.TestOptions
-) =>
+): Layer.Layer<Self | Tokens<Self> | TokenService.TestCalls, Failure> =>
   Layer.unwrap(
     Effect.map(api.server(options), ({ baseUrl }) =>
       Layers.layerTest(
