@@ -24,6 +24,8 @@ export interface Caller {
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly name: string
   readonly served: Served
+  /** When it asked, on the monotonic clock. */
+  readonly since: number
   ended: boolean
   cancelled: boolean
 }
@@ -203,7 +205,7 @@ export const make = (program: Program, platform: Platform, world: World, books: 
   const callers: Array<Caller> = []
   const call = <A, E>(served: Served, name: string, effect: Effect.Effect<A, E>) =>
     Effect.map(Effect.forkDetach(counting(effect)), (fiber) => {
-      const caller: Caller = { fiber, name, served, ended: false, cancelled: false }
+      const caller: Caller = { fiber, name, served, since: mono(), ended: false, cancelled: false }
       fiber.addObserver((exit) => {
         caller.ended = true
         if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) {

@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import type { Books, Held, Served } from "./books.ts"
-import { type Callers, errorOf } from "./callers.ts"
+import { type Caller, type Callers, errorOf } from "./callers.ts"
 import type { Doubles } from "./doubles.ts"
 import * as Invariants from "./invariants.ts"
 import {
@@ -142,6 +142,9 @@ export const make = (program: Program, world: World, books: Books, doubles: Doub
   // Life
   // -------------------------------------------------------------------------------------------------------------------
 
+  /** Whether a caller's time is over, as after a sleep of the machine. Then it fails at the next look, which may come first. */
+  const isOver = ({ since }: Caller) => mono() - since >= acquireTimeout
+
   const close = Effect.fnUntraced(function* (served: Served) {
     if (served.phase !== "open") return
     // In half of the programs whatever else just happened races with it, and then a failure may win.
@@ -162,7 +165,7 @@ export const make = (program: Program, world: World, books: Books, doubles: Doub
     for (const caller of those) {
       const exit = caller.fiber.pollUnsafe()
       if (exit === undefined) violated(5, `${caller.name} waits though the scope has closed`)
-      else if (isAlone && program.hasLogin && errorOf(exit) !== undefined) {
+      else if (isAlone && program.hasLogin && !isOver(caller) && errorOf(exit) !== undefined) {
         violated(5, `${caller.name} failed, instead of being interrupted, when the scope closed`)
       }
     }

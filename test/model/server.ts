@@ -154,15 +154,24 @@ export const make = (program: Program, clocks: Clocks, listener: Listener) => {
       : new TokenError.ProviderUnavailable({ failure: "network" })
   }
 
-  const exchange = (service: number, operation: "login" | "refresh", current: AccessToken.AccessToken | undefined) =>
-    Effect.suspend((): Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason> => {
-      const kind = takeFault(operation)
-      const sentMono = clocks.mono()
-      const latency =
-        kind === "hang" ? Infinity : kind === "slow" ? 8_000 : kind === "slower" ? 25_000 : program.latency
-      const running: Exchange = { service, operation, startedMono: sentMono, answersIn: latency, retryAfter: 0 }
-      listener.started(running)
-      const work = Effect.gen(function* () {
+  /** A request that the server receives, whatever becomes of whoever sent it: from here until it ends it is counted. */
+  const begin = (service: number, operation: "login" | "refresh") => {
+    const kind = takeFault(operation)
+    const latency = kind === "hang" ? Infinity : kind === "slow" ? 8_000 : kind === "slower" ? 25_000 : program.latency
+    const running: Exchange = { service, operation, startedMono: clocks.mono(), answersIn: latency, retryAfter: 0 }
+    listener.started(running)
+    return { kind, running }
+  }
+
+  const exchange = (
+    service: number,
+    operation: "login" | "refresh",
+    current: AccessToken.AccessToken | undefined
+  ): Effect.Effect<AccessToken.TokenResponse, TokenError.RenewalReason> =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => begin(service, operation)),
+      Effect.fnUntraced(function* ({ kind, running }) {
+        const { answersIn: latency, startedMono: sentMono } = running
         if (kind === "never-sent") {
           yield* Effect.sleep(latency)
           return yield* new TokenError.ProviderUnavailable({ failure: "connect" })
@@ -189,12 +198,9 @@ export const make = (program: Program, clocks: Clocks, listener: Listener) => {
           refreshToken: issued.refresh === undefined ? undefined : Redacted.make(issued.refresh),
           expiresIn: issued.lifetime
         }
-      })
-      return Effect.ensuring(
-        work,
-        Effect.sync(() => listener.ended(running))
-      )
-    })
+      }),
+      ({ running }) => Effect.sync(() => listener.ended(running))
+    )
 
   const provider = (service: number): TokenProvider => ({
     name: "model",
