@@ -34,7 +34,7 @@ export const ofGuarantees: ReadonlyArray<Mutant> = [
     edits: [
       ["return sent === undefined || sent.attempt === attempt\n", 'return sent === undefined || sent.attempt !== ""\n']
     ],
-    tests: ["test/model/store/protocol.test.ts"]
+    tests: ["test/token/TokenStore.test.ts"]
   },
   {
     breaks: 4,

@@ -238,6 +238,19 @@ export const tokenStoreContract = <E>(
         assert.isAtMost(marks.filter((granted) => granted).length, 1)
       }))
 
+    test("refuses a mark while that of an earlier attempt stands, though the lease is another's by now", (backend) =>
+      Effect.gen(function* () {
+        yield* put(backend, token(1))
+        const marking = (attempt: string) =>
+          Effect.gen(function* () {
+            yield* lease(backend, attempt)
+            return yield* backend.sending("one", { attempt, version: 1, kind: "refresh", marks: true })
+          })
+        assert.isTrue(yield* marking("a"))
+        assert.isFalse(yield* marking("b"))
+        assert.strictEqual((yield* backend.read("one")).sent?.attempt, "a")
+      }))
+
     test("repeats a claim, a mark and a commit whose reply was lost", (backend) =>
       Effect.gen(function* () {
         yield* put(backend, token(1))
