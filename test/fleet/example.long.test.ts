@@ -13,8 +13,9 @@ const compareFleets = async (through: string, env: Readonly<Record<string, strin
     const [, sharing, alone] = new RegExp(`^${title} +(\\d+) +(\\d+)$`, "m").exec(ending.stdout) ?? []
     return { sharing: Number(sharing), alone: Number(alone) }
   }
-  // One login for eight processes, and one exchange whenever it is time for the next.
-  assert.strictEqual(row("logins").sharing, 1)
+  // One login for eight processes, and one exchange whenever it is time for the next. A process that the machine starves for
+  // longer than its lease lasts may cost another login.
+  assert.isAtMost(row("logins").sharing, 2)
   assert.strictEqual(row("refused").sharing, 0)
   assert.strictEqual(row("at once, at most").sharing, 1)
   assert.isAtLeast(row("refreshes").sharing, 1)
