@@ -6,7 +6,7 @@
  * - `stop`: it is stopped, and continues (`SIGCONT`) after up to three leases.
  * - `restart`: the store's server is stopped and started again.
  */
-import { Cause, Clock, Deferred, Effect, Exit, Random, Redacted, Schema, Scope, Stream } from "effect"
+import { Cause, Clock, Deferred, Effect, Exit, Fiber, Random, Redacted, Schema, Scope, Stream } from "effect"
 import { ChildProcess, type ChildProcessSpawner } from "effect/process"
 import { TokenEncryption } from "effect-video-auth"
 import * as ApiVideoSandbox from "effect-video-auth/testing/ApiVideoSandbox"
@@ -103,6 +103,8 @@ interface Worker {
   /** Its scope, and the code that it ended with. */
   readonly scope: Scope.Closeable
   readonly ended: Effect.Effect<number>
+  /** Waits until everything that it told of has been heard. */
+  heard: Effect.Effect<void>
   /** Lets it end by itself. */
   readonly end: Effect.Effect<number>
 }
@@ -192,11 +194,14 @@ export const chaos = Effect.fnUntraced(
       running.delete(worker)
       yield* stop(worker)
       const { committedBy, lease, sent } = yield* Effect.orDie(Effect.retry(store.read(identity), { times: 20 }))
+      process.kill(worker.pid, "SIGKILL")
+      // What it told of last may still be on its way: only then is it known which attempt was its last.
+      yield* Effect.andThen(worker.ended, worker.heard)
+      yield* Scope.close(worker.scope, Exit.void)
       const attempt = worker.attempt ?? ""
       const isGranted = sent?.attempt === attempt || (lease?.attempt === attempt && lease.sending !== undefined)
-      killed.set(attempt, committedBy === attempt ? "committed" : isGranted ? "granted" : "unsent")
-      process.kill(worker.pid, "SIGKILL")
-      yield* Effect.andThen(worker.ended, Scope.close(worker.scope, Exit.void))
+      const had = committedBy === attempt ? "committed" : isGranted ? "granted" : "unsent"
+      if (!killed.has(attempt)) killed.set(attempt, had)
       yield* start
     })
 
@@ -323,6 +328,7 @@ export const chaos = Effect.fnUntraced(
         scope: own,
         // The signal that killed it is a failure.
         ended: Effect.orElseSucceed(handle.exitCode, () => -1),
+        heard: Effect.void,
         end: Effect.andThen(Stream.run(Stream.empty, handle.stdin), handle.exitCode).pipe(Effect.orDie)
       }
       running.add(worker)
@@ -332,7 +338,7 @@ export const chaos = Effect.fnUntraced(
         Stream.runForEach((line) => Effect.sync(() => void logs.push(`${name}: ${line}`))),
         Effect.forkIn(own)
       )
-      yield* handle.stdout.pipe(
+      const hearing = yield* handle.stdout.pipe(
         Stream.decodeText(),
         Stream.splitLines,
         Stream.runForEach((line) =>
@@ -343,6 +349,7 @@ export const chaos = Effect.fnUntraced(
         ),
         Effect.forkIn(own)
       )
+      worker.heard = Effect.asVoid(Fiber.await(hearing))
     }).pipe(Effect.orDie)
 
     yield* Effect.replicateEffect(start, options.processes)
