@@ -13,44 +13,31 @@ guarantee(
   "guarantee 7: a 401 renews only if the rejected token is still the current one",
   platforms,
   ({ renewed, start }) => {
+    /** Rejects one token 50 times, so many milliseconds apart. All of them end within `time`, with the token of one renewal. */
+    const rejectFifty = Effect.fnUntraced(function* (apart: number, time: Duration.Input) {
+      const { configure, ledger, service } = yield* start()
+      const token = yield* service.get
+      yield* configure({ latency: "100 millis" })
+      const callers = yield* Effect.forkChild(
+        Effect.all(
+          Array.from({ length: 50 }, (_, index) => Effect.delay(service.reject(token), index * apart)),
+          { concurrency: "unbounded" }
+        )
+      )
+      yield* TestClock.adjust(time)
+      assert.deepStrictEqual(
+        (yield* Fiber.join(callers)).map(bare),
+        Array.from({ length: 50 }, () => "access-2")
+      )
+      assert.include(yield* ledger, renewed(1))
+    })
+
     it.effect("50 rejections of one token, at once, make one renewal and 50 successes", () =>
-      Effect.gen(function* () {
-        const { configure, ledger, service } = yield* start()
-        const token = yield* service.get
-        yield* configure({ latency: "100 millis" })
-        const callers = yield* Effect.forkChild(
-          Effect.all(
-            Array.from({ length: 50 }, () => service.reject(token)),
-            { concurrency: "unbounded" }
-          )
-        )
-        yield* TestClock.adjust("100 millis")
-        assert.deepStrictEqual(
-          (yield* Fiber.join(callers)).map(bare),
-          Array.from({ length: 50 }, () => "access-2")
-        )
-        assert.include(yield* ledger, renewed(1))
-      })
+      rejectFifty(0, "100 millis")
     )
 
     it.effect("50 staggered rejections of one token, before and after its renewal, make one renewal", () =>
-      Effect.gen(function* () {
-        const { configure, ledger, service } = yield* start()
-        const token = yield* service.get
-        yield* configure({ latency: "100 millis" })
-        const callers = yield* Effect.forkChild(
-          Effect.all(
-            Array.from({ length: 50 }, (_, index) => Effect.delay(service.reject(token), index * 10)),
-            { concurrency: "unbounded" }
-          )
-        )
-        yield* TestClock.adjust("1 second")
-        assert.deepStrictEqual(
-          (yield* Fiber.join(callers)).map(bare),
-          Array.from({ length: 50 }, () => "access-2")
-        )
-        assert.include(yield* ledger, renewed(1))
-      })
+      rejectFifty(10, "1 second")
     )
 
     it.effect("a late rejection gets the newer token at once", () =>

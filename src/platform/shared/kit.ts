@@ -92,7 +92,7 @@ export interface RateLimits<Class extends string> {
 }
 
 /** All options of a client on any token. */
-export type ClientSettings<E, Own, Class extends string> = Own & PlatformClient.ClientOptions<E> & RateLimits<Class>
+type ClientSettings<E, Own, Class extends string> = Own & PlatformClient.ClientOptions<E> & RateLimits<Class>
 
 /** All options of a token, secrets included. */
 type TokenSettings<Own, Names extends string, R> = Own & Layers.TokenOptions & Secrets<Names, R>
